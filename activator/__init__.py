@@ -1,0 +1,1 @@
+"""Holds requests and wakes models; a library inside the gateway process."""

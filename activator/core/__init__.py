@@ -1,0 +1,1 @@
+"""What holding and waking decide. Pure."""

@@ -1,0 +1,52 @@
+"""The Cluster port: what runs models, as the rest of ebbtide sees it.
+
+Adapters: `fleet.cluster.local` (processes on this machine); Kubernetes comes with the chart; a
+scripted fake lives in `tests/fakes/cluster.py`. One contract test class holds for all of them
+(`tests/contract/test_cluster.py`).
+
+Rule 1: `fleet()` is an immutable snapshot and costs nothing; listeners are called on the event
+        loop, with the new snapshot, before the write that caused it returns.
+Rule 2: every write carries the `Revision.version` it was decided on and raises `ConflictError`
+        when the revision has moved on since; nothing is ever forced.
+Rule 3: when `scale` lowers the count, replicas named in the revision's drain go first; then those
+        that are not open yet; then the youngest.
+Rule 4: when a GPU is free, the eldest PENDING replica gets it.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from fleet.model import Drain, Fleet
+from fleet.names import RevisionName
+from fleet.reasons import Reason
+
+__all__ = ["Cluster"]
+
+
+class Cluster(Protocol):
+    """Reads the fleet and writes its scale."""
+
+    def fleet(self) -> Fleet:
+        """The newest snapshot."""
+        ...
+
+    def subscribe(self, listener: Callable[[Fleet], None]) -> Callable[[], None]:
+        """Call `listener` with every new snapshot from now on; returns what ends that."""
+        ...
+
+    async def scale(
+        self, revision: RevisionName, replicas: int, *, expect: str, reason: Reason
+    ) -> str:
+        """Set the wanted replicas; returns the new version.
+
+        Raises `ConflictError`, `GoneError` or `UnavailableError`.
+        """
+        ...
+
+    async def mark(self, revision: RevisionName, drain: Drain | None, *, expect: str) -> str:
+        """Set or clear who takes nothing new; returns the new version. Raises as `scale`."""
+        ...
+
+    async def note(self, revision: RevisionName, reason: str, message: str) -> None:
+        """Tell the cluster's own users (a Kubernetes Event; locally the log). Never raises."""
+        ...

@@ -1,0 +1,159 @@
+"""What the processes tell each other: samples, pokes, journal entries. Immutable values. Pure.
+
+Rule 1: counters and integrals only grow while a gateway lives; a smaller value means a new gateway.
+Rule 2: times are told as ages in seconds, so that they mean the same on every host.
+Rule 3: a sample that is missing or old is *unknown*; it never means nothing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from fleet.names import GatewayName, ModelName, ReplicaName, RevisionName
+from fleet.reasons import Reason
+
+__all__ = [
+    "CostLine",
+    "CostReport",
+    "DecisionReport",
+    "Entry",
+    "Received",
+    "ReplicaSample",
+    "RevisionSample",
+    "Sample",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaSample:
+    """What one gateway knows of one replica it may send to."""
+
+    name: ReplicaName
+    running: int
+    """Requests of this gateway on it now."""
+    busy_s: float
+    """Seconds so far with at least one request running. Only grows."""
+    slots: int
+    ready_for: float | None
+    """Seconds since its model answered the probe; None while it has not."""
+    ready_after: float | None = None
+    """Seconds from having its GPU to ready; None while not ready."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevisionSample:
+    """What one gateway knows of one revision."""
+
+    revision: RevisionName
+    waiting: int
+    running: int
+    waiting_s: float
+    """Integral of `waiting`, request-seconds. Only grows."""
+    running_s: float
+    """Integral of `running`, request-seconds. Only grows."""
+    arrivals: int
+    completions: int
+    service_s: float
+    """Sum of dispatch-to-end over the completions. Only grows."""
+    oldest_wait: float | None
+    """Seconds the first in line has waited; None when nobody waits."""
+    idle_for: float | None
+    """Seconds since the last request ended; None while one waits or runs, and before the first."""
+    longest_s: float = 0.0
+    """The longest dispatch-to-end seen, seconds."""
+    drained: int = 0
+    """The number of the drain that is honoured here with nothing left running on its replicas."""
+    replicas: tuple[ReplicaSample, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One gateway's report, about once a second, and at once when a drain is acknowledged."""
+
+    gateway: GatewayName
+    revisions: Mapping[RevisionName, RevisionSample] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
+    """A sample, and when it came in on the reader's own clock."""
+
+    sample: Sample
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One line of the journal: what was seen or done, and why. `at` is Unix time, seconds."""
+
+    at: float
+    revision: RevisionName
+    model: ModelName
+    event: str
+    """One snake_case word: registered, woken, ready, scaled, drained, evicted, asleep, failed, ..."""
+    reason: Reason | None = None
+    message: str = ""
+    before: int | None = None
+    """Replicas wanted before, where the entry is about a scale."""
+    after: int | None = None
+    seconds: float | None = None
+    """How long it took, where that is the point (time to ready)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionReport:
+    """The autoscaler's last answer for one revision, with what it was decided on."""
+
+    revision: RevisionName
+    at: float
+    """Unix time, seconds."""
+    before: int
+    after: int
+    reason: Reason
+    message: str = ""
+    inputs: Mapping[str, float | int | str | None] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostLine:
+    """What one model's GPUs did, in GPU-seconds, and what that costs."""
+
+    model: ModelName
+    revision: RevisionName
+    gpu_class: str
+    price: float
+    """Money per GPU hour."""
+    starting: float
+    serving: float
+    idle: float
+    draining: float
+    always_on: float
+    """What always-on replicas would have held over the same span."""
+
+    @property
+    def allocated(self) -> float:
+        """GPU-seconds held; the states add up to it."""
+        return self.starting + self.serving + self.idle + self.draining
+
+    @property
+    def released(self) -> float:
+        """GPU-seconds that sleeping gave back."""
+        return max(0.0, self.always_on - self.allocated)
+
+    def money(self, gpu_seconds: float) -> float:
+        """What `gpu_seconds` cost at this line's price."""
+        return gpu_seconds * self.price / 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostReport:
+    """The bill so far."""
+
+    currency: str
+    seconds: float
+    """How long has been accounted for."""
+    lines: tuple[CostLine, ...]

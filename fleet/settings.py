@@ -1,0 +1,144 @@
+"""The settings: the only module that reads the environment, and only when asked to.
+
+Every setting is a field of `Settings`, is set by the environment variable ``EBBTIDE_<FIELD>``, and
+explains itself in the string under it. A wrong value raises `SettingError` naming variable, value
+and what is allowed; an unknown ``EBBTIDE_`` variable is reported with the nearest known one.
+"""
+
+import difflib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from fleet.errors import SettingError
+from fleet.quantities import parse_bool, parse_bytes, parse_duration, parse_int, parse_number
+
+__all__ = ["Settings", "environment", "read_settings"]
+
+_PREFIX = "EBBTIDE_"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All of them, with their defaults. Durations in seconds, sizes in bytes."""
+
+    log_level: str = "info"
+    """debug, info, warning or error."""
+    state_dir: str = ".ebbtide"
+    """Where `ebbtide up` keeps log files of replicas and scratch volumes."""
+    tritonserver: str = ""
+    """A `tritonserver` binary, or a Python environment that holds the wheel nvidia-pytriton.
+    Empty: looked for on PATH, then in ebbtide's own environment."""
+    gpu_price: float = 2.5
+    """Money per GPU hour where a Deployment has no `ebbtide.dev/gpu-price`."""
+    currency: str = "USD"
+    """What that money is called."""
+    host_suffix: str = ""
+    """With `models.example.com`, the host `NAME.models.example.com` names a model. Empty: off."""
+    list_models: bool = True
+    """Whether `GET /v1/models` on the request port lists the models."""
+    ready_when_asleep: bool = True
+    """What a readiness call for a sleeping model is answered: it will answer, so true."""
+    max_head: int = 64 * 2**10
+    """Largest request head (line and fields)."""
+    max_connections: int = 16000
+    """Client connections at once; one more is answered 503 and closed."""
+    header_timeout: float = 10.0
+    """From the first byte of a request head to its last."""
+    http_keepalive: float = 75.0
+    """How long an idle client connection stays open."""
+    body_timeout: float = 60.0
+    """How long a client may pause within a request body that is being read."""
+    shutdown_grace: float = 30.0
+    """How long SIGTERM waits for requests that run or can still be dispatched."""
+    tick: float = 2.0
+    """How often the autoscaler decides."""
+    stable_window: float = 60.0
+    """The window the replica count follows."""
+    panic_window: float = 6.0
+    """The short window that sudden load is seen on."""
+    min_residency: float = 0.0
+    """How long a replica that got ready is safe from eviction."""
+    start_tries: int = 3
+    """Failed starts in a row after which everyone waiting is refused."""
+    start_retry: float = 60.0
+    """How long new callers are then refused at once, before one start is tried again."""
+
+
+_PARSERS: dict[type, Callable[[str], object]] = {
+    str: str,
+    bool: parse_bool,
+    float: parse_number,
+}
+_DURATIONS = {
+    "header_timeout",
+    "http_keepalive",
+    "body_timeout",
+    "shutdown_grace",
+    "tick",
+    "stable_window",
+    "panic_window",
+    "min_residency",
+    "start_retry",
+}
+_POSITIVE = {
+    "tick",
+    "stable_window",
+    "panic_window",
+    "header_timeout",
+    "body_timeout",
+    "http_keepalive",
+}
+_LEVELS = ("debug", "info", "warning", "error")
+
+
+def environment() -> Mapping[str, str]:
+    """The process's environment, as the argument that `read_settings` and others take."""
+    return os.environ
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """The settings in `environ`. Raises `SettingError` for a wrong value or an unknown name."""
+    known = {_PREFIX + field.name.upper(): field for field in fields(Settings)}
+    values: dict[str, object] = {}
+    for variable in sorted(environ):
+        if not variable.startswith(_PREFIX):
+            continue
+        field = known.get(variable)
+        if field is None:
+            near = difflib.get_close_matches(variable, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            msg = f"{variable}: no such setting{hint}"
+            raise SettingError(msg)
+        try:
+            values[field.name] = _parse(field.name, environ[variable])
+        except ValueError as error:
+            msg = f"{variable}={environ[variable]!r}: expected {error}"
+            raise SettingError(msg) from error
+    return Settings(**values)  # type: ignore[arg-type]  # checked field by field above
+
+
+def _parse(name: str, text: str) -> object:
+    default = getattr(Settings(), name)
+    if name == "log_level":
+        if text.lower() not in _LEVELS:
+            raise ValueError(", ".join(_LEVELS))
+        return text.lower()
+    if name == "state_dir":
+        return str(Path(text).expanduser())
+    if name in _DURATIONS:
+        seconds = parse_duration(text)
+        if name in _POSITIVE and seconds <= 0:
+            msg = "a duration over 0"
+            raise ValueError(msg)
+        return seconds
+    if name == "max_head":
+        size = parse_bytes(text)
+        if not 2**10 <= size <= 2**20:
+            msg = "a size from 1Ki to 1Mi"
+            raise ValueError(msg)
+        return size
+    if type(default) is int:
+        return parse_int(text, low=1, high=1_000_000)
+    return _PARSERS[type(default)](text)

@@ -1,0 +1,135 @@
+"""When starting a revision is given up for a while. Pure.
+
+Every process draws the same conclusion from the same snapshots, so nothing has to be told around:
+the activator refuses those who wait, the autoscaler takes the GPU back.
+
+Rule 1: a replica that failed, or ran out of its start time, without ever having been ready, is one
+        failed start. `tries` of them in a row block the revision for `retry` seconds.
+Rule 2: after that one start is tried; it alone decides whether the revision is blocked again.
+Rule 3: a replica that gets ready, or another pod template, clears the count.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from fleet.model import Phase, Replica
+from fleet.names import ReplicaName
+from fleet.reasons import Reason
+
+__all__ = ["Failure", "Starts"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """The last failed start: why, in the runtime's words, with its last log lines, and when."""
+
+    replica: ReplicaName
+    reason: Reason
+    message: str
+    log: tuple[str, ...]
+    at: float
+
+
+class Starts:
+    """The failed starts of one revision."""
+
+    __slots__ = (
+        "_counted",
+        "_row",
+        "_template",
+        "_was_ready",
+        "blocked_until",
+        "last",
+        "retry",
+        "tries",
+    )
+
+    def __init__(self, *, tries: int, retry: float) -> None:
+        self.tries = tries
+        self.retry = retry
+        self.blocked_until: float | None = None
+        """Until when new callers are refused at once; None while starts are tried."""
+        self.last: Failure | None = None
+        self._row = 0
+        self._template: str | None = None
+        self._counted: set[ReplicaName] = set()
+        self._was_ready: set[ReplicaName] = set()
+
+    @property
+    def row(self) -> int:
+        """Failed starts in a row."""
+        return self._row
+
+    def blocked(self, now: float) -> bool:
+        """Whether a start is out of the question now."""
+        return self.blocked_until is not None and now < self.blocked_until
+
+    def overdue(self, replica: Replica, *, start_timeout: float, now: float) -> bool:
+        """Whether `replica` has had its GPU for longer than a start may take."""
+        return (
+            replica.phase is Phase.LOADING
+            and replica.name not in self._was_ready
+            and replica.started is not None
+            and now - replica.started >= start_timeout
+        )
+
+    def observe(
+        self,
+        replicas: Iterable[Replica],
+        *,
+        ready: frozenset[ReplicaName],
+        template: str,
+        start_timeout: float,
+        now: float,
+    ) -> bool:
+        """Take in a snapshot; True when it has just blocked the revision."""
+        if template != self._template:
+            self._template = template
+            self._clear()
+        newly_blocked = False
+        present: set[ReplicaName] = set()
+        for replica in replicas:
+            present.add(replica.name)
+            if replica.template != template:
+                continue
+            if replica.name in ready and replica.name not in self._was_ready:
+                self._was_ready.add(replica.name)
+                self._clear()
+            elif replica.name not in self._was_ready:
+                failure = self._failure(replica, start_timeout=start_timeout, now=now)
+                if failure is not None:
+                    newly_blocked |= self._count(failure)
+        self._counted &= present
+        self._was_ready &= present
+        return newly_blocked
+
+    def _failure(self, replica: Replica, *, start_timeout: float, now: float) -> Failure | None:
+        if replica.name in self._counted:
+            return None
+        if replica.phase is Phase.FAILED:
+            reason = replica.reason or Reason.EXITED
+            message = replica.message
+        elif self.overdue(replica, start_timeout=start_timeout, now=now):
+            reason = Reason.START_TIMEOUT
+            message = f"not ready {start_timeout:g} s after it had its GPU"
+        else:
+            return None
+        return Failure(
+            replica=replica.name, reason=reason, message=message, log=replica.log, at=now
+        )
+
+    def _count(self, failure: Failure) -> bool:
+        self._counted.add(failure.replica)
+        self.last = failure
+        self._row += 1
+        # A start that ran out of its time has held a GPU for long enough: it is not tried again
+        # at once.
+        if self._row < self.tries and failure.reason is not Reason.START_TIMEOUT:
+            return False
+        self._row = max(self._row, self.tries)
+        self.blocked_until = failure.at + self.retry
+        return True
+
+    def _clear(self) -> None:
+        self._row = 0
+        self.blocked_until = None

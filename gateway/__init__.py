@@ -1,0 +1,1 @@
+"""The request path: accept, route, forward."""
