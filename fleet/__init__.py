@@ -1,1 +1,1 @@
-"""The models and replicas there are, how to watch and change them, and the messages between processes."""
+"""The models and replicas there are, how to watch and change them, and their messages."""

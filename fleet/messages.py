@@ -92,7 +92,7 @@ class Entry:
     revision: RevisionName
     model: ModelName
     event: str
-    """One snake_case word: registered, woken, ready, scaled, drained, evicted, asleep, failed, ..."""
+    """One snake_case word: registered, woken, ready, scaled, drained, evicted, asleep, failed."""
     reason: Reason | None = None
     message: str = ""
     before: int | None = None

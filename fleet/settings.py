@@ -120,25 +120,41 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
 
 
 def _parse(name: str, text: str) -> object:
-    default = getattr(Settings(), name)
-    if name == "log_level":
-        if text.lower() not in _LEVELS:
-            raise ValueError(", ".join(_LEVELS))
-        return text.lower()
-    if name == "state_dir":
-        return str(Path(text).expanduser())
+    special = _SPECIAL.get(name)
+    if special is not None:
+        return special(text)
     if name in _DURATIONS:
-        seconds = parse_duration(text)
-        if name in _POSITIVE and seconds <= 0:
-            msg = "a duration over 0"
-            raise ValueError(msg)
-        return seconds
-    if name == "max_head":
-        size = parse_bytes(text)
-        if not 2**10 <= size <= 2**20:
-            msg = "a size from 1Ki to 1Mi"
-            raise ValueError(msg)
-        return size
+        return _duration(text, positive=name in _POSITIVE)
+    default = getattr(Settings(), name)
     if type(default) is int:
         return parse_int(text, low=1, high=1_000_000)
     return _PARSERS[type(default)](text)
+
+
+def _duration(text: str, *, positive: bool) -> float:
+    seconds = parse_duration(text)
+    if positive and seconds <= 0:
+        msg = "a duration over 0"
+        raise ValueError(msg)
+    return seconds
+
+
+def _level(text: str) -> str:
+    if text.lower() not in _LEVELS:
+        raise ValueError(", ".join(_LEVELS))
+    return text.lower()
+
+
+def _head(text: str) -> int:
+    size = parse_bytes(text)
+    if not 2**10 <= size <= 2**20:
+        msg = "a size from 1Ki to 1Mi"
+        raise ValueError(msg)
+    return size
+
+
+_SPECIAL: dict[str, Callable[[str], object]] = {
+    "log_level": _level,
+    "max_head": _head,
+    "state_dir": lambda text: str(Path(text).expanduser()),
+}
