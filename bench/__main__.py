@@ -1,0 +1,152 @@
+"""`python -m bench`: runs the cases, prints the table, writes `bench/out/latest.json`.
+
+Exit code 0 when everything that was asked for could be measured, 1 when something broke; an aim
+that is missed is printed and changes nothing.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from bench import held, wake, warm
+from bench.case import Case, Run
+from bench.peers import PeerMissingError
+from bench.process import DiedError
+from bench.progress import say
+from bench.report import as_json, as_table
+from bench.stats import Row
+from bench.wrk import BrokenLoadError
+
+__all__ = ["main"]
+
+_ROOT = Path(__file__).resolve().parent.parent
+_OUT = _ROOT / "bench" / "out"
+_CASES = (
+    Case(name="warm", what="CPU per warm request, beside Envoy", measure=warm.measure),
+    Case(name="wake", what="ready to dispatch, arrival to scale written", measure=wake.measure),
+    Case(name="held", what="memory per held request", measure=held.measure),
+)
+_LEAST_ROUNDS = 3
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure what `argv` asks for; returns the exit code."""
+    arguments = _parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, _interrupt)
+    facts: dict[str, str] = {}
+    rows: list[Row] = []
+    broken: dict[str, str] = {}
+    began = time.monotonic()
+    for case in _CASES:
+        if arguments.case and case.name not in arguments.case:
+            continue
+        say(f"{case.name}: {case.what}")
+        try:
+            rows += _measure(case, arguments, facts)
+        except (PeerMissingError, DiedError, BrokenLoadError, OSError) as error:
+            broken[case.name] = str(error)
+            say(f"{case.name} broke: {error}")
+    settings = {"rounds": arguments.rounds, "seconds": arguments.seconds}
+    report = as_json(rows, facts={**_machine(), **settings, "versions": facts, "broken": broken})
+    _write(report)
+    _show(report, rows, as_text=not arguments.json)
+    say(f"took {time.monotonic() - began:.0f} s; every value is in bench/out/latest.json")
+    return 1 if broken else 0
+
+
+def _measure(case: Case, arguments: argparse.Namespace, facts: dict[str, str]) -> Sequence[Row]:
+    with TemporaryDirectory(prefix=f"ebbtide-bench-{case.name}-") as folder:
+        run = Run(
+            rounds=arguments.rounds,
+            seconds=arguments.seconds,
+            folder=Path(folder),
+            cache=_ROOT / ".cache" / "bench",
+            lock=_ROOT / "locks" / "bench.txt",
+            facts=facts,
+        )
+        run.cache.mkdir(parents=True, exist_ok=True)
+        return case.measure(run)
+
+
+def _parser() -> argparse.ArgumentParser:
+    cases = "\n".join(f"  {case.name:6}{case.what}" for case in _CASES)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description="Measures ebbtide on this machine, its request path beside Envoy in the same "
+        "run. Aims are printed, never enforced.",
+        epilog=f"cases:\n{cases}\n\nnginx and wrk are taken from PATH or fetched from Debian's "
+        "packages into .cache/bench,\nEnvoy comes from PyPI; nothing is installed on the machine.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    names = [case.name for case in _CASES]
+    parser.add_argument(
+        "--case",
+        action="append",
+        choices=names,
+        metavar="NAME",
+        help="only this one of: " + ", ".join(names) + " (may be given again)",
+    )
+    parser.add_argument(
+        "--rounds", type=_between(_LEAST_ROUNDS, 50), default=_LEAST_ROUNDS, help="3 to 50 (3)"
+    )
+    parser.add_argument(
+        "--seconds", type=_between(1, 120), default=5, help="load per contender and round (5)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    return parser
+
+
+def _between(least: int, most: int) -> Callable[[str], int]:
+    def whole_number(text: str) -> int:
+        value = int(text)
+        if not least <= value <= most:
+            msg = f"from {least} to {most}"
+            raise argparse.ArgumentTypeError(msg)
+        return value
+
+    return whole_number
+
+
+def _machine() -> dict[str, Any]:
+    return {
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "cores": os.cpu_count(),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+    }
+
+
+def _write(report: dict[str, Any]) -> None:
+    _OUT.mkdir(parents=True, exist_ok=True)
+    written = _OUT / "latest.json.new"
+    written.write_text(json.dumps(report, indent=1) + "\n")
+    shutil.move(written, _OUT / "latest.json")
+
+
+def _show(report: dict[str, Any], rows: Sequence[Row], *, as_text: bool) -> None:
+    if not as_text:
+        print(json.dumps(report, indent=1))
+    elif rows:
+        print(as_table(rows))
+        print("\nAn aim is about the median. Compare only figures of one run.")
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    # The context managers on the way out end what was started.
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,81 @@
+"""What ebbtide adds to a cold start, at both ends of it.
+
+Each model is woken once by one request. Its server notes when it opened its port and when the
+request reached it: the time between is ebbtide's (seeing the port, asking whether the model is
+ready, sending). At the other end the journal notes when the scale had been written; the client
+notes when it sent.
+"""
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from bench.case import Run
+from bench.gateway import Gateway, ask, deployment, infer_path
+from bench.process import DiedError
+from bench.progress import say
+from bench.stats import Row
+from bench.wrk import BODY
+
+__all__ = ["AIM_DISPATCH_MS", "AIM_WRITTEN_MS", "WAKES_PER_ROUND", "measure"]
+
+AIM_DISPATCH_MS = 20.0
+AIM_WRITTEN_MS = 5.0
+WAKES_PER_ROUND = 5
+_LOADING_S = 0.3
+
+
+def measure(run: Run) -> Sequence[Row]:
+    """Model ready to the first request on it, and arrival to scale written."""
+    names = [f"wake-{number}" for number in range(run.rounds * WAKES_PER_ROUND)]
+    command = [sys.executable, "-m", "bench.model", "$(POD_IP)", "8000", "--after", str(_LOADING_S)]
+    manifests = [
+        deployment(name, command, annotations={"keep-alive": "1h", "start-timeout": "30s"})
+        for name in names
+    ]
+    say(f"wake: {len(names)} models, each woken once")
+    dispatch: list[float] = []
+    written: list[float] = []
+    with Gateway(manifests, gpus=len(names), folder=run.folder / "ebbtide") as gateway:
+        for number, name in enumerate(names):
+            if number % WAKES_PER_ROUND == 0:
+                say(f"wake: round {number // WAKES_PER_ROUND + 1} of {run.rounds}")
+            to_dispatch, to_written = _wake(gateway, name)
+            dispatch.append(to_dispatch * 1000)
+            written.append(to_written * 1000)
+    return [
+        Row(
+            case="wake",
+            figure="model ready to first request on it",
+            unit="ms",
+            values=tuple(dispatch),
+            aim=AIM_DISPATCH_MS,
+        ),
+        Row(
+            case="wake",
+            figure="arrival to scale written",
+            unit="ms",
+            values=tuple(written),
+            aim=AIM_WRITTEN_MS,
+        ),
+    ]
+
+
+def _wake(gateway: Gateway, name: str) -> tuple[float, float]:
+    sent = time.time()
+    answer = ask(gateway.port, "POST", infer_path(name), BODY, wait=60)
+    if answer.status != 200:
+        msg = f"{name} was answered {answer.status}: {answer.body[:200]!r}"
+        raise DiedError(msg)
+    times = answer.json()
+    return times["got"] - times["opened"], _written_at(gateway.model(name)) - sent
+
+
+def _written_at(model: Any) -> float:
+    """When 0 -> 1 had been written, out of the model's journal, Unix time."""
+    for entry in model["journal"]:
+        if entry["before"] == 0 and entry["after"] == 1:
+            return float(entry["at"])
+    msg = f"the journal of {model['model']} tells of no wake: {model['journal']}"
+    raise DiedError(msg)
