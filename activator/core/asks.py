@@ -1,0 +1,75 @@
+"""When to wake, whom to ask, and what somebody who waits in vain is told. Pure.
+
+Rule 1: only demand wakes, and only where ebbtide may scale (`mode: auto`).
+Rule 2: with a free GPU and no older replica pending for it, the activator writes 0 -> 1 itself;
+        else it pokes the leader, which chooses evict, grow or wait.
+Rule 3: level-triggered: the same facts give the same answer, however often they are looked at.
+"""
+
+from enum import Enum
+
+from fleet.model import Fleet, Mode, Phase, Revision
+from fleet.reasons import Reason
+
+__all__ = ["Ask", "ask", "hopeless", "in_vain"]
+
+
+class Ask(Enum):
+    """What to do for those who wait."""
+
+    NOTHING = "nothing"
+    WRITE = "write"
+    POKE = "poke"
+
+
+def ask(revision: Revision, fleet: Fleet, *, waiting: int, blocked: bool) -> Ask:
+    """What the revision needs for `waiting` requests and no ready replica."""
+    if waiting == 0 or blocked or not _may_wake(revision):
+        return Ask.NOTHING
+    if revision.replicas > 0:
+        # Wanted already. Pending for want of a GPU is the leader's to settle.
+        pending = any(replica.phase is Phase.PENDING for replica in fleet.of(revision.name))
+        return Ask.POKE if pending else Ask.NOTHING
+    return Ask.WRITE if _gpu_is_free(revision, fleet) else Ask.POKE
+
+
+def hopeless(revision: Revision, fleet: Fleet, *, blocked: bool) -> Reason | None:
+    """Why someone who arrives with nothing ready is refused at once; None to let it wait."""
+    if blocked:
+        return Reason.START_FAILED
+    if revision.replicas == 0 and not _may_wake(revision):
+        stopping = (Phase.DRAINING, Phase.FAILED)
+        if all(replica.phase in stopping for replica in fleet.of(revision.name)):
+            return Reason.ASLEEP
+    return None
+
+
+def in_vain(revision: Revision, fleet: Fleet, *, ready: int) -> Reason:
+    """What someone whose time is up is told: the GPUs were busy, or just waited too long."""
+    if ready:
+        return Reason.WAIT_TIMEOUT
+    replicas = fleet.of(revision.name)
+    if any(replica.phase is Phase.LOADING for replica in replicas):
+        return Reason.WAIT_TIMEOUT
+    lacks = revision.gpus > fleet.pool(revision.gpu_class).free
+    pending = any(replica.phase is Phase.PENDING for replica in replicas)
+    return Reason.NO_FREE_GPU if pending or lacks else Reason.WAIT_TIMEOUT
+
+
+def _may_wake(revision: Revision) -> bool:
+    return revision.policy.mode is Mode.AUTO and revision.policy.max_replicas > 0
+
+
+def _gpu_is_free(revision: Revision, fleet: Fleet) -> bool:
+    if revision.gpus == 0:
+        return True
+    if fleet.pool(revision.gpu_class).free < revision.gpus:
+        return False
+    return not any(
+        replica.phase is Phase.PENDING
+        for other, replicas in fleet.replicas.items()
+        if other in fleet.revisions
+        and fleet.revisions[other].gpus > 0
+        and fleet.revisions[other].gpu_class == revision.gpu_class
+        for replica in replicas
+    )

@@ -1,0 +1,160 @@
+"""The hall: a line per revision, one timer for all deadlines, one sample for the autoscaler.
+
+Rule 1: the fleet snapshot is taken over whole, at once, on the event loop.
+Rule 2: one timer serves every deadline: it is set for the earliest, and looks at all that wait.
+Rule 3: a line stays until its Deployment is gone *and* nothing runs there any more.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TypeVar
+
+from activator.line import Line
+from activator.wiring import Outside, Wiring
+from fleet.messages import Sample
+from fleet.model import Fleet
+from fleet.names import GatewayName, ReplicaName, RevisionName
+from fleet.reasons import Reason
+
+__all__ = ["Hall"]
+
+_SAMPLE_S = 1.0
+# A timer may fire a little early (uvloop's clock has steps of 1 ms): look again, do not spin.
+_SLACK_S = 0.002
+
+
+class Hall:
+    """Holds requests and wakes models for one gateway process."""
+
+    def __init__(self, name: GatewayName, outside: Outside) -> None:
+        self.name = name
+        self.fleet = outside.cluster.fleet()
+        self._bus = outside.bus
+        self._clock = outside.clock
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._listeners: dict[object, Callable[[Fleet], None]] = {}
+        self._quiet_listeners: dict[object, Callable[[ReplicaName], None]] = {}
+        self._lines: dict[RevisionName, Line] = {}
+        self._leaving: list[Line] = []
+        self._wiring = Wiring(
+            outside=outside, publish=self.publish, quiet=self._quiet, waits=self._waits
+        )
+        self._unsubscribe = outside.cluster.subscribe(self._observe)
+        self._observe(self.fleet)
+
+    @property
+    def lines(self) -> Mapping[RevisionName, Line]:
+        """The line of every registered revision."""
+        return MappingProxyType(self._lines)
+
+    @property
+    def waiting(self) -> int:
+        """Requests held, over all revisions."""
+        return sum(line.waiting for line in self._lines.values())
+
+    @property
+    def running(self) -> int:
+        """Requests on a replica, over all revisions."""
+        return sum(line.running for line in (*self._lines.values(), *self._leaving))
+
+    def running_on(self, replica: ReplicaName) -> int:
+        """Requests on one replica, also one that takes nothing new."""
+        lines = (*self._lines.values(), *self._leaving)
+        return sum(line.ledger.running_on((replica,)) for line in lines)
+
+    def subscribe(self, listener: Callable[[Fleet], None]) -> Callable[[], None]:
+        """Call `listener` after the lines have taken in a snapshot; returns what ends that."""
+        return _register(self._listeners, listener)
+
+    def on_quiet(self, listener: Callable[[ReplicaName], None]) -> Callable[[], None]:
+        """Call `listener` when nothing runs any more on a replica that takes nothing new."""
+        return _register(self._quiet_listeners, listener)
+
+    async def run(self) -> None:
+        """Endless: once a second look at every line and publish the sample."""
+        while True:
+            now = self._clock.now()
+            for line in tuple(self._lines.values()):
+                line.look(now)
+            self._leaving = [line for line in self._leaving if line.running]
+            self.publish()
+            await self._clock.sleep(_SAMPLE_S)
+
+    def publish(self) -> None:
+        """Publish the sample as it stands now."""
+        now = self._clock.now()
+        revisions = {name: line.sample(now) for name, line in self._lines.items()}
+        self._bus.publish(Sample(gateway=self.name, revisions=MappingProxyType(revisions)))
+
+    def refuse_waiting(self, reason: Reason) -> None:
+        """Refuse everyone who waits, in every line."""
+        for line in tuple(self._lines.values()):
+            line.refuse_waiting(reason)
+
+    def close(self) -> None:
+        """Stop listening and forget the timer; probes end with the group."""
+        self._unsubscribe()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _observe(self, fleet: Fleet) -> None:
+        self.fleet = fleet
+        now = self._clock.now()
+        for name in [name for name in self._lines if name not in fleet.revisions]:
+            line = self._lines.pop(name)
+            line.remove(fleet, now)
+            self._leaving.append(line)
+        draining = False
+        for name, revision in fleet.revisions.items():
+            if name not in self._lines:
+                self._lines[name] = Line(revision, self._wiring)
+            before = self._lines[name].revision.drain
+            self._lines[name].observe(fleet, now)
+            draining |= revision.drain is not None and revision.drain != before
+        for listener in tuple(self._listeners.values()):
+            listener(fleet)
+        if draining:
+            # The leader waits for the acknowledgement: between processes it would come with the
+            # next sample, in one process it comes within the mark's own call.
+            self.publish()
+
+    def _quiet(self, replica: ReplicaName) -> None:
+        for listener in tuple(self._quiet_listeners.values()):
+            listener(replica)
+
+    def _waits(self, deadline: float | None) -> None:
+        if deadline is None:
+            return
+        if self._timer is None or deadline < self._timer.when():
+            self._set_timer(deadline)
+
+    def _set_timer(self, deadline: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        when = max(deadline, self._loop.time() + _SLACK_S)
+        self._timer = self._loop.call_at(when, self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        now = self._clock.now()
+        lines = [line for line in self._lines.values() if line.waiting]
+        for line in lines:
+            line.expire(now + _SLACK_S)
+        deadlines = [line.deadline for line in lines if line.deadline is not None]
+        if deadlines:
+            self._waits(min(deadlines))
+
+
+_T = TypeVar("_T")
+
+
+def _register(listeners: dict[object, _T], listener: _T) -> Callable[[], None]:
+    key = object()
+    listeners[key] = listener
+
+    def end() -> None:
+        listeners.pop(key, None)
+
+    return end

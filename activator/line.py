@@ -1,0 +1,363 @@
+"""One revision's line: who waits, who runs and where, and what is done about it. A shell.
+
+Callbacks on the event loop; the only tasks are a probe per starting replica and a wake.
+
+Rule 1: whatever makes room is followed by a release, in the same call.
+Rule 2: a wake once written is carried to Ready or Failed, whoever still waits: nothing here undoes
+        it when clients leave.
+"""
+
+import logging
+from collections.abc import Mapping
+
+from activator.coldstart import ColdStart
+from activator.core.asks import Ask, ask, hopeless, in_vain
+from activator.core.eta import Eta
+from activator.core.ledger import Ledger, Seat, State, Ticket
+from activator.opening import Opening
+from activator.report import phase_of, sample_of
+from activator.waking import Waking
+from activator.wiring import Guest, Refusal, Wiring
+from fleet.messages import Entry, RevisionSample
+from fleet.model import Fleet, Phase, Revision
+from fleet.reasons import Reason
+from fleet.starts import Failure, Starts
+from fleet.telemetry import log
+
+__all__ = ["Line"]
+
+_log = log(__name__)
+
+_CRASHES = 2
+_NEVER_HELPS = frozenset({Reason.ASLEEP, Reason.MODEL_REMOVED})
+
+
+class Line:
+    """The requests of one revision."""
+
+    def __init__(self, revision: Revision, wiring: Wiring) -> None:
+        self.revision = revision
+        policy = revision.policy
+        self.ledger = Ledger(limit=policy.queue_limit, limit_bytes=policy.queue_limit_bytes)
+        self.cold_starts = 0
+        self.last_cold_start_s: float | None = None
+        self._wiring = wiring
+        self._now = wiring.outside.clock.now
+        self._fleet = wiring.outside.cluster.fleet()
+        settings = wiring.outside.settings
+        self._starts = Starts(tries=settings.start_tries, retry=settings.start_retry)
+        self._eta = Eta()
+        self._opening = Opening(
+            self.ledger,
+            wiring,
+            ready=self._ready,
+            release=lambda: self._release(self._now()),
+        )
+        self._waking = Waking(
+            wiring,
+            wanted=self._wanted,
+            revision=lambda: self.revision,
+            written=self._written,
+        )
+        self._cold: ColdStart | None = None
+        self._last_cold: ColdStart | None = None
+        self._removed = False
+
+    # What the request path calls.
+
+    def enter(self, guest: Guest, *, size: int = 0) -> Ticket:
+        """A request that may wake arrives; `guest` is told now or later what becomes of it.
+
+        `size`: the bytes buffered for it while it waits.
+        """
+        ticket = Ticket(guest, size)
+        now = self._now()
+        ledger = self.ledger
+        if not ledger.seats:
+            ticket.cold = True
+            reason = self._hopeless(now)
+            if reason is not None:
+                ticket.state = State.LEFT
+                guest.refused(ticket, self._refusal(reason, now))
+                return ticket
+        outcome = ledger.arrive(ticket, now)
+        if outcome is None:
+            self._parked(now)
+        elif isinstance(outcome, Seat):
+            ticket.announced = True
+            guest.dispatched(ticket, outcome)
+        else:
+            guest.refused(ticket, self._refusal(outcome, now))
+        return ticket
+
+    def leave(self, ticket: Ticket) -> None:
+        """The request is over, whoever ended it; calling it again does nothing."""
+        seat = ticket.seat
+        now = self._now()
+        if self.ledger.leave(ticket, now):
+            self._release(now)
+        if seat is not None and seat.draining:
+            self._left_draining(seat)
+
+    def first_byte(self, ticket: Ticket) -> None:
+        """The answer begins: the seat has proved itself, and opens all its slots."""
+        seat = ticket.seat
+        if seat is not None and not seat.proved:
+            self._opening.widen(seat)
+        if ticket.cold and self._cold is not None:
+            self._end_cold_start(self._cold)
+
+    def again(self, ticket: Ticket, *, crash: bool = True) -> bool:
+        """Its replica broke before a byte of the answer. True: it will be dispatched anew.
+
+        `crash=False` says that nothing of it can have run there. False: it was present at two
+        crashes, or nobody will serve it; the caller answers 502 and calls `leave`.
+        """
+        seat = ticket.seat
+        if ticket.state is not State.RUNNING or seat is None:
+            return False
+        self._opening.doubt(self.revision, seat)
+        ticket.crashes += crash
+        now = self._now()
+        if ticket.crashes >= _CRASHES or self._hopeless(now) is not None:
+            return False
+        self.ledger.again(ticket, now)
+        if seat.draining:
+            self._left_draining(seat)
+        self._parked(now)
+        self._release(now)
+        return True
+
+    def peek(self) -> Seat | None:
+        """A ready replica for a call that takes no slot; None when there is none."""
+        seats = [seat for seat in self.ledger.seats.values() if seat.open]
+        return min(seats, key=lambda seat: len(seat.running), default=None)
+
+    # What the admin side reads.
+
+    @property
+    def waiting(self) -> int:
+        return self.ledger.waiting
+
+    @property
+    def running(self) -> int:
+        return len(self.ledger.running)
+
+    @property
+    def arrivals(self) -> int:
+        return self.ledger.arrivals
+
+    @property
+    def completions(self) -> int:
+        return self.ledger.completions
+
+    @property
+    def ready(self) -> int:
+        """Replicas whose model answers and that are not draining."""
+        return sum(not seat.draining for seat in self.ledger.seats.values())
+
+    @property
+    def last_failure(self) -> Failure | None:
+        """The last failed start of this pod template."""
+        return self._starts.last
+
+    @property
+    def cold_start_phases(self) -> Mapping[str, float]:
+        """Seconds by phase of the cold start under way, else of the last one."""
+        cold = self._cold or self._last_cold
+        return {} if cold is None else cold.phases()
+
+    def phase(self) -> Phase:
+        """Where the revision stands as a whole."""
+        replicas = self._fleet.of(self.revision.name)
+        return phase_of(self.ledger, replicas, blocked=self._starts.blocked(self._now()))
+
+    def idle_for(self, now: float) -> float | None:
+        """Seconds since the last request ended; None while one is here, and before the first."""
+        if self.ledger.waiting or self.ledger.running or self.ledger.last_end is None:
+            return None
+        return now - self.ledger.last_end
+
+    def sample(self, now: float) -> RevisionSample:
+        """What the autoscaler is told."""
+        return sample_of(self.revision, self.ledger, idle_for=self.idle_for(now), now=now)
+
+    # What the hall calls.
+
+    @property
+    def deadline(self) -> float | None:
+        """When the first in line has waited long enough; None when nobody waits."""
+        first = self.ledger.first
+        return None if first is None else first.arrived + self.revision.policy.wait_timeout
+
+    def observe(self, fleet: Fleet, now: float) -> None:
+        """Take in a new snapshot that has this revision."""
+        revision = fleet.revisions[self.revision.name]
+        self.revision = revision
+        self._fleet = fleet
+        self._removed = False
+        self.ledger.limit = revision.policy.queue_limit
+        self.ledger.limit_bytes = revision.policy.queue_limit_bytes
+        self._opening.follow(revision, fleet.of(revision.name), now)
+        self._follow_cold_start()
+        self.look(now)
+
+    def look(self, now: float) -> None:
+        """Level-triggered: conclude from what is known, release, and ask for those who wait."""
+        revision = self.revision
+        just_blocked = self._starts.observe(
+            self._fleet.of(revision.name),
+            ready=frozenset(self.ledger.seats),
+            template=revision.template,
+            start_timeout=revision.policy.start_timeout,
+            now=now,
+        )
+        if just_blocked:
+            self._gave_up(now)
+        self._release(now)
+        if self.ledger.waiting:
+            self._waking.ask(now)
+
+    def remove(self, fleet: Fleet, now: float) -> None:
+        """The Deployment is gone: whoever waits is told so; what runs may finish."""
+        self._fleet = fleet
+        self._removed = True
+        self._opening.follow(self.revision, (), now)
+        self.refuse_waiting(Reason.MODEL_REMOVED)
+
+    def expire(self, now: float) -> None:
+        """Refuse everyone whose time to wait is up."""
+        expired = self.ledger.expire(now - self.revision.policy.wait_timeout, now)
+        if expired:
+            self._refuse(expired, in_vain(self.revision, self._fleet, ready=self.ready), now)
+
+    def refuse_waiting(self, reason: Reason) -> None:
+        """Refuse everyone who waits."""
+        now = self._now()
+        self._refuse(self.ledger.refuse_all(now), reason, now)
+
+    # Holding and releasing.
+
+    def _parked(self, now: float) -> None:
+        if self._cold is None and not self.ledger.seats:
+            self._cold = ColdStart(now)
+            self._follow_cold_start()
+        self._wiring.waits(self.deadline)
+        self._waking.ask(now)
+
+    def _release(self, now: float) -> None:
+        for ticket in self.ledger.release(now):
+            # A guest told just before may have ended this one.
+            if ticket.state is State.RUNNING and ticket.seat is not None and not ticket.announced:
+                ticket.announced = True
+                guest: Guest = ticket.guest  # type: ignore[assignment]  # opaque to the ledger
+                guest.dispatched(ticket, ticket.seat)
+
+    def _refuse(self, tickets: list[Ticket], reason: Reason, now: float) -> None:
+        for ticket in tickets:
+            guest: Guest = ticket.guest  # type: ignore[assignment]  # opaque to the ledger
+            guest.refused(ticket, self._refusal(reason, now))
+
+    def _refusal(self, reason: Reason, now: float) -> Refusal:
+        if reason in _NEVER_HELPS:
+            return Refusal(reason=reason)
+        if reason is Reason.START_FAILED and self._starts.blocked_until is not None:
+            return Refusal(reason=reason, retry_after=max(1.0, self._starts.blocked_until - now))
+        if self.ledger.seats:
+            return Refusal(reason=reason, retry_after=1.0)
+        first = self.ledger.first
+        spent = 0.0 if first is None else now - first.arrived
+        return Refusal(reason=reason, retry_after=self._eta.retry_after(spent))
+
+    def _hopeless(self, now: float) -> Reason | None:
+        if self._removed:
+            return Reason.MODEL_REMOVED
+        return hopeless(self.revision, self._fleet, blocked=self._starts.blocked(now))
+
+    def _left_draining(self, seat: Seat) -> None:
+        """Something left a seat that takes nothing new: whoever waits for that is told."""
+        if self.ledger.running_on((seat.name,)) == 0:
+            self._wiring.quiet(seat.name)
+            if self.revision.drain is not None:
+                self._wiring.publish()
+
+    def _gave_up(self, now: float) -> None:
+        failure = self._starts.last
+        if failure is not None:
+            _log(
+                "start_failed",
+                level=logging.ERROR,
+                model=self.revision.model,
+                reason=failure.reason.value,
+                message=failure.message,
+            )
+        self._cold = None
+        if not self.ledger.seats:
+            self._refuse(self.ledger.refuse_all(now), Reason.START_FAILED, now)
+
+    # Waking.
+
+    def _wanted(self) -> Ask:
+        seats = self.ledger.seats.values()
+        if any(not seat.draining for seat in seats):
+            return Ask.NOTHING
+        if seats:
+            # All of them drain: only the leader can take that back.
+            return Ask.POKE if self.ledger.waiting else Ask.NOTHING
+        return ask(
+            self.revision,
+            self._fleet,
+            waiting=self.ledger.waiting,
+            blocked=self._starts.blocked(self._now()),
+        )
+
+    def _written(self) -> None:
+        self._journal("woken", reason=Reason.DEMAND, before=0, after=1)
+
+    def _ready(self, seat: Seat) -> None:
+        self._eta.learn(seat.ready_after)
+        if self._cold is not None:
+            self._cold.note("ready", seat.ready_at)
+        self._journal("ready", seconds=seat.ready_after)
+        self.look(seat.ready_at)
+
+    def _follow_cold_start(self) -> None:
+        cold = self._cold
+        if cold is None:
+            return
+        now = self._now()
+        if self.revision.replicas:
+            cold.note("written", now)
+        for replica in self._fleet.of(self.revision.name):
+            if replica.phase is Phase.LOADING and replica.started is not None:
+                cold.note("started", replica.started)
+                if replica.address is not None:
+                    cold.note("listening", now)
+
+    def _end_cold_start(self, cold: ColdStart) -> None:
+        cold.note("first_byte", self._now())
+        self.cold_starts += 1
+        self.last_cold_start_s = cold.seconds
+        self._last_cold, self._cold = cold, None
+
+    def _journal(
+        self,
+        event: str,
+        *,
+        reason: Reason | None = None,
+        before: int | None = None,
+        after: int | None = None,
+        seconds: float | None = None,
+    ) -> None:
+        self._wiring.outside.bus.append(
+            Entry(
+                at=self._wiring.outside.clock.wall(),
+                revision=self.revision.name,
+                model=self.revision.model,
+                event=event,
+                reason=reason,
+                before=before,
+                after=after,
+                seconds=seconds,
+            )
+        )

@@ -1,0 +1,126 @@
+"""Opens the seats of one revision: follows its replicas, probes them, warms them up. A shell.
+
+Rule 1: a seat opens when the replica's own model answers the probe, never on the cluster's word.
+Rule 2: the first held request is the first inference and goes alone; the other slots open at its
+        first byte or after a second. With nobody waiting a made-up inference goes instead.
+Rule 3: a seat on which a request broke takes nothing until its model answers again.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from activator.core.ledger import Ledger, Seat
+from activator.probe import served_names, slots_of, until_ready, warm_up
+from activator.wiring import Wiring
+from fleet.model import Phase, Replica, Revision, WarmUp
+from fleet.names import ReplicaName
+from fleet.runtimes import Endpoint
+
+__all__ = ["Opening"]
+
+_ALONE_S = 1.0
+
+
+class Opening:
+    """The probes of one revision's replicas, and what becomes of their seats."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        wiring: Wiring,
+        *,
+        ready: Callable[[Seat], None],
+        release: Callable[[], None],
+    ) -> None:
+        self._ledger = ledger
+        self._wiring = wiring
+        self._ready = ready
+        self._release = release
+        self._probes: dict[ReplicaName, asyncio.Task[None]] = {}
+
+    def follow(self, revision: Revision, replicas: tuple[Replica, ...], now: float) -> None:
+        """Probe what has an address and no seat yet; unseat what is gone or going."""
+        here = {r.name: r for r in replicas if r.phase is Phase.LOADING and r.address is not None}
+        for name in [name for name in self._probes if name not in here]:
+            self._probes.pop(name).cancel()
+        for name in [name for name in self._ledger.seats if name not in here]:
+            seat = self._ledger.unseat(name, now)
+            if seat is not None:
+                self._close(seat)
+        for name, replica in here.items():
+            if name not in self._ledger.seats and name not in self._probes:
+                self._start(name, self._open(revision, replica))
+        self._ledger.drain(revision.drain.replicas if revision.drain else ())
+
+    def doubt(self, revision: Revision, seat: Seat) -> None:
+        """A request broke there: nothing new until its model answers."""
+        if seat.doubtful or seat.name not in self._ledger.seats:
+            return
+        seat.turn(doubtful=True)
+        if seat.name not in self._probes:
+            self._start(seat.name, self._trust_again(revision, seat))
+
+    def widen(self, seat: Seat) -> None:
+        """The seat has proved itself: all its slots are open."""
+        seat.proved = True
+        seat.limit = seat.slots
+        self._release()
+
+    def _start(self, name: ReplicaName, work: Coroutine[Any, Any, None]) -> None:
+        task = self._wiring.outside.group.create_task(work, name=f"probe {name}")
+        self._probes[name] = task
+        task.add_done_callback(lambda done: self._ended(name, done))
+
+    def _ended(self, name: ReplicaName, done: asyncio.Task[None]) -> None:
+        if self._probes.get(name) is done:
+            del self._probes[name]
+
+    def _close(self, seat: Seat) -> None:
+        if seat.link is not None:
+            seat.link.close()
+        if not seat.running:
+            self._wiring.quiet(seat.name)
+
+    async def _open(self, revision: Revision, replica: Replica) -> None:
+        server = self._wiring.outside.servers(revision.runtime)
+        endpoint = Endpoint(address=replica.address or "", ports=revision.ports)
+        clock = self._wiring.outside.clock
+        await until_ready(server, endpoint, served_names(revision), clock=clock)
+        now = clock.now()
+        seat = Seat(
+            replica.name,
+            host=endpoint.address,
+            port=revision.ports.http,
+            slots=revision.policy.slots or 1,
+        )
+        seat.ready_at = now
+        seat.ready_after = 0.0 if replica.started is None else now - replica.started
+        somebody_waits = self._ledger.waiting > 0
+        seat.limit = 1 if somebody_waits else 0
+        self._ledger.seat(seat)
+        alone = asyncio.get_running_loop().call_later(_ALONE_S, self._narrow_no_more, seat)
+        try:
+            # Tells the line, which releases the first in line onto it.
+            self._ready(seat)
+            seat.slots = await slots_of(revision, server, endpoint)
+            if not somebody_waits and revision.policy.warm_up is not WarmUp.NONE:
+                await warm_up(revision, server, endpoint)
+            if seat.proved or not somebody_waits:
+                self.widen(seat)
+        except asyncio.CancelledError:
+            alone.cancel()
+            raise
+
+    def _narrow_no_more(self, seat: Seat) -> None:
+        if not seat.proved:
+            self.widen(seat)
+
+    async def _trust_again(self, revision: Revision, seat: Seat) -> None:
+        server = self._wiring.outside.servers(revision.runtime)
+        endpoint = Endpoint(address=seat.host, ports=revision.ports)
+        await until_ready(
+            server, endpoint, served_names(revision), clock=self._wiring.outside.clock
+        )
+        seat.turn(doubtful=False)
+        self._release()

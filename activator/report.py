@@ -1,0 +1,59 @@
+"""What a line tells: its phase as a whole, and its sample for the autoscaler. Pure functions."""
+
+from collections.abc import Iterable
+
+from activator.core.ledger import Ledger
+from fleet.messages import ReplicaSample, RevisionSample
+from fleet.model import Phase, Replica, Revision
+
+__all__ = ["phase_of", "sample_of"]
+
+
+def phase_of(ledger: Ledger, replicas: Iterable[Replica], *, blocked: bool) -> Phase:
+    """The phase of a revision: that of the replica that has come furthest."""
+    if any(not seat.draining for seat in ledger.seats.values()):
+        return Phase.READY
+    phases = {replica.phase for replica in replicas if replica.name not in ledger.seats}
+    for phase in (Phase.LOADING, Phase.PENDING):
+        if phase in phases:
+            return phase
+    if blocked or Phase.FAILED in phases:
+        return Phase.FAILED
+    if ledger.seats or Phase.DRAINING in phases:
+        return Phase.DRAINING
+    return Phase.ASLEEP
+
+
+def sample_of(
+    revision: Revision, ledger: Ledger, *, idle_for: float | None, now: float
+) -> RevisionSample:
+    """The sample of a revision at `now`."""
+    ledger.tick(now)
+    first = ledger.first
+    drain = revision.drain
+    acknowledged = drain is not None and ledger.running_on(drain.replicas) == 0
+    return RevisionSample(
+        revision=revision.name,
+        waiting=ledger.waiting,
+        running=len(ledger.running),
+        waiting_s=ledger.waiting_s,
+        running_s=ledger.running_s,
+        arrivals=ledger.arrivals,
+        completions=ledger.completions,
+        service_s=ledger.service_s,
+        oldest_wait=None if first is None else now - first.arrived,
+        idle_for=idle_for,
+        longest_s=ledger.longest_s,
+        drained=drain.number if drain is not None and acknowledged else 0,
+        replicas=tuple(
+            ReplicaSample(
+                name=seat.name,
+                running=len(seat.running),
+                busy_s=seat.busy_s,
+                slots=seat.slots,
+                ready_for=now - seat.ready_at,
+                ready_after=seat.ready_after,
+            )
+            for seat in ledger.seats.values()
+        ),
+    )

@@ -1,0 +1,67 @@
+"""What a line needs from the world around it, handed over once.
+
+`Guest` is the request path's half of a request: it is told of a dispatch or a refusal, on the event
+loop, and must not raise.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from activator.core.ledger import Seat, Ticket
+from fleet.bus import Bus
+from fleet.clock import Clock
+from fleet.cluster import Cluster
+from fleet.model import RuntimeName
+from fleet.names import ReplicaName
+from fleet.reasons import Reason
+from fleet.runtimes import ModelServer
+from fleet.settings import Settings
+
+__all__ = ["Guest", "Outside", "Refusal", "Wiring"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why a request will not be served, and after how many seconds a later try may be."""
+
+    reason: Reason
+    retry_after: float | None = None
+
+
+class Guest(Protocol):
+    """One request, as its holder sees it."""
+
+    def dispatched(self, ticket: Ticket, seat: Seat) -> None:
+        """Send it to this seat now."""
+        ...
+
+    def refused(self, ticket: Ticket, refusal: Refusal) -> None:
+        """It will not be sent; its ticket has left already."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """The ports a hall works with, and the task group its probes and wakes live in."""
+
+    cluster: Cluster
+    bus: Bus
+    clock: Clock
+    servers: Callable[[RuntimeName], ModelServer]
+    settings: Settings
+    group: asyncio.TaskGroup
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wiring:
+    """What a hall gives to each of its lines."""
+
+    outside: Outside
+    publish: Callable[[], None]
+    """Publish a sample now."""
+    quiet: Callable[[ReplicaName], None]
+    """Nothing runs any more on a replica that takes nothing new."""
+    waits: Callable[[float | None], None]
+    """Somebody waits; the first in that line until this moment."""
