@@ -1,0 +1,212 @@
+"""The ledger as a state machine: one outcome per ticket, first come first served, no idle slot."""
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from activator.core.ledger import Ledger, Seat, State, Ticket
+from fleet.names import ReplicaName
+from fleet.reasons import Reason
+
+LIMIT = 6
+LIMIT_BYTES = 50
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """Drives a ledger as the line does, and keeps its own books beside it."""
+
+    def __init__(self):
+        super().__init__()
+        self.ledger = Ledger(limit=LIMIT, limit_bytes=LIMIT_BYTES)
+        self.now = 0.0
+        self.tickets: list[Ticket] = []
+        self.dispatched: list[Ticket] = []
+        self.outcomes: dict[Ticket, str] = {}
+        self.seats = 0
+        self.waiting_s = 0.0
+        self.running_s = 0.0
+
+    def _pass(self, seconds: float) -> None:
+        self.waiting_s += seconds * len(self._in(State.WAITING))
+        self.running_s += seconds * len(self._in(State.RUNNING))
+        self.now += seconds
+
+    def _in(self, state: State) -> list[Ticket]:
+        return [ticket for ticket in self.tickets if ticket.state is state]
+
+    def _release(self) -> None:
+        waiting = sorted(self._in(State.WAITING), key=lambda t: t.number)
+        released = self.ledger.release(self.now)
+        assert released == waiting[: len(released)], "released out of order"
+        self.dispatched += released
+
+    @initialize()
+    def seat_first(self):
+        self.add_seat(slots=2)
+
+    @rule(size=st.integers(0, 30), passed=st.floats(0, 2))
+    def arrive(self, size, passed):
+        self._pass(passed)
+        ticket = Ticket(object(), size)
+        waiting = self._in(State.WAITING)
+        full = len(waiting) >= LIMIT
+        heavy = sum(t.size for t in waiting) + size > LIMIT_BYTES
+        outcome = self.ledger.arrive(ticket, self.now)
+        self.tickets.append(ticket)
+        if isinstance(outcome, Seat):
+            assert not waiting, "overtook someone who waits"
+            assert ticket.state is State.RUNNING
+            self.dispatched.append(ticket)
+        elif outcome is None:
+            assert ticket.state is State.WAITING
+            assert not full
+            assert not heavy
+        else:
+            assert outcome is (Reason.QUEUE_FULL if full else Reason.QUEUE_BYTES_FULL)
+            assert full or heavy
+            self.outcomes[ticket] = "refused"
+
+    @rule(slots=st.integers(1, 3))
+    def add_seat(self, slots):
+        self.seats += 1
+        seat = Seat(ReplicaName(f"r{self.seats}"), host="h", port=1, slots=slots)
+        seat.limit = 1
+        self.ledger.seat(seat)
+        self._release()
+
+    @precondition(lambda self: self.ledger.seats)
+    @rule(data=st.data())
+    def widen(self, data):
+        seat = data.draw(st.sampled_from(list(self.ledger.seats.values())))
+        seat.limit = seat.slots
+        self._release()
+
+    @precondition(lambda self: self.ledger.seats)
+    @rule(data=st.data(), passed=st.floats(0, 2))
+    def lose_seat(self, data, passed):
+        self._pass(passed)
+        self.ledger.unseat(data.draw(st.sampled_from(list(self.ledger.seats))), self.now)
+
+    @precondition(lambda self: self.ledger.seats)
+    @rule(data=st.data())
+    def drain(self, data):
+        names = data.draw(st.sets(st.sampled_from(list(self.ledger.seats))))
+        self.ledger.drain(names)
+        self._release()
+
+    @precondition(lambda self: self.ledger.seats)
+    @rule(data=st.data(), doubtful=st.booleans())
+    def doubt(self, data, doubtful):
+        data.draw(st.sampled_from(list(self.ledger.seats.values()))).turn(doubtful=doubtful)
+        self._release()
+
+    @precondition(lambda self: self.tickets)
+    @rule(data=st.data(), passed=st.floats(0, 2))
+    def leave(self, data, passed):
+        self._pass(passed)
+        ticket = data.draw(st.sampled_from(self.tickets))
+        before = ticket.state
+        self.ledger.leave(ticket, self.now)
+        if before is not State.LEFT:
+            assert ticket not in self.outcomes, "two outcomes for one ticket"
+            self.outcomes[ticket] = "served" if before is State.RUNNING else "left"
+        self._release()
+
+    @precondition(lambda self: self._in(State.RUNNING))
+    @rule(data=st.data(), passed=st.floats(0, 2))
+    def break_and_wait_again(self, data, passed):
+        self._pass(passed)
+        ticket = data.draw(st.sampled_from(self._in(State.RUNNING)))
+        self.ledger.again(ticket, self.now)
+        assert ticket.state is State.WAITING
+        self._release()
+
+    @rule(back=st.floats(0, 5))
+    def expire(self, back):
+        waiting = self._in(State.WAITING)
+        expired = self.ledger.expire(self.now - back, self.now)
+        assert set(expired) == {t for t in waiting if t.arrived <= self.now - back}
+        assert expired == sorted(expired, key=lambda t: t.number)
+        self.outcomes.update(dict.fromkeys(expired, "expired"))
+
+    @rule()
+    def refuse_all(self):
+        waiting = sorted(self._in(State.WAITING), key=lambda t: t.number)
+        assert self.ledger.refuse_all(self.now) == waiting
+        self.outcomes.update(dict.fromkeys(waiting, "refused"))
+
+    @invariant()
+    def conserves_tickets(self):
+        waiting, running = self._in(State.WAITING), self._in(State.RUNNING)
+        assert self.ledger.waiting == len(waiting)
+        assert self.ledger.running == set(running)
+        assert self.ledger.arrivals == len(self.tickets)
+        assert len(self.outcomes) + len(waiting) + len(running) == len(self.tickets)
+        assert self.ledger.waiting_bytes == sum(ticket.size for ticket in waiting)
+
+    @invariant()
+    def counts_each_seat_by_identity(self):
+        on_seats = [t for seat in self.ledger.seats.values() for t in seat.running]
+        assert len(on_seats) == len(set(on_seats))
+        assert set(on_seats) <= self.ledger.running
+        for ticket in self.ledger.running:
+            assert ticket.seat is not None
+            assert ticket in ticket.seat.running
+
+    @invariant()
+    def never_idle_while_someone_waits(self):
+        if self.ledger.waiting:
+            assert all(seat.room == 0 for seat in self.ledger.seats.values())
+
+    @invariant()
+    def integrals_agree(self):
+        self.ledger.tick(self.now)
+        assert abs(self.ledger.waiting_s - self.waiting_s) < 1e-6
+        assert abs(self.ledger.running_s - self.running_s) < 1e-6
+
+
+LedgerMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestLedger = LedgerMachine.TestCase
+
+
+def seated(slots: int, *, limit: int | None = None) -> tuple[Ledger, Seat]:
+    ledger = Ledger(limit=100, limit_bytes=1000)
+    seat = Seat(ReplicaName("r"), host="h", port=1, slots=slots)
+    seat.limit = slots if limit is None else limit
+    ledger.seat(seat)
+    return ledger, seat
+
+
+def test_a_seat_never_has_more_running_than_its_limit():
+    ledger, seat = seated(4, limit=1)
+    tickets = [Ticket(object(), 0) for _ in range(3)]
+    for ticket in tickets:
+        ledger.arrive(ticket, 0.0)
+    assert seat.running == {tickets[0]}
+    seat.limit = seat.slots
+    assert ledger.release(1.0) == tickets[1:]
+
+
+def test_the_seat_with_fewest_running_is_next():
+    ledger, first = seated(4)
+    second = Seat(ReplicaName("s"), host="h", port=2, slots=4)
+    second.limit = 4
+    ledger.seat(second)
+    seats = [ledger.arrive(Ticket(object(), 0), 0.0) for _ in range(4)]
+    assert seats == [first, second, first, second]
+
+
+def test_busy_seconds_count_time_with_at_least_one_running():
+    ledger, seat = seated(2)
+    one, two = Ticket(object(), 0), Ticket(object(), 0)
+    ledger.arrive(one, 1.0)
+    ledger.arrive(two, 2.0)
+    ledger.leave(one, 4.0)
+    ledger.leave(two, 5.0)
+    ledger.tick(9.0)
+    assert seat.busy_s == 4.0
+    assert ledger.running_s == 6.0
+    assert ledger.service_s == 6.0
+    assert ledger.longest_s == 3.0
+    assert ledger.last_end == 5.0
+    assert ledger.completions == 2

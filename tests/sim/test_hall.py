@@ -1,0 +1,353 @@
+"""The hall on virtual time: hold, wake, release in order, give up, drain, remove."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from fleet.errors import ConflictError, UnavailableError
+from fleet.model import Drain, Mode, Phase, Policy, WarmUp
+from fleet.reasons import Reason
+from tests.fakes.cluster import revision
+from tests.sim.loop import VIRTUAL
+from tests.sim.world import ModelUnderTest, world
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend():
+    return VIRTUAL
+
+
+def replicas(w):
+    return w.cluster.fleet().of(w.revision)
+
+
+async def test_a_held_request_wakes_its_model_and_goes_on():
+    async with world() as w:
+        w.cluster.put(revision())
+        client = w.call()
+        assert w.line.waiting == 1
+        await asyncio.sleep(5)
+        assert w.cluster.writes == [(w.revision, 1, Reason.DEMAND)]
+        (at, _), *more = client.dispatches
+        assert not more
+        # 1 s until it listens, 0.5 s until its model answers, 10 ms at most until that is seen.
+        assert 1.5 <= at <= 1.52
+        assert w.line.cold_starts == 1
+        assert w.line.last_cold_start_s == pytest.approx(client.ended_at - 0.05, abs=0.02)
+        assert set(w.line.cold_start_phases) == {
+            "ask",
+            "wait_for_gpu",
+            "load",
+            "probe",
+            "first_inference",
+        }
+
+
+async def test_a_thousand_held_requests_are_dispatched_in_order_within_the_slots():
+    async with world() as w:
+        w.cluster.put(revision())
+        clients = [w.call() for _ in range(1000)]
+        most = 0
+        while any(client.ended_at is None for client in clients):
+            await asyncio.sleep(0.01)
+            most = max(most, w.line.running)
+        assert w.order == clients
+        assert most == 4
+        assert w.line.waiting == w.line.running == 0
+
+
+async def test_the_first_goes_alone_until_its_first_byte():
+    async with world() as w:
+        w.cluster.put(revision())
+        first, second = w.call(service=0.6), w.call()
+        await asyncio.sleep(3)
+        assert second.dispatches[0][0] == pytest.approx(first.dispatches[0][0] + 0.3, abs=0.01)
+
+
+async def test_the_others_wait_a_second_at_most_for_a_first_byte():
+    async with world() as w:
+        w.cluster.put(revision())
+        first, second = w.call(service=30), w.call()
+        await asyncio.sleep(10)
+        assert second.dispatches[0][0] == pytest.approx(first.dispatches[0][0] + 1.0, abs=0.01)
+
+
+async def test_slots_are_asked_of_the_model_when_auto():
+    async with world(server=ModelUnderTest(slots=7)) as w:
+        w.cluster.put(revision(policy=Policy()))
+        clients = [w.call(service=5) for _ in range(20)]
+        await asyncio.sleep(4.5)
+        assert w.line.running == 7
+        await asyncio.sleep(30)
+        assert all(client.ended_at for client in clients)
+
+
+async def test_a_model_nobody_waits_for_is_warmed_up_before_it_takes_requests():
+    async with world() as w:
+        w.cluster.put(revision(replicas=1))
+        await asyncio.sleep(1.6)
+        assert w.server.warm_ups == 1
+        client = w.call()
+        assert not client.dispatches
+        await asyncio.sleep(0.5)
+        assert client.dispatches
+
+
+async def test_no_warm_up_when_somebody_waits_or_none_is_wanted():
+    async with world() as w:
+        w.cluster.put(revision())
+        w.call()
+        await asyncio.sleep(3)
+        assert w.server.warm_ups == 0
+    async with world() as w:
+        w.cluster.put(revision(replicas=1, policy=Policy(slots=4, warm_up=WarmUp.NONE)))
+        await asyncio.sleep(3)
+        assert w.server.warm_ups == 0
+        assert w.call().dispatches
+
+
+async def test_a_wake_is_carried_through_although_everyone_left():
+    async with world() as w:
+        w.cluster.put(revision())
+        clients = [w.call() for _ in range(200)]
+        await asyncio.sleep(0.5)
+        for client in clients:
+            client.leave()
+        assert w.line.waiting == 0
+        await asyncio.sleep(3)
+        assert w.line.phase() is Phase.READY
+        assert not any(client.dispatches for client in clients)
+        assert w.call().dispatches
+
+
+async def test_waiting_ends_at_the_deadline_to_a_tenth_of_a_second():
+    async with world(gpus=2, start=1000) as w:
+        w.cluster.put(revision(policy=Policy(slots=4, wait_timeout=7.5)))
+        clients = []
+        for _ in range(20):
+            clients.append((w.now, w.call()))
+            await asyncio.sleep(0.037)
+        await asyncio.sleep(10)
+        for arrived, client in clients:
+            assert client.reason is Reason.WAIT_TIMEOUT
+            assert client.ended_at - arrived == pytest.approx(7.5, abs=0.1)
+
+
+async def test_all_gpus_busy_is_said_at_the_deadline():
+    async with world(gpus=0) as w:
+        w.cluster.put(revision(policy=Policy(slots=4, wait_timeout=5)))
+        client = w.call()
+        pokes = []
+        w.bus.on_poke(pokes.append)
+        await asyncio.sleep(6)
+        assert client.reason is Reason.NO_FREE_GPU
+        assert not w.cluster.writes
+        assert len(pokes) >= 3, "a lost poke must be repeated"
+
+
+async def test_the_sample_shows_who_waits_when_the_poke_arrives():
+    async with world(gpus=0) as w:
+        w.cluster.put(revision())
+        seen = []
+        w.bus.on_poke(
+            lambda name: seen.append(w.bus.samples()["g1"].sample.revisions[name].waiting)
+        )
+        w.call()
+        assert seen == [1]
+
+
+async def test_three_failed_starts_refuse_everyone_then_one_is_tried_after_a_minute():
+    async with world(start=1000) as w:
+        w.cluster.put(revision())
+        early = w.call()
+        await asyncio.sleep(0.1)
+        for _ in range(3):
+            (one,) = replicas(w)
+            w.cluster.fail(one.name, message="no such file")
+            if early.refusal is None:
+                w.cluster.retry(one.name)
+        assert early.reason is Reason.START_FAILED
+        late = w.call()
+        assert late.reason is Reason.START_FAILED
+        assert late.refusal.retry_after == pytest.approx(60, abs=1)
+        assert w.line.phase() is Phase.FAILED
+        assert w.line.last_failure.message == "no such file"
+        # What the autoscaler does then:
+        await w.cluster.scale(
+            w.revision, 0, expect=w.line.revision.version, reason=Reason.START_FAILED
+        )
+        await asyncio.sleep(61)
+        once_more = w.call()
+        await asyncio.sleep(0.1)
+        assert once_more.refusal is None
+        (one,) = replicas(w)
+        w.cluster.fail(one.name)
+        assert once_more.reason is Reason.START_FAILED
+        # A mended manifest clears it at once.
+        w.cluster.put(replace(w.cluster.fleet().revisions[w.revision], template="t2"))
+        assert w.call().refusal is None
+
+
+async def test_a_start_that_takes_too_long_is_a_failed_one():
+    async with world(server=ModelUnderTest(load=1000)) as w:
+        w.cluster.put(revision(policy=Policy(slots=4, start_timeout=20)))
+        client = w.call()
+        await asyncio.sleep(19)
+        assert client.refusal is None
+        await asyncio.sleep(3)
+        assert client.reason is Reason.START_FAILED
+
+
+@pytest.mark.parametrize("mode", [Mode.OFF, Mode.ADVISE])
+async def test_where_nothing_may_be_woken_a_request_is_refused_at_once(mode):
+    async with world() as w:
+        w.cluster.put(revision(policy=Policy(slots=4, mode=mode)))
+        client = w.call()
+        assert client.reason is Reason.ASLEEP
+        assert client.refusal.retry_after is None
+        await asyncio.sleep(3)
+        assert not w.cluster.writes
+
+
+async def test_a_request_present_at_two_crashes_is_not_sent_a_third_time():
+    async with world() as w:
+        w.cluster.put(revision(replicas=1))
+        await asyncio.sleep(3)
+        poison = w.call(service=100)
+        innocent = w.call(service=100)
+        assert poison.dispatches
+        (old,) = replicas(w)
+        assert w.line.again(poison.ticket)
+        assert w.line.again(innocent.ticket)
+        w.cluster.fail(old.name)
+        w.cluster.retry(old.name)
+        await asyncio.sleep(5)
+        assert [len(poison.dispatches), len(innocent.dispatches)] == [2, 2]
+        assert w.order[-2:] == [poison, innocent]
+        assert not w.line.again(poison.ticket)
+        poison.leave()
+        assert w.line.waiting == 0
+
+
+async def test_a_doubtful_seat_takes_nothing_until_its_model_answers():
+    async with world() as w:
+        w.cluster.put(revision(replicas=1))
+        await asyncio.sleep(3)
+        client = w.call(service=100)
+        seat = client.dispatches[0][1]
+        w.server.dead.add(seat.host)
+        assert w.line.again(client.ticket, crash=False)
+        await asyncio.sleep(1)
+        assert len(client.dispatches) == 1
+        w.server.dead.clear()
+        await asyncio.sleep(0.1)
+        assert len(client.dispatches) == 2
+        assert client.ticket.crashes == 0
+
+
+async def test_a_drain_is_acknowledged_once_nothing_runs_there():
+    async with world() as w:
+        w.cluster.put(revision(replicas=1))
+        await asyncio.sleep(3)
+        running = w.call(service=2)
+        (one,) = replicas(w)
+        version = w.line.revision.version
+        await w.cluster.mark(
+            w.revision, Drain(number=7, replicas=frozenset({one.name})), expect=version
+        )
+
+        def acknowledged():
+            return w.bus.samples()["g1"].sample.revisions[w.revision].drained
+
+        assert acknowledged() == 0
+        late = w.call()
+        await asyncio.sleep(2.001)
+        assert running.ended_at is not None
+        assert acknowledged() == 7
+        assert not late.dispatches, "a draining seat takes nothing new"
+        await w.cluster.mark(w.revision, None, expect=w.line.revision.version)
+        assert late.dispatches, "a drain taken back releases at once"
+
+
+async def test_an_idle_replica_is_acknowledged_within_the_mark():
+    async with world() as w:
+        w.cluster.put(revision(replicas=1))
+        await asyncio.sleep(3)
+        (one,) = replicas(w)
+        await w.cluster.mark(
+            w.revision,
+            Drain(number=1, replicas=frozenset({one.name})),
+            expect=w.line.revision.version,
+        )
+        assert w.bus.samples()["g1"].sample.revisions[w.revision].drained == 1
+
+
+async def test_a_removed_deployment_refuses_who_waits_and_finishes_what_runs():
+    async with world() as w:
+        w.cluster.put(revision(replicas=1))
+        await asyncio.sleep(3)
+        line = w.line
+        running = [w.call(service=1) for _ in range(4)]
+        waiting = w.call()
+        (one,) = replicas(w)
+        quiet = []
+        w.hall.on_quiet(quiet.append)
+        w.cluster.remove(w.revision)
+        assert waiting.reason is Reason.MODEL_REMOVED
+        assert w.revision not in w.hall.lines
+        assert w.hall.running_on(one.name) == 4
+        assert not quiet
+        for client in running:
+            line.leave(client.ticket)
+        assert quiet == [one.name]
+        assert w.hall.running_on(one.name) == 0
+
+
+async def test_the_queue_limit_counts_requests_and_bytes():
+    async with world(start=1000) as w:
+        w.cluster.put(revision(policy=Policy(slots=4, queue_limit=2, queue_limit_bytes=100)))
+        assert w.call(size=60).refusal is None
+        assert w.call(size=60).reason is Reason.QUEUE_BYTES_FULL
+        assert w.call(size=10).refusal is None
+        full = w.call()
+        assert full.reason is Reason.QUEUE_FULL
+        assert full.refusal.retry_after >= 1
+
+
+@pytest.mark.parametrize("error", [ConflictError, UnavailableError])
+async def test_a_wake_that_could_not_be_written_is_tried_again(error):
+    async with world() as w:
+        w.cluster.put(revision())
+        w.cluster.broken = error("not now")
+        client = w.call()
+        await asyncio.sleep(2.5)
+        assert not w.cluster.writes
+        w.cluster.broken = None
+        await asyncio.sleep(4)
+        assert client.dispatches
+
+
+async def test_two_wakes_for_one_gpu_write_once_and_poke_once():
+    async with world(gpus=1) as w:
+        w.cluster.put(revision())
+        w.cluster.put(revision("other"))
+        pokes = []
+        w.bus.on_poke(pokes.append)
+        w.call()
+        w.revision = "default/other"
+        w.call()
+        await asyncio.sleep(2)
+        assert [name for name, _, _ in w.cluster.writes] == ["default/demo"]
+        assert "default/other" in pokes
+
+
+async def test_shutting_down_refuses_whoever_still_waits():
+    async with world(start=1000) as w:
+        w.cluster.put(revision())
+        clients = [w.call() for _ in range(3)]
+        w.hall.refuse_waiting(Reason.SHUTTING_DOWN)
+        assert {client.reason for client in clients} == {Reason.SHUTTING_DOWN}
+        assert w.hall.waiting == 0

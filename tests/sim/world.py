@@ -1,0 +1,140 @@
+"""A whole hall on virtual time: the real hall, a scripted cluster and model server, and guests."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+from activator.core.ledger import Seat, Ticket
+from activator.hall import Hall
+from activator.line import Line
+from activator.wiring import Outside, Refusal
+from fleet.bus.memory import MemoryBus
+from fleet.clock import LoopClock
+from fleet.names import GatewayName, RevisionName
+from fleet.reasons import Reason
+from fleet.runtimes import Endpoint, Reading
+from fleet.settings import Settings
+from tests.fakes.cluster import FakeCluster
+
+
+class ModelUnderTest:
+    """A `ModelServer` whose answers a test sets; `load` seconds after it was first asked: ready."""
+
+    def __init__(self, *, load: float = 0.5, slots: int = 4) -> None:
+        self.load = load
+        self.slot_count = slots
+        self.warm_ups = 0
+        self.warm_up_s = 0.2
+        self.dead: set[str] = set()
+        self._asked: dict[str, float] = {}
+
+    async def ready(self, endpoint: Endpoint, models, *, timeout: float) -> bool:
+        now = asyncio.get_running_loop().time()
+        begun = self._asked.setdefault(endpoint.address, now)
+        return endpoint.address not in self.dead and now - begun >= self.load
+
+    async def slots(self, endpoint: Endpoint, models, *, timeout: float) -> int:
+        await asyncio.sleep(0.01)
+        return self.slot_count
+
+    async def warm_up(self, endpoint: Endpoint, model: str, *, request, timeout: float) -> None:
+        self.warm_ups += 1
+        await asyncio.sleep(self.warm_up_s)
+
+    async def read(self, endpoint: Endpoint, models, *, timeout: float) -> Reading:
+        return Reading()
+
+
+class Client:
+    """A `Guest` that runs for `service` seconds once dispatched, and notes all that happens."""
+
+    def __init__(self, world: "World", service: float) -> None:
+        self.world = world
+        self.service = service
+        self.dispatches: list[tuple[float, Seat]] = []
+        self.refusal: Refusal | None = None
+        self.ended_at: float | None = None
+        self.left = False
+        self.ticket: Ticket | None = None
+
+    def dispatched(self, ticket: Ticket, seat: Seat) -> None:
+        assert not self.left, "dispatched although the client had left"
+        assert self.refusal is None
+        self.dispatches.append((self.world.now, seat))
+        self.world.order.append(self)
+        self.world.loop.call_later(self.service / 2, self._first_byte, ticket)
+        self.world.loop.call_later(self.service, self._done, ticket, len(self.dispatches))
+
+    def refused(self, ticket: Ticket, refusal: Refusal) -> None:
+        assert self.refusal is None, "refused twice"
+        self.refusal = refusal
+        self.ended_at = self.world.now
+
+    def leave(self) -> None:
+        self.left = True
+        self.world.line.leave(self.ticket)
+
+    @property
+    def reason(self) -> Reason | None:
+        return None if self.refusal is None else self.refusal.reason
+
+    def _first_byte(self, ticket: Ticket) -> None:
+        if not self.left:
+            self.world.line.first_byte(ticket)
+
+    def _done(self, ticket: Ticket, dispatch: int) -> None:
+        if not self.left and dispatch == len(self.dispatches):
+            self.ended_at = self.world.now
+            self.world.line.leave(ticket)
+
+
+class World:
+    """Everything one test needs."""
+
+    def __init__(self, cluster: FakeCluster, server: ModelUnderTest, hall: Hall, bus: MemoryBus):
+        self.cluster, self.server, self.hall, self.bus = cluster, server, hall, bus
+        self.loop = asyncio.get_running_loop()
+        self.order: list[Client] = []
+        self.revision = RevisionName("default/demo")
+
+    @property
+    def now(self) -> float:
+        return self.loop.time()
+
+    @property
+    def line(self) -> Line:
+        return self.hall.lines[self.revision]
+
+    def call(self, *, service: float = 0.1, size: int = 0) -> Client:
+        client = Client(self, service)
+        client.ticket = self.line.enter(client, size=size)
+        return client
+
+
+@asynccontextmanager
+async def world(*, gpus: int = 2, start: float = 1.0, server: ModelUnderTest | None = None):
+    """A hall whose loop runs, over an empty cluster."""
+    cluster = FakeCluster(gpus=gpus, start=start)
+    server = server or ModelUnderTest()
+    clock = LoopClock()
+    bus = MemoryBus(clock)
+    async with asyncio.TaskGroup() as group:
+        hall = Hall(
+            GatewayName("g1"),
+            Outside(
+                cluster=cluster,
+                bus=bus,
+                clock=clock,
+                servers=lambda _: server,
+                settings=Settings(),
+                group=group,
+            ),
+        )
+        running = group.create_task(hall.run())
+        try:
+            yield World(cluster, server, hall, bus)
+        finally:
+            running.cancel()
+            hall.close()
+            for task in asyncio.all_tasks() - {asyncio.current_task(), running}:
+                if task.get_name().startswith(("probe", "wake")):
+                    task.cancel()
