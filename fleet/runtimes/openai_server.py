@@ -1,0 +1,66 @@
+"""Asks a running server that speaks the OpenAI API.
+
+Rule 1: ready is `GET /health` (200 once the engine runs); a server without it is asked for its list
+        of models instead.
+Rule 2: these servers batch continuously and say nothing about room, so `auto` slots are 16, and
+        their load is unknown.
+"""
+
+import json
+from collections.abc import Sequence
+
+import httpx
+
+from fleet.errors import UnavailableError
+from fleet.runtimes import Endpoint, Reading
+from fleet.runtimes.asking import answer, json_object, patience, url
+
+__all__ = ["OpenAIServer"]
+
+_SLOTS = 16
+_NO_SUCH_PATH = (httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED)
+
+
+class OpenAIServer:
+    """A `ModelServer` for the OpenAI API. `client` is shared and not closed here."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    async def ready(self, endpoint: Endpoint, models: Sequence[str], *, timeout: float) -> bool:
+        try:
+            async with patience(endpoint, timeout):
+                said = await self._client.get(url(endpoint, "/health"))
+                if said.status_code in _NO_SUCH_PATH:
+                    said = await self._client.get(url(endpoint, "/v1/models"))
+        except UnavailableError:
+            return False
+        return said.status_code == httpx.codes.OK
+
+    async def slots(self, endpoint: Endpoint, models: Sequence[str], *, timeout: float) -> int:
+        return _SLOTS
+
+    async def warm_up(
+        self, endpoint: Endpoint, model: str, *, request: bytes | None, timeout: float
+    ) -> None:
+        if request is None:
+            request = json.dumps({"model": model, "prompt": "a", "max_tokens": 1}).encode()
+        async with patience(endpoint, timeout):
+            said = await self._client.post(
+                url(endpoint, _path(request)),
+                headers={"Content-Type": "application/json"},
+                content=request,
+            )
+            # A refused prompt (4xx: an embedding model, say) is an answer: the model is loaded.
+            answer(said, below=500)
+
+    async def read(self, endpoint: Endpoint, models: Sequence[str], *, timeout: float) -> Reading:
+        return Reading()
+
+
+def _path(body: bytes) -> str:
+    """Where a request belongs, told by the one field that only its kind has."""
+    given = json_object(body)
+    if "messages" in given:
+        return "/v1/chat/completions"
+    return "/v1/embeddings" if "input" in given else "/v1/completions"

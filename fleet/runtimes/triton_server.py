@@ -1,0 +1,70 @@
+"""Asks a running Triton, over HTTP on its own ports.
+
+Rule 1: Triton's port is closed until its models have loaded, so no answer means not ready yet.
+Rule 2: models on one server have instances of their own and work side by side, so the slots of
+        several names add up; two names for one model count once.
+"""
+
+from collections.abc import Mapping, Sequence
+from urllib.parse import quote
+
+import httpx
+
+from fleet.errors import UnavailableError
+from fleet.runtimes import Endpoint, Reading
+from fleet.runtimes.asking import answer, json_object, patience, url
+from fleet.runtimes.triton_facts import made_up_request, reading_in, slots_in
+
+__all__ = ["TritonServer"]
+
+
+class TritonServer:
+    """A `ModelServer` for Triton. `client` is shared and not closed here."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    async def ready(self, endpoint: Endpoint, models: Sequence[str], *, timeout: float) -> bool:
+        try:
+            async with patience(endpoint, timeout):
+                for model in models:
+                    said = await self._client.get(url(endpoint, f"{_path(model)}/ready"))
+                    if said.status_code != httpx.codes.OK:
+                        return False
+        except UnavailableError:
+            return False
+        return True
+
+    async def slots(self, endpoint: Endpoint, models: Sequence[str], *, timeout: float) -> int:
+        async with patience(endpoint, timeout):
+            total = 0
+            for model in dict.fromkeys(models):
+                said = await self._client.get(url(endpoint, f"{_path(model)}/config"))
+                total += slots_in(json_object(answer(said)))
+            return total
+
+    async def warm_up(
+        self, endpoint: Endpoint, model: str, *, request: bytes | None, timeout: float
+    ) -> None:
+        async with patience(endpoint, timeout):
+            headers: Mapping[str, str] = {"Content-Type": "application/json"}
+            if request is None:
+                metadata = await self._client.get(url(endpoint, _path(model)))
+                headers, request = made_up_request(json_object(answer(metadata)))
+            said = await self._client.post(
+                url(endpoint, f"{_path(model)}/infer"), headers=headers, content=request
+            )
+            # A refused input (4xx) is the model's answer too: it is loaded and runs.
+            answer(said, below=500)
+
+    async def read(self, endpoint: Endpoint, models: Sequence[str], *, timeout: float) -> Reading:
+        port = endpoint.ports.metrics
+        if port is None:
+            return Reading()
+        async with patience(endpoint, timeout):
+            said = await self._client.get(url(endpoint, "/metrics", port=port))
+            return reading_in(answer(said).decode(), models)
+
+
+def _path(model: str) -> str:
+    return f"/v2/models/{quote(model, safe='')}"
