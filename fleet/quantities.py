@@ -10,10 +10,12 @@ import re
 __all__ = ["parse_bool", "parse_bytes", "parse_duration", "parse_int", "parse_number"]
 
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
-_NUMBER = re.compile(r"\d+(?:\.\d+)?")
-_INTEGER = re.compile(r"[+-]?\d{1,18}")
-_BYTES = re.compile(r"(\d+(?:\.\d+)?)(k|M|G|T|Ki|Mi|Gi|Ti)?")
+# As many digits as anyone means: a longer number would end as infinity, or not convert at all.
+_DIGITS = r"[0-9]{1,18}(?:\.[0-9]{1,18})?"
+_PART = re.compile(rf"({_DIGITS})(ms|s|m|h|d)")
+_NUMBER = re.compile(_DIGITS)
+_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
+_BYTES = re.compile(rf"({_DIGITS})(k|M|G|T|Ki|Mi|Gi|Ti)?")
 _UNIT_BYTES = {
     None: 1,
     "k": 10**3,

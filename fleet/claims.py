@@ -1,0 +1,66 @@
+"""What a Deployment claims: the names of its models, and the calls that may pass. Pure.
+
+Both come from annotations as text; what is wrong raises `ValueError` saying what is allowed.
+"""
+
+import re
+
+from fleet.model import AllowRule, Served
+from fleet.names import ModelName, is_model_name
+
+__all__ = ["parse_allow", "parse_models"]
+
+_NAMES = (
+    "names separated by commas, each NAME or ALIAS=NAME, of up to 253 letters, digits or ._/@:- "
+    "beginning with a letter or digit"
+)
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+_RULES = (
+    "all, or methods and paths like POST /predict, GET /items/* (a path may end in /* for all "
+    f"below it; * is any path or method; methods: {', '.join(_METHODS)})"
+)
+# Paths are compared decoded and normalised, so one that is not could never match.
+_PATH = re.compile(r"/[^\s%?#\\*,\x00-\x1f\x7f]*")
+
+
+def parse_models(text: str) -> tuple[Served, ...]:
+    """The models in `name, alias=served, ...`; the first is canonical."""
+    models = tuple(_served(part.strip()) for part in text.split(","))
+    names = [model.name for model in models]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        msg = f"each name once, but {', '.join(twice)} is there more than once"
+        raise ValueError(msg)
+    return models
+
+
+def _served(part: str) -> Served:
+    alias, equals, served = (side.strip() for side in part.partition("="))
+    if not is_model_name(alias) or (equals and not is_model_name(served)):
+        raise ValueError(_NAMES)
+    return Served(name=ModelName(alias), served=served or alias)
+
+
+def parse_allow(text: str) -> tuple[AllowRule, ...]:
+    """The rules in `all` or `METHOD /path, ...`, each once."""
+    if text.strip() == "all":
+        return (AllowRule(method="*", path="*"),)
+    return tuple(dict.fromkeys(_rule(part) for part in text.split(",")))
+
+
+def _rule(part: str) -> AllowRule:
+    words = part.split()
+    if len(words) != 2 or words[0] not in (*_METHODS, "*") or not _is_path(words[1]):
+        raise ValueError(_RULES)
+    return AllowRule(method=words[0], path=words[1])
+
+
+def _is_path(path: str) -> bool:
+    if path == "*":
+        return True
+    stem = path.removesuffix("/*") or "/"
+    if _PATH.fullmatch(stem) is None:
+        return False
+    # A slash at the end is a path of its own; empty and dot segments never arrive.
+    segments = stem.split("/")[1:]
+    return not any(segment in (".", "..") for segment in segments) and "" not in segments[:-1]
