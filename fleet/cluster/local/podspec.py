@@ -1,4 +1,4 @@
-"""What a pod is on this machine: which words to run, in which environment, with which folders. Pure.
+"""What a pod is on this machine: the words to run, the environment, the folders. Pure.
 
 `fleet.cluster.local.template` reads a Deployment into a `PodSpec`; `launch` turns that into the
 `Launch` of one replica: only there are its name, address and scratch folder known.
@@ -54,7 +54,8 @@ class Volume:
     name: str
     files: Mapping[str, bytes] = field(default_factory=lambda: MappingProxyType({}))
     """Contents by path within the volume; none for an emptyDir."""
-    mode: int = 0o644
+    modes: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    """Permission bits by path, for each of `files`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +177,7 @@ def _files(pod: PodSpec, scratch: Path) -> tuple[dict[Path, bytes], dict[Path, i
         for path, content in volume.files.items():
             place = _home(scratch, volume.name) / path
             files[place] = content
-            modes[place] = volume.mode
+            modes[place] = volume.modes[path]
     return files, modes
 
 
