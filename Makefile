@@ -1,0 +1,46 @@
+# Every target sets up what it needs and says so; a second call finds it done. PYTHON=/path/to/python3.11 names the Python.
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+BIN := .venv/bin
+
+.PHONY: help setup dev demo test fmt check soak bench lock clean
+
+help: ## show this
+	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+demo: setup ## four sleeping models, two GPUs, real requests: see it work and what it cost
+	@$(BIN)/python scripts/demo.py
+
+test: setup ## pass the tests, those with real Triton among them
+	@$(BIN)/python -m pytest tests
+
+fmt: dev ## put the code in form
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix-only --quiet .
+
+check: dev ## form, lint, floors, types and house rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/house
+
+soak: setup ## the long tests in full: 10 minutes each (`make test` runs each for 20 s)
+	@$(BIN)/python -m pytest -m soak --soak tests
+
+bench: setup ## measure, and print min, median and max beside the aims
+	@$(BIN)/python -m bench
+
+lock: dev ## pin the newest versions that go together, with their hashes
+	@$(BIN)/python scripts/lock.py
+
+clean: ## remove the environments and everything that tests and builds leave behind
+	rm -rf .venv .venv-models .cache .ebbtide .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+	  .import_linter_cache dist build bench/out
+	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
+
+setup: ## only set up: the development environment, and the one with Triton and the models
+	@python3 scripts/setup.py dev models
+
+dev:
+	@python3 scripts/setup.py dev

@@ -1,0 +1,45 @@
+"""Makes locks/*.txt of locks/*.in: exact versions and hashes, for all platforms.
+
+    python scripts/lock.py [--upgrade]
+
+What is pinned stays as it is unless the .in file or `--upgrade` says otherwise. uv resolves (pip
+cannot lock for other platforms); it is installed into a folder of its own. It reads its own
+settings (UV_DEFAULT_INDEX, SSL_CERT_FILE, ...), not pip's.
+"""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+UV = "uv==0.9.9"
+COMMON = [
+    "--universal",
+    "--generate-hashes",
+    "--no-header",
+    "--no-annotate",
+    "--python-version=3.11",
+]
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    arguments.add_argument("--upgrade", action="store_true", help="take the newest versions")
+    upgrade = ["--upgrade"] if arguments.parse_args().upgrade else []
+    folder = ROOT / ".cache" / "uv"
+    print(f"lock: {UV} into {folder.relative_to(ROOT)}", flush=True)
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "-q", "--upgrade", f"--target={folder}", UV],
+        check=True,
+    )
+    for name, more in (("dev", []), ("models", ["--override", "locks/models.override"])):
+        print(f"lock: locks/{name}.in -> locks/{name}.txt", flush=True)
+        files = [f"locks/{name}.in", "-o", f"locks/{name}.txt"]
+        command = [folder / "bin" / "uv", "pip", "compile", "--quiet", *COMMON, *more, *upgrade]
+        subprocess.run([*command, *files], cwd=ROOT, check=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
