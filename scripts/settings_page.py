@@ -1,0 +1,73 @@
+"""Makes docs/settings.md of fleet/settings.py: each field, its default, the string under it.
+
+``python -m scripts.settings_page`` writes the page; a house test holds the page to it.
+"""
+
+import ast
+import inspect
+import itertools
+from dataclasses import fields
+from pathlib import Path
+
+from fleet import settings
+from fleet.settings import Settings
+
+__all__ = ["page"]
+
+_PAGE = Path(__file__).resolve().parent.parent / "docs" / "settings.md"
+_HEAD = """# Settings
+
+Set in the environment of `ebbtide`; the flags of a command win over them. A wrong value, or a name
+that does not exist, ends the start with a message that says what is right. Durations are plain
+seconds or like `90s`, `5m`, `1h30m`; sizes are plain bytes or like `64Ki`, `1Gi`.
+
+What concerns one model is not here: it is an annotation of its Deployment (see the
+[README](../README.md#annotations)).
+
+| variable | default | what it is |
+|---|---|---|
+"""
+_FOOT = "\nMade by `python -m scripts.settings_page` from `fleet/settings.py`.\n"
+
+
+def page() -> str:
+    """The whole page."""
+    explained = _explained()
+    rows = [
+        f"| `EBBTIDE_{field.name.upper()}` | {_shown(field.name)} | {explained[field.name]} |\n"
+        for field in fields(Settings)
+    ]
+    return _HEAD + "".join(rows) + _FOOT
+
+
+def _explained() -> dict[str, str]:
+    """The string under each field."""
+    tree = ast.parse(inspect.getsource(Settings))
+    body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
+    found = {}
+    for field, text in itertools.pairwise(body):
+        match field, text:
+            case (
+                ast.AnnAssign(target=ast.Name(id=name)),
+                ast.Expr(value=ast.Constant(value=str(said))),
+            ):
+                found[name] = " ".join(said.split())
+    return found
+
+
+def _shown(name: str) -> str:
+    default = getattr(Settings(), name)
+    match default:
+        case bool():
+            text = str(default).lower()
+        case float():
+            text = f"{default:g}s" if name in settings._DURATIONS else f"{default:g}"
+        case int() if default % 1024 == 0:
+            text = f"{default // 1024}Ki"
+        case _:
+            text = str(default)
+    return f"`{text}`" if text else "empty"
+
+
+if __name__ == "__main__":
+    _PAGE.write_text(page())
