@@ -1,0 +1,71 @@
+"""The pages say what the code does: settings, annotations, phases, dependencies."""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import fields
+
+from fleet.annotations import KEYS, LOCAL_COMMAND, LOCAL_VOLUME
+from fleet.model import Phase
+from fleet.settings import Settings
+from gateway.errors import ERRORS
+from scripts.settings_page import page
+from tests.house.tree import files, text
+
+
+def cells(name: str, heading: str) -> Iterator[list[str]]:
+    """The rows of the first table under `heading` of a page, without the head."""
+    after = ("\n" + text(name)).partition(f"\n{heading}\n")[2]
+    assert after, f"{name} has no heading {heading!r}"
+    rows = re.search(r"^\|.+\n\|[-| ]+\n((?:\|.*\n)+)", after, flags=re.MULTILINE)
+    assert rows, f"no table under {heading!r}"
+    for line in rows[1].splitlines():
+        yield [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+
+
+def code_words(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def test_the_settings_page_is_made_from_the_settings() -> None:
+    assert text("docs/settings.md") == page(), "run python -m scripts.settings_page"
+
+
+def test_the_readme_explains_every_annotation_and_no_other() -> None:
+    explained = [
+        word for row in cells("README.md", "## Annotations") for word in code_words(row[0])
+    ]
+    known = {*KEYS, LOCAL_COMMAND, f"{LOCAL_VOLUME}NAME"}
+    assert set(explained) == known
+    assert len(explained) == len(known), "explained twice"
+
+
+def test_the_life_of_a_model_has_every_phase_in_order() -> None:
+    told = [code_words(row[0])[0] for row in cells("docs/model-life.md", "## Phases")]
+    assert told == [phase.value for phase in Phase]
+
+
+def test_the_errors_page_has_every_refusal_with_its_status_in_order() -> None:
+    told = [(code_words(row[0])[0], int(row[1])) for row in cells("docs/errors.md", "# Errors")]
+    assert told == [(reason.value, row.status) for reason, row in ERRORS.items()]
+
+
+def test_every_word_in_code_that_looks_like_ours_exists() -> None:
+    """Pages name settings and annotations that are there."""
+    known = {f"EBBTIDE_{field.name.upper()}" for field in fields(Settings)}
+    keys = {*KEYS, LOCAL_COMMAND, "draining"}
+    for path, page_text in files(ending=".md"):
+        named = set(re.findall(r"\bEBBTIDE_[A-Z][A-Z_]*\b", page_text))
+        assert named - known == set(), path
+        written = set(re.findall(r"\bebbtide\.dev/([a-z][a-z.-]*)", page_text))
+        assert {key for key in written if not key.startswith("local.")} - keys == set(), path
+
+
+def test_every_dependency_has_its_reason() -> None:
+    project = tomllib.loads(text("pyproject.toml"))["project"]
+    wanted = list(project["dependencies"])
+    for extra in project["optional-dependencies"].values():
+        wanted += extra
+    names = {re.match(r"[\w.-]+", requirement)[0] for requirement in wanted}  # type: ignore[index]
+    page = text("docs/dependencies.md")
+    assert [name for name in sorted(names) if f"`{name}`" not in page] == []
