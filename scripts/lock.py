@@ -1,10 +1,14 @@
-"""Makes locks/*.txt of locks/*.in: exact versions and hashes, for all platforms.
+"""Makes locks/*.txt of locks/*.in: exact versions and hashes.
 
     python scripts/lock.py [--upgrade]
 
-What is pinned stays as it is unless the .in file or `--upgrade` says otherwise. uv resolves (pip
-cannot lock for other platforms); it is installed into a folder of its own. It reads its own
-settings (UV_DEFAULT_INDEX, SSL_CERT_FILE, ...), not pip's.
+The development lock serves every platform. The models' lock serves CPython 3.11 and 3.12 on x86_64
+Linux with glibc 2.35 or newer, as the wheel with Triton does; locks/models.override leaves out
+what no model imports.
+
+What is pinned stays as it is unless the .in file or `--upgrade` says otherwise. uv resolves, since
+pip can neither override nor lock for other platforms; it is installed into a folder of its own. It
+reads its own settings (UV_DEFAULT_INDEX, SSL_CERT_FILE, ...), not pip's.
 """
 
 import argparse
@@ -14,13 +18,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 UV = "uv==0.9.9"
-COMMON = [
-    "--universal",
-    "--generate-hashes",
-    "--no-header",
-    "--no-annotate",
-    "--python-version=3.11",
-]
+COMMON = ["--generate-hashes", "--no-header", "--no-annotate", "--python-version=3.11"]
+LOCKS = {
+    "dev": ["--universal"],
+    "models": ["--python-platform=x86_64-manylinux_2_35", "--override=locks/models.override"],
+}
 
 
 def main() -> int:
@@ -33,7 +35,7 @@ def main() -> int:
         [sys.executable, "-m", "pip", "install", "-q", "--upgrade", f"--target={folder}", UV],
         check=True,
     )
-    for name, more in (("dev", []), ("models", ["--override", "locks/models.override"])):
+    for name, more in LOCKS.items():
         print(f"lock: locks/{name}.in -> locks/{name}.txt", flush=True)
         files = [f"locks/{name}.in", "-o", f"locks/{name}.txt"]
         command = [folder / "bin" / "uv", "pip", "compile", "--quiet", *COMMON, *more, *upgrade]

@@ -33,6 +33,7 @@ print(json.dumps({
     "minor": "%d.%d" % sys.version_info[:2],
     "implementation": platform.python_implementation(),
     "machine": sys.platform + " " + platform.machine(),
+    "glibc": platform.libc_ver()[1] if platform.libc_ver()[0] == "glibc" else "",
     "venv": importlib.util.find_spec("venv") is not None,
     "ensurepip": importlib.util.find_spec("ensurepip") is not None,
     "libpython": libpython,
@@ -48,6 +49,7 @@ class Python(NamedTuple):
     minor: str
     implementation: str
     machine: str
+    glibc: str
     venv: bool
     ensurepip: bool
     libpython: bool
@@ -58,6 +60,11 @@ class Python(NamedTuple):
     @property
     def fits(self) -> bool:
         return self.implementation == "CPython" and self.minor in FITTING and self.venv
+
+    @property
+    def runs_triton(self) -> bool:
+        glibc = tuple(map(int, self.glibc.split("."))) if self.glibc else (0,)
+        return self.machine == "linux x86_64" and glibc >= (2, 35)
 
     @property
     def lacks(self) -> int:
@@ -72,9 +79,10 @@ def choose(named: str | None, *, models: bool) -> Python:
     if not fitting:
         raise Failure(_none_fits(named, pythons))
     best = min(fitting, key=lambda python: python.lacks)
-    if models and best.machine != "linux x86_64":
+    if models and not best.runs_triton:
         msg = (
-            f"the wheel with Triton is for x86_64 Linux, this is {best.machine}."
+            "the wheel with Triton is for x86_64 Linux with glibc 2.35 or newer (Debian 12,"
+            f" Ubuntu 22.04, ...); this is {best.machine}, glibc {best.glibc or 'none'}."
             " ebbtide itself runs here: pip install . and `ebbtide up` with servers of your own."
         )
         raise Failure(msg)
