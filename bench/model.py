@@ -52,6 +52,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _load(arguments: argparse.Namespace) -> None:
+    print("loading", flush=True)
     time.sleep(arguments.after)
     while arguments.when is not None and not arguments.when.exists():
         time.sleep(0.05)

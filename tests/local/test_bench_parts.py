@@ -1,0 +1,93 @@
+"""What the benchmark measures with is right: processes, the model server, missing peers."""
+
+import http.client
+import json
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bench import peers
+from bench.__main__ import main
+from bench.process import DiedError, Process, free_port, listening
+from bench.wrk import BODY
+
+
+def python(code: str, log: Path) -> Process:
+    return Process([sys.executable, "-c", code], log=log)
+
+
+def test_cpu_and_memory_are_those_of_the_process(tmp_path: Path) -> None:
+    busy = "import time\nwhile time.process_time() < 0.3: pass\nb = bytearray(50_000_000)\n"
+    with python(busy + "print('done', flush=True)\ntime.sleep(60)", tmp_path / "log") as process:
+        process.wait_until(lambda: "done" in (tmp_path / "log").read_text(), what="done")
+        assert 0.25 <= process.cpu_s() <= 1.5
+        assert process.rss_bytes() > 50_000_000
+    assert not Path(f"/proc/{process.pid}").exists()
+
+
+def test_children_count_when_asked_for(tmp_path: Path) -> None:
+    # The child lives for as long as its standard input does: until its parent ends.
+    child = "import sys, time\nwhile time.process_time() < 0.3: pass\nsys.stdin.read()\n"
+    start = f"subprocess.Popen([sys.executable, '-c', {child!r}], stdin=subprocess.PIPE).wait()"
+    with python(f"import subprocess, sys; {start}", tmp_path / "log") as process:
+        process.wait_until(
+            lambda: process.cpu_s(with_children=True) - process.cpu_s() >= 0.2, what="busy"
+        )
+
+
+def test_who_waits_for_a_process_that_ends_sees_why(tmp_path: Path) -> None:
+    with (
+        python("raise SystemExit('no such model')", tmp_path / "log") as process,
+        pytest.raises(DiedError, match="ended with 1\n  no such model"),
+    ):
+        process.wait_until(lambda: False, what="ready")
+
+
+def test_who_waits_too_long_is_told(tmp_path: Path) -> None:
+    with (
+        python("import time; time.sleep(60)", tmp_path / "log") as process,
+        pytest.raises(DiedError, match=r"not ready after 0\.2 s"),
+    ):
+        process.wait_until(lambda: False, what="ready", seconds=0.2)
+
+
+def test_the_model_server_opens_when_loaded_and_tells_its_times(tmp_path: Path) -> None:
+    port, loaded = free_port(), tmp_path / "loaded"
+    command = [sys.executable, "-m", "bench.model", "127.0.0.1", str(port), "--when", str(loaded)]
+    root = Path(peers.__file__).resolve().parents[1]
+    with Process([*command, "--http-address=x"], log=tmp_path / "log", cwd=root) as process:
+        process.wait_until(lambda: "loading" in (tmp_path / "log").read_text(), what="loading")
+        assert not listening("127.0.0.1", port)
+        before = time.monotonic()
+        loaded.touch()
+        process.wait_until(lambda: listening("127.0.0.1", port), what="listening")
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        for _ in range(2):  # the connection is kept
+            connection.request("POST", "/v2/models/any/infer", BODY)
+            told = json.loads(connection.getresponse().read())
+        connection.close()
+        assert before <= told["opened"] <= told["got"] <= time.monotonic()
+
+
+def test_the_request_is_as_long_as_the_benchmark_says() -> None:
+    assert len(BODY) == 150
+    assert json.loads(BODY)["inputs"][0]["shape"] == [1, 16]
+
+
+def test_a_peer_that_cannot_be_had_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peers.shutil, "which", lambda *_args, **_more: None)
+    with pytest.raises(peers.PeerMissingError, match="install nginx and wrk"):
+        peers.wrk(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "argv", [["--rounds", "2"], ["--seconds", "0"], ["--case", "cold"], ["--rounds", "many"]]
+)
+def test_what_makes_no_sense_is_refused(argv: list[str]) -> None:
+    with pytest.raises(SystemExit) as refused:
+        main(argv)
+    assert refused.value.code == 2
