@@ -56,11 +56,12 @@ def _rule(part: str) -> AllowRule:
 
 
 def _is_path(path: str) -> bool:
-    if path == "*":
+    if path in ("*", "/", "/*"):
         return True
-    stem = path.removesuffix("/*") or "/"
+    below = path.endswith("/*")
+    stem = path.removesuffix("/*")
     if _PATH.fullmatch(stem) is None:
         return False
     # A slash at the end is a path of its own; empty and dot segments never arrive.
-    segments = stem.split("/")[1:]
-    return not any(segment in (".", "..") for segment in segments) and "" not in segments[:-1]
+    *inner, last = stem.split("/")[1:]
+    return not {"", ".", ".."} & set(inner) and last not in (".", "..") and not (below and not last)

@@ -34,6 +34,9 @@ class Registration:
 
     revision: Revision | None
     problems: tuple[Problem, ...]
+    draft: Revision | None = None
+    """What was understood, with defaults for the rest, even where it is refused: for further checks.
+    """
 
 
 def deployment_name(document: Mapping[str, object]) -> RevisionName:
@@ -65,7 +68,9 @@ def read_deployment(
     if not _is_ours(root, report):
         return Registration(revision=None, problems=report.problems)
     revision = _revision(root, report, created=created, version=version)
-    return Registration(revision=None if report.refused else revision, problems=report.problems)
+    return Registration(
+        revision=None if report.refused else revision, problems=report.problems, draft=revision
+    )
 
 
 def _is_ours(root: Node, report: Report) -> bool:

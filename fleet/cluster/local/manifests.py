@@ -110,8 +110,10 @@ class _Reading:
         )
         problems = list(registration.problems)
         deployment = None
-        if registration.revision is not None:
-            deployment, more = _local(found, registration.revision, self._config_maps)
+        if registration.draft is not None:
+            # A refused one too: all that is wrong is said at once.
+            deployment, more = _local(found, registration.draft, self._config_maps)
+            deployment = deployment if registration.revision else None
             problems += more
         name = deployment_name(found.value)
         if problems or deployment:

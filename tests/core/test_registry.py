@@ -1,0 +1,89 @@
+"""Who keeps a name that two Deployments claim."""
+
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+
+from fleet.model import Policy, Ports, Revision, RuntimeName, Served
+from fleet.registry import settle
+
+
+def revision(name: str, *models: str, created: float = 0.0) -> Revision:
+    return Revision(
+        name=f"default/{name}",
+        models=tuple(Served(name=model, served=model) for model in models),
+        runtime=RuntimeName.TRITON,
+        ports=Ports(http=8000),
+        policy=Policy(),
+        gpus=1,
+        replicas=0,
+        version="1",
+        template="t",
+        created=created,
+        source=f"{name}.yaml",
+    )
+
+
+def test_the_elder_keeps_the_name_and_the_problem_names_both() -> None:
+    elder, younger = revision("z", "m", created=1), revision("a", "m", created=2)
+    settled = settle([younger, elder])
+    assert settled.accepted == (elder,)
+    (problem,) = settled.problems
+    assert str(problem) == (
+        "a.yaml default/a: ebbtide.dev/model: 'm': a name that no other Deployment has; "
+        "default/z (z.yaml) is elder and keeps it"
+    )
+    assert not problem.warning
+
+
+def test_of_the_same_age_the_first_by_name_keeps_it() -> None:
+    settled = settle([revision("b", "m"), revision("a", "m")])
+    assert [each.name for each in settled.accepted] == ["default/a"]
+
+
+def test_an_alias_is_a_name_too_and_each_clash_is_told() -> None:
+    settled = settle(
+        [
+            revision("a", "x", "y", created=1),
+            revision("b", "y", "z", "x", created=2),
+            revision("c", "z", created=3),
+        ]
+    )
+    assert [each.name for each in settled.accepted] == ["default/a", "default/c"]
+    assert [problem.value for problem in settled.problems] == ["y", "x"]
+
+
+def test_the_refused_claims_nothing() -> None:
+    # b loses to a, so what b also asked for stays free for c.
+    settled = settle(
+        [revision("a", "x"), revision("b", "x", "y", created=1), revision("c", "y", created=2)]
+    )
+    assert len(settled.accepted) == 2
+
+
+_REVISIONS = st.lists(
+    st.builds(
+        lambda name, models, created: revision(name, *models, created=created),
+        st.sampled_from("abcdef"),
+        st.lists(st.sampled_from("uvwxyz"), min_size=1, max_size=3, unique=True),
+        st.integers(0, 2),
+    ),
+    max_size=6,
+    unique_by=lambda each: each.name,
+)
+
+
+@examples(max_examples=100, deadline=None)
+@given(_REVISIONS, st.randoms())
+def test_each_name_has_one_owner_and_order_does_not_matter(revisions, random) -> None:
+    settled = settle(revisions)
+    names = [model.name for each in settled.accepted for model in each.models]
+    assert len(names) == len(set(names))
+    refused = {problem.deployment for problem in settled.problems}
+    assert refused | {each.name for each in settled.accepted} == {each.name for each in revisions}
+    assert refused.isdisjoint({each.name for each in settled.accepted})
+    shuffled = list(revisions)
+    random.shuffle(shuffled)
+    assert settle(shuffled) == settled
+    # Settling what was settled changes nothing.
+    assert settle(settled.accepted).accepted == settled.accepted
