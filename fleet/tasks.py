@@ -21,7 +21,10 @@ def endless(
     group: asyncio.TaskGroup, coroutine: Coroutine[Any, Any, None], *, name: str
 ) -> asyncio.Task[None]:
     """Run `coroutine` in `group` for as long as the group lives."""
-    return group.create_task(_guard(coroutine, name), name=name)
+    task = group.create_task(_guard(coroutine, name), name=name)
+    # One cancelled before its first step never awaits it.
+    task.add_done_callback(lambda _: coroutine.close())
+    return task
 
 
 async def _guard(coroutine: Coroutine[Any, Any, None], name: str) -> None:
