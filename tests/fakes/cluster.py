@@ -44,6 +44,11 @@ def revision(name: str = "demo", **changes: object) -> Revision:
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
+def _number(name: ReplicaName) -> int:
+    """Names and addresses are numbered by age."""
+    return int(name.rpartition("-")[2])
+
+
 class FakeCluster:
     """A `Cluster` in memory, on the running loop's time."""
 
@@ -112,7 +117,8 @@ class FakeCluster:
 
     def open(self, name: ReplicaName) -> None:
         """A replica begins to listen."""
-        self._change(name, address="127.1.0.1")
+        number = _number(name)
+        self._change(name, address=f"127.1.{number // 256}.{number % 256}")
 
     def gone(self, name: ReplicaName) -> None:
         """A replica that was being stopped has ended."""
@@ -148,7 +154,9 @@ class FakeCluster:
             live = [r for r in replicas if r.phase is not Phase.DRAINING]
             first = revision.drain.replicas if revision and revision.drain else frozenset()
             while len(live) > wanted:
-                victim = max(live, key=lambda r: (r.name in first, r.address is None, r.since))
+                victim = max(
+                    live, key=lambda r: (r.name in first, r.address is None, _number(r.name))
+                )
                 live.remove(victim)
                 self._stop(replicas, victim, now)
             while revision and len(live) < wanted:
@@ -174,7 +182,7 @@ class FakeCluster:
 
     def _assign(self, now: float) -> None:
         pending = [
-            (replica.since, index, name)
+            (_number(replica.name), index, name)
             for name, replicas in self._replicas.items()
             for index, replica in enumerate(replicas)
             if replica.phase is Phase.PENDING

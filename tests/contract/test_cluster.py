@@ -1,0 +1,254 @@
+"""What every `Cluster` holds to: the real one on this machine and the fake of the other tests."""
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from fleet.cluster import Cluster
+from fleet.errors import ConflictError, GoneError
+from fleet.model import Drain, Fleet, Phase, Replica
+from fleet.names import ReplicaName, RevisionName
+from fleet.reasons import Reason
+from tests.fakes import local
+from tests.fakes.cluster import FakeCluster, revision
+from tests.fakes.local import named, open_ones, until
+
+pytestmark = pytest.mark.anyio
+
+
+class Rig(Protocol):
+    """A cluster with Deployments `a`, `b`, `c` of no replicas and one GPU each."""
+
+    cluster: Cluster
+
+    def remove(self, name: str) -> None:
+        """Delete a Deployment; takes effect soon."""
+        ...
+
+
+class FakeRig:
+    def __init__(self, gpus: int) -> None:
+        self.cluster = FakeCluster(gpus=gpus, start=0.05, stop=0.05)
+        for name in "abc":
+            self.cluster.put(revision(name))
+
+    def remove(self, name: str) -> None:
+        self.cluster.remove(named(name))
+
+
+class LocalRig:
+    def __init__(self, cluster: Cluster, folder: Path) -> None:
+        self.cluster, self._folder = cluster, folder
+
+    def remove(self, name: str) -> None:
+        (self._folder / f"{name}.json").unlink()
+
+
+Open = Callable[..., contextlib.AbstractAsyncContextManager[Rig]]
+
+
+@pytest.fixture(params=["fake", "local"])
+def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
+    """Opens a cluster with so many GPUs."""
+
+    @contextlib.asynccontextmanager
+    async def fake(gpus: int = 2) -> AsyncIterator[Rig]:
+        yield FakeRig(gpus)
+
+    @contextlib.asynccontextmanager
+    async def real(gpus: int = 2) -> AsyncIterator[Rig]:
+        folder = tmp_path / "manifests"
+        local.write(folder, *(local.manifest(name) for name in "abc"))
+        async with local.local_cluster(folder, gpus=gpus) as cluster:
+            yield LocalRig(cluster, folder)
+
+    return fake if request.param == "fake" else real
+
+
+async def scale(cluster: Cluster, name: str, replicas: int) -> str:
+    version = cluster.fleet().revisions[named(name)].version
+    return await cluster.scale(named(name), replicas, expect=version, reason=Reason.DEMAND)
+
+
+async def mark(cluster: Cluster, name: str, *drained: ReplicaName) -> str:
+    version = cluster.fleet().revisions[named(name)].version
+    drain = Drain(number=1, replicas=frozenset(drained))
+    return await cluster.mark(named(name), drain, expect=version)
+
+
+def living(fleet: Fleet, name: str) -> list[Replica]:
+    return [r for r in fleet.of(named(name)) if r.phase is not Phase.DRAINING]
+
+
+class TestCluster:
+    async def test_a_write_is_told_to_listeners_before_it_returns(self, rig: Open) -> None:
+        async with rig() as r:
+            told: list[Fleet] = []
+            end = r.cluster.subscribe(told.append)
+            version = await scale(r.cluster, "a", 1)
+            assert told
+            assert told[-1] is r.cluster.fleet()
+            assert told[-1].revisions[named("a")].replicas == 1
+            assert told[-1].revisions[named("a")].version == version
+            (replica,) = told[-1].of(named("a"))
+            assert replica.phase is Phase.LOADING
+            end()
+            count = len(told)
+            await scale(r.cluster, "a", 0)
+            assert len(told) == count
+
+    async def test_snapshots_are_numbered_upwards_and_cannot_be_changed(self, rig: Open) -> None:
+        async with rig() as r:
+            before = r.cluster.fleet()
+            assert before is r.cluster.fleet()
+            await scale(r.cluster, "a", 1)
+            assert r.cluster.fleet().number > before.number
+            assert before.of(named("a")) == ()
+            with pytest.raises(TypeError):
+                before.revisions[named("x")] = before.revisions[named("a")]  # type: ignore[index]
+            with pytest.raises(TypeError):
+                before.replicas[named("x")] = ()  # type: ignore[index]
+
+    async def test_a_write_decided_on_an_old_version_changes_nothing(self, rig: Open) -> None:
+        async with rig() as r:
+            old = r.cluster.fleet().revisions[named("a")].version
+            new = await scale(r.cluster, "a", 1)
+            assert new != old
+            for write in (
+                r.cluster.scale(named("a"), 0, expect=old, reason=Reason.IDLE),
+                r.cluster.mark(named("a"), None, expect=old),
+            ):
+                with pytest.raises(ConflictError):
+                    await write
+            assert r.cluster.fleet().revisions[named("a")].version == new
+            assert r.cluster.fleet().revisions[named("a")].replicas == 1
+
+    async def test_a_write_to_what_is_not_there_says_gone(self, rig: Open) -> None:
+        async with rig() as r:
+            nobody = RevisionName("default/nobody")
+            with pytest.raises(GoneError):
+                await r.cluster.scale(nobody, 1, expect="1", reason=Reason.DEMAND)
+            with pytest.raises(GoneError):
+                await r.cluster.mark(nobody, None, expect="1")
+
+    async def test_a_note_never_raises(self, rig: Open) -> None:
+        async with rig() as r:
+            await r.cluster.note(named("a"), "woken", "said\nto nobody")
+            await r.cluster.note(RevisionName("default/nobody"), "woken", "")
+
+    async def test_a_woken_replica_loads_then_opens_and_is_never_called_ready(
+        self, rig: Open
+    ) -> None:
+        async with rig() as r:
+            told: list[Fleet] = []
+            r.cluster.subscribe(told.append)
+            await scale(r.cluster, "a", 1)
+            fleet = await until(r.cluster, lambda fleet: open_ones(fleet, "a"))
+            (replica,) = fleet.of(named("a"))
+            assert replica.phase is Phase.LOADING
+            assert replica.gpus == 1
+            assert replica.started is not None
+            phases = {x.phase for fleet in told for x in fleet.of(named("a"))}
+            assert phases <= {Phase.PENDING, Phase.LOADING}
+
+    async def test_the_drain_mark_stays_until_it_is_cleared(self, rig: Open) -> None:
+        async with rig() as r:
+            version = await mark(r.cluster, "a", ReplicaName("x"))
+            found = r.cluster.fleet().revisions[named("a")]
+            assert found.version == version
+            assert found.drain == Drain(number=1, replicas=frozenset({ReplicaName("x")}))
+            await scale(r.cluster, "a", 1)
+            found = r.cluster.fleet().revisions[named("a")]
+            assert found.drain is not None
+            await r.cluster.mark(named("a"), None, expect=found.version)
+            assert r.cluster.fleet().revisions[named("a")].drain is None
+
+    async def test_the_eldest_pending_gets_the_gpu_once_it_is_free(self, rig: Open) -> None:
+        async with rig(gpus=1) as r:
+            await scale(r.cluster, "a", 1)
+            await until(r.cluster, lambda fleet: open_ones(fleet, "a"))
+            await scale(r.cluster, "c", 1)
+            await scale(r.cluster, "b", 1)
+            for name in "bc":
+                (replica,) = r.cluster.fleet().of(named(name))
+                assert (replica.phase, replica.reason) == (Phase.PENDING, Reason.NO_FREE_GPU)
+                assert (replica.gpus, replica.started, replica.address) == (0, None, None)
+            await scale(r.cluster, "a", 0)
+            (stopping,) = r.cluster.fleet().of(named("a"))
+            assert (stopping.phase, stopping.gpus) == (Phase.DRAINING, 1)
+            assert r.cluster.fleet().gpus[0].free == 0
+            fleet = await until(r.cluster, lambda f: not f.of(named("a")))
+            assert [x.phase for x in fleet.of(named("c"))] == [Phase.LOADING]
+            assert [x.phase for x in fleet.of(named("b"))] == [Phase.PENDING]
+
+    async def test_free_gpus_and_held_ones_always_add_up(self, rig: Open) -> None:
+        async with rig(gpus=2) as r:
+            told: list[Fleet] = []
+            r.cluster.subscribe(told.append)
+            await scale(r.cluster, "a", 2)
+            await scale(r.cluster, "b", 1)
+            await until(r.cluster, lambda fleet: len(open_ones(fleet, "a")) == 2)
+            await scale(r.cluster, "a", 0)
+            await until(r.cluster, lambda f: open_ones(f, "b") and not f.of(named("a")))
+            for fleet in told:
+                held = sum(x.gpus for replicas in fleet.replicas.values() for x in replicas)
+                (pool,) = fleet.gpus
+                assert (pool.total, pool.free) == (2, 2 - held)
+
+    async def test_the_youngest_goes_first(self, rig: Open) -> None:
+        async with rig() as r:
+            await scale(r.cluster, "a", 1)
+            await until(r.cluster, lambda fleet: open_ones(fleet, "a"))
+            await scale(r.cluster, "a", 2)
+            fleet = await until(r.cluster, lambda fleet: len(open_ones(fleet, "a")) == 2)
+            elder, _ = fleet.of(named("a"))
+            await scale(r.cluster, "a", 1)
+            assert [x.name for x in living(r.cluster.fleet(), "a")] == [elder.name]
+
+    async def test_a_replica_that_is_not_open_goes_before_one_that_is(self, rig: Open) -> None:
+        async with rig(gpus=1) as r:
+            await scale(r.cluster, "a", 2)
+            fleet = await until(r.cluster, lambda fleet: open_ones(fleet, "a"))
+            first = open_ones(fleet, "a")[0].name
+            await scale(r.cluster, "a", 1)
+            assert [x.name for x in r.cluster.fleet().of(named("a"))] == [first]
+
+    async def test_one_named_in_the_drain_goes_before_a_younger_one(self, rig: Open) -> None:
+        async with rig() as r:
+            await scale(r.cluster, "a", 2)
+            fleet = await until(r.cluster, lambda fleet: len(open_ones(fleet, "a")) == 2)
+            elder, younger = fleet.of(named("a"))
+            await mark(r.cluster, "a", elder.name)
+            await scale(r.cluster, "a", 1)
+            assert [x.name for x in living(r.cluster.fleet(), "a")] == [younger.name]
+
+    async def test_names_and_addresses_are_never_used_again(self, rig: Open) -> None:
+        async with rig(gpus=1) as r:
+            names, addresses = set(), set()
+            for _ in range(3):
+                await scale(r.cluster, "a", 1)
+                fleet = await until(r.cluster, lambda fleet: open_ones(fleet, "a"))
+                names.add(fleet.of(named("a"))[0].name)
+                addresses.add(fleet.of(named("a"))[0].address)
+                await scale(r.cluster, "a", 0)
+                await until(r.cluster, lambda fleet: not fleet.of(named("a")))
+            assert len(names) == len(addresses) == 3
+
+    async def test_a_removed_deployment_leaves_its_last_replicas_until_they_end(
+        self, rig: Open
+    ) -> None:
+        async with rig() as r:
+            await scale(r.cluster, "a", 1)
+            await until(r.cluster, lambda fleet: open_ones(fleet, "a"))
+            version = r.cluster.fleet().revisions[named("a")].version
+            r.remove("a")
+            fleet = await until(r.cluster, lambda fleet: named("a") not in fleet.revisions)
+            (last,) = fleet.of(named("a"))
+            assert (last.phase, last.gpus) == (Phase.DRAINING, 1)
+            with pytest.raises(GoneError):
+                await r.cluster.scale(named("a"), 1, expect=version, reason=Reason.DEMAND)
+            fleet = await until(r.cluster, lambda fleet: not fleet.of(named("a")))
+            assert fleet.gpus[0].free == 2
