@@ -1,0 +1,118 @@
+"""Carries out a plan: writes, tells the cluster's users, and writes the journal.
+
+Rule 1: a step ends at its first failed write; the others go on. Nothing is forced: after a conflict
+        the revision is decided anew at the next tick.
+Rule 2: the journal has a line for what was written, not for what was wished.
+"""
+
+import logging
+from collections.abc import Iterable
+from typing import assert_never
+
+from autoscaler.core.plan import Action, ClearDrain, Mark, Scale, Step
+from fleet.bus import Bus
+from fleet.clock import Clock
+from fleet.cluster import Cluster
+from fleet.errors import EbbtideError
+from fleet.messages import Entry
+from fleet.names import ModelName, RevisionName
+from fleet.reasons import Reason
+from fleet.telemetry import log
+
+__all__ = ["Hands", "event_of"]
+
+_log = log(__name__)
+
+
+class Hands:
+    """What writes: one per autoscaler."""
+
+    def __init__(self, cluster: Cluster, bus: Bus, clock: Clock) -> None:
+        self._cluster = cluster
+        self._bus = bus
+        self._clock = clock
+
+    async def carry_out(self, steps: Iterable[Step]) -> frozenset[RevisionName]:
+        """Do the steps in order; returns the revisions whose steps did not succeed."""
+        failed: set[RevisionName] = set()
+        for step in steps:
+            for action in step:
+                try:
+                    await self._write(action)
+                except EbbtideError as error:
+                    _log(
+                        "write_failed",
+                        level=logging.WARNING,
+                        revision=action.revision,
+                        action=type(action).__name__,
+                        error=repr(error),
+                    )
+                    failed.update(other.revision for other in step)
+                    break
+                await self._tell(action)
+        return frozenset(failed)
+
+    async def say(self, entry: Entry) -> None:
+        """Write a line of the journal that is not about a write, and tell the cluster."""
+        self._append(entry)
+        word = entry.reason.value if entry.reason else entry.event
+        await self._cluster.note(entry.revision, word, entry.message)
+
+    async def _write(self, action: Action) -> None:
+        match action:
+            case Mark():
+                await self._cluster.mark(action.revision, action.drain, expect=action.expect)
+            case ClearDrain():
+                await self._cluster.mark(action.revision, None, expect=action.expect)
+            case Scale():
+                await self._cluster.scale(
+                    action.revision, action.after, expect=action.expect, reason=action.reason
+                )
+            case _:
+                assert_never(action)
+
+    async def _tell(self, action: Action) -> None:
+        event = event_of(action)
+        if event is None:
+            return
+        revision = self._cluster.fleet().revisions.get(action.revision)
+        scaled = action if isinstance(action, Scale) else None
+        entry = Entry(
+            at=self._clock.wall(),
+            revision=action.revision,
+            model=revision.model if revision else ModelName(action.revision),
+            event=event,
+            reason=action.reason,
+            message=scaled.message if scaled else "",
+            before=scaled.before if scaled else None,
+            after=scaled.after if scaled else None,
+        )
+        _log(event, revision=entry.revision, reason=action.reason.value)
+        await self.say(entry)
+
+    def _append(self, entry: Entry) -> None:
+        try:
+            self._bus.append(entry)
+        except EbbtideError as error:
+            _log("journal_failed", level=logging.WARNING, event_lost=entry.event, error=repr(error))
+
+
+def event_of(action: Action) -> str | None:
+    """The journal's word for a write; None for mere tidying up."""
+    match action:
+        case Mark():
+            return "drained"
+        case ClearDrain():
+            return "taken_back" if action.reason is Reason.DRAIN_TAKEN_BACK else None
+        case Scale():
+            return _scaled(action)
+        case _:
+            assert_never(action)
+
+
+def _scaled(action: Scale) -> str:
+    if action.reason is Reason.EVICTED:
+        return "evicted"
+    if action.after == 0:
+        return "asleep"
+    return "woken" if action.before == 0 else "scaled"

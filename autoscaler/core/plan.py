@@ -1,0 +1,214 @@
+"""From decisions to writes, in order, with reasons. Pure.
+
+Rule 1: fewer replicas are written in two phases. A numbered drain is marked first; the write comes
+        when every member gateway has acknowledged that number. Replicas that no gateway can reach
+        yet need no drain.
+Rule 2: who no longer needs to go is taken back; while readings are missing a drain just stays.
+Rule 3: a victim's 1 -> 0 and the newcomer's 0 -> 1 are adjacent, in one step; a step is given up
+        at its first failed write, so a newcomer never asks for a GPU that is not given.
+Rule 4: the plan of a carried-out plan is empty: everything is read off what is there.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from autoscaler.core.seen import ReplicaSeen
+from fleet.model import Drain, Phase
+from fleet.names import ReplicaName, RevisionName
+from fleet.reasons import Reason
+
+__all__ = ["Action", "ClearDrain", "Mark", "Scale", "Standing", "Step", "plan", "without"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """Let some replicas take nothing new."""
+
+    revision: RevisionName
+    expect: str
+    drain: Drain
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """Write the replicas wanted."""
+
+    revision: RevisionName
+    expect: str
+    before: int
+    after: int
+    reason: Reason
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClearDrain:
+    """Take a drain back, or tidy up the mark of one that is over."""
+
+    revision: RevisionName
+    expect: str
+    reason: Reason
+
+
+Action = Mark | Scale | ClearDrain
+Step = tuple[Action, ...]
+"""Writes that belong together, in order; the first that fails ends the step."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How one revision stands, and where it should be."""
+
+    revision: RevisionName
+    version: str
+    """What the writes are decided on."""
+    replicas: int
+    """Wanted so far."""
+    target: int
+    reason: Reason
+    message: str = ""
+    members: tuple[ReplicaSeen, ...] = ()
+    drain: Drain | None = None
+    acknowledged: int = 0
+    """The drain that every member gateway has acknowledged."""
+    last_drain: int = 0
+    """The highest number ever used for a drain of this revision, as far as is known."""
+    known: bool = True
+    """False while readings are missing: a drain is neither written nor taken back."""
+    victims: tuple[RevisionName, ...] = ()
+    """Whose replicas go first so that this one has room."""
+    left: bool = False
+    """The activator writes this one's 0 -> 1."""
+
+    @property
+    def falling(self) -> bool:
+        """Whether replicas are to be taken away."""
+        return self.target < self.replicas
+
+
+def plan(standings: Iterable[Standing]) -> tuple[Step, ...]:
+    """The writes that are due now; a second call after a drain is acknowledged gives the rest."""
+    by_name = {standing.revision: standing for standing in standings}
+    steps: list[Step] = [*_each(_taken_back(standing) for standing in by_name.values())]
+    shared: set[RevisionName] = set()
+    for newcomers, victims in _groups(by_name):
+        steps.extend(_swap(newcomers, victims))
+        shared.update(standing.revision for standing in (*newcomers, *victims))
+    alone = [standing for standing in by_name.values() if standing.revision not in shared]
+    steps.extend(_each(_fall(standing) for standing in alone if standing.falling))
+    steps.extend(_each(_rise(standing) for standing in alone))
+    return tuple(steps)
+
+
+def _each(actions: Iterable[Action | None]) -> Iterator[Step]:
+    return ((action,) for action in actions if action is not None)
+
+
+def _groups(
+    by_name: Mapping[RevisionName, Standing],
+) -> list[tuple[list[Standing], list[Standing]]]:
+    """Newcomers with their victims; those who share a victim belong together."""
+    groups: list[tuple[list[Standing], list[Standing]]] = []
+    for standing in by_name.values():
+        if not standing.victims:
+            continue
+        newcomers, victims = [standing], [by_name[name] for name in standing.victims]
+        for group in [g for g in groups if any(v in g[1] for v in victims)]:
+            groups.remove(group)
+            newcomers = group[0] + newcomers
+            victims = group[1] + [victim for victim in victims if victim not in group[1]]
+        groups.append((newcomers, victims))
+    return groups
+
+
+def _swap(newcomers: list[Standing], victims: list[Standing]) -> list[Step]:
+    """All victims' writes and then the newcomers', or the drains that are still lacking."""
+    falls = [_fall(victim) for victim in victims]
+    scales = [action for action in falls if isinstance(action, Scale)]
+    if len(scales) < len(victims):
+        return list(_each(action for action in falls if isinstance(action, Mark)))
+    rises = [action for action in map(_rise, newcomers) if action is not None]
+    return [(*scales, *rises)]
+
+
+def _taken_back(standing: Standing) -> ClearDrain | None:
+    drain = standing.drain
+    if drain is None or standing.falling:
+        return None
+    there = any(member.name in drain.replicas for member in standing.members)
+    if there and not standing.known:
+        return None
+    return ClearDrain(
+        revision=standing.revision,
+        expect=standing.version,
+        reason=Reason.DRAIN_TAKEN_BACK if there else Reason.STOPPING,
+    )
+
+
+def _rise(standing: Standing) -> Scale | None:
+    # A drain is cleared first: that write changes the version this one is decided on.
+    if standing.target <= standing.replicas or standing.left or standing.drain is not None:
+        return None
+    return _scale(standing)
+
+
+def _fall(standing: Standing) -> Mark | Scale | None:
+    going = _going(standing)
+    drain = standing.drain
+    if not any(member.open for member in going):
+        # A drain that names others would choose them instead: it is replaced first.
+        return _scale(standing) if drain is None else _mark_unless_done(standing, going)
+    return _mark_unless_done(standing, going)
+
+
+def _mark_unless_done(standing: Standing, going: tuple[ReplicaSeen, ...]) -> Mark | Scale | None:
+    drain = standing.drain
+    names = frozenset(member.name for member in going)
+    if drain is not None and drain.replicas & _names(standing) == names:
+        if not names or standing.acknowledged >= drain.number:
+            return _scale(standing)
+        return None
+    number = 1 + max(standing.last_drain, standing.acknowledged, drain.number if drain else 0)
+    return Mark(
+        revision=standing.revision,
+        expect=standing.version,
+        drain=Drain(number=number, replicas=names),
+        reason=standing.reason,
+    )
+
+
+def _names(standing: Standing) -> frozenset[ReplicaName]:
+    return frozenset(member.name for member in standing.members)
+
+
+def _going(standing: Standing) -> tuple[ReplicaSeen, ...]:
+    """Who goes: the marked first, then those not ready, then the youngest."""
+    marked = standing.drain.replicas if standing.drain else frozenset()
+    ranked = sorted(
+        standing.members,
+        key=lambda member: (
+            member.name not in marked,
+            member.phase is Phase.READY,
+            member.open,
+            -member.since,
+            member.name,
+        ),
+    )
+    return tuple(ranked[: max(0, len(ranked) - standing.target)])
+
+
+def _scale(standing: Standing) -> Scale:
+    return Scale(
+        revision=standing.revision,
+        expect=standing.version,
+        before=standing.replicas,
+        after=standing.target,
+        reason=standing.reason,
+        message=standing.message,
+    )
+
+
+def without(steps: Iterable[Step], revisions: frozenset[RevisionName]) -> tuple[Step, ...]:
+    """The steps that touch none of `revisions`."""
+    return tuple(step for step in steps if not any(action.revision in revisions for action in step))

@@ -1,0 +1,143 @@
+"""The control loop: observe, decide, plan, act, record; every tick, and at once on a poke.
+
+Rule 1: level-triggered. What is missed now, or lost, is seen at the next tick.
+Rule 2: within one look, observing and acting go on until nothing is left to do: in one process a
+        drain is acknowledged inside the mark's own call, so mark and write share a tick.
+Rule 3: an error of a port touches only the revision it is about, and only until the next tick.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Mapping
+
+from autoscaler.account import Accounts
+from autoscaler.act import Hands
+from autoscaler.core.arrange import arrange
+from autoscaler.core.plan import Standing, plan, without
+from autoscaler.minds import Minds
+from autoscaler.observe import Servers, ready_replicas
+from autoscaler.readings import read_servers
+from autoscaler.record import Record
+from fleet.bus import Bus
+from fleet.clock import Clock
+from fleet.cluster import Cluster
+from fleet.errors import EbbtideError
+from fleet.messages import CostReport, DecisionReport, Received
+from fleet.model import Fleet, RuntimeName
+from fleet.names import GatewayName, RevisionName
+from fleet.runtimes import ModelServer
+from fleet.settings import Settings
+from fleet.telemetry import log
+
+__all__ = ["Autoscaler"]
+
+_PASSES = 6
+"""Mark, write, clear, and a spare for what comes in between."""
+_SPACING = 0.05
+"""Seconds between two looks at least: a burst of pokes is one."""
+
+_log = log(__name__)
+
+
+class Autoscaler:
+    """Drives the replicas of a cluster. `gateways` are the members that must be heard."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        bus: Bus,
+        clock: Clock,
+        servers: Callable[[RuntimeName], ModelServer],
+        settings: Settings,
+        gateways: Callable[[], Collection[GatewayName]],
+    ) -> None:
+        self._cluster = cluster
+        self._bus = bus
+        self._clock = clock
+        self._servers = servers
+        self._settings = settings
+        self._gateways = gateways
+        self._hands = Hands(cluster, bus, clock)
+        self._minds = Minds(settings, clock.now())
+        self._accounts = Accounts(settings, clock.now())
+        self._record = Record(self._hands, clock)
+        self._poked = asyncio.Event()
+
+    async def run(self) -> None:
+        """Endless."""
+        ends = (
+            self._bus.on_poke(lambda _: self._poked.set()),
+            self._cluster.subscribe(self._account),
+        )
+        try:
+            while True:
+                started = self._clock.now()
+                self._poked.clear()
+                await self.look()
+                await self._pause(started)
+        finally:
+            for end in ends:
+                end()
+
+    async def look(self) -> None:
+        """One tick: everything that can be done now."""
+        fleet = self._cluster.fleet()
+        self._account(fleet)
+        servers = await read_servers(
+            fleet, ready_replicas(self._received()), servers=self._servers, clock=self._clock
+        )
+        failed: frozenset[RevisionName] = frozenset()
+        for _ in range(_PASSES):
+            steps = without(plan(await self._standings(servers)), failed)
+            if not steps:
+                return
+            self._minds.number(steps)
+            failed |= await self._hands.carry_out(steps)
+        _log("look_unfinished", level=logging.WARNING, steps=len(steps))
+
+    def decision(self, revision: RevisionName) -> DecisionReport | None:
+        """The last answer for a revision, with its inputs; None before the first."""
+        return self._record.report(revision)
+
+    def cost(self) -> CostReport:
+        """The bill until now."""
+        self._account(self._cluster.fleet())
+        return self._accounts.report()
+
+    async def _standings(self, servers: Servers) -> tuple[Standing, ...]:
+        now, fleet = self._clock.now(), self._cluster.fleet()
+        cases = self._minds.decide(
+            fleet, self._received(), members=self._gateways(), servers=servers, now=now
+        )
+        standings = arrange(
+            cases,
+            fleet.gpus,
+            tick=self._settings.tick,
+            min_residency=self._settings.min_residency,
+            now=now,
+        )
+        await self._record.take(cases, standings)
+        return standings
+
+    def _account(self, fleet: Fleet) -> None:
+        self._accounts.take(fleet, self._received(), self._gateways(), now=self._clock.now())
+
+    def _received(self) -> Mapping[GatewayName, Received]:
+        try:
+            return self._bus.samples()
+        except EbbtideError as error:
+            # No samples are unknown samples: the scale holds.
+            _log("samples_unread", level=logging.WARNING, error=repr(error))
+            return {}
+
+    async def _pause(self, started: float) -> None:
+        """Until the next tick, or a poke."""
+        spared = started + _SPACING - self._clock.now()
+        if spared > 0:
+            await self._clock.sleep(spared)
+        left = started + self._settings.tick - self._clock.now()
+        try:
+            async with asyncio.timeout(max(0.0, left)):
+                await self._poked.wait()
+        except TimeoutError:
+            return

@@ -1,0 +1,198 @@
+"""From snapshot and samples to what the cores read: ages become times, gateways are added up.
+
+Rule 1: every member gateway must have a sample, of at most `FRESH` seconds, that knows the
+        revision; else the load is UNKNOWN. No member at all is unknown too.
+Rule 2: a replica is ready when the snapshot shows it running and a gateway's probe got its answer.
+Rule 3: a replica that is being stopped counts no more, except for the GPUs it still holds.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from autoscaler.core.cost import Account, Holding, State
+from autoscaler.core.seen import Counted, Load, ReplicaSeen, Seen, ServerSeen
+from autoscaler.core.window import UNKNOWN, Unknown
+from fleet.messages import Received, ReplicaSample, RevisionSample
+from fleet.model import Phase, Replica, Revision
+from fleet.names import GatewayName, ReplicaName, RevisionName
+
+__all__ = ["FRESH", "Heard", "Servers", "account", "hear", "holdings", "ready_replicas", "see"]
+
+FRESH = 3.0
+"""Seconds after which a sample says nothing any more."""
+
+Servers = Mapping[ReplicaName, ServerSeen]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """What the member gateways say of one revision."""
+
+    samples: Mapping[GatewayName, tuple[float, RevisionSample]] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    """(when it came in, sample) of every member that was heard."""
+    complete: bool = False
+    """Every member was."""
+
+    @property
+    def waiting(self) -> int:
+        """Requests known to wait, whoever else was not heard."""
+        return sum(sample.waiting for _, sample in self.samples.values())
+
+    def of(self, replica: ReplicaName) -> tuple[tuple[float, ReplicaSample], ...]:
+        """What they say of one replica."""
+        return tuple(
+            (at, known)
+            for at, sample in self.samples.values()
+            for known in sample.replicas
+            if known.name == replica
+        )
+
+
+def hear(
+    revision: RevisionName,
+    received: Mapping[GatewayName, Received],
+    members: Collection[GatewayName],
+    *,
+    now: float,
+) -> Heard:
+    """The fresh samples of the member gateways."""
+    found: dict[GatewayName, tuple[float, RevisionSample]] = {}
+    for name in members:
+        got = received.get(name)
+        if got is None or now - got.at > FRESH:
+            continue
+        sample = got.sample.revisions.get(revision)
+        if sample is not None:
+            found[name] = (got.at, sample)
+    return Heard(
+        samples=MappingProxyType(found),
+        complete=bool(members) and all(name in found for name in members),
+    )
+
+
+def ready_replicas(received: Mapping[GatewayName, Received]) -> frozenset[ReplicaName]:
+    """Every replica that some gateway's probe got an answer from."""
+    return frozenset(
+        replica.name
+        for got in received.values()
+        for sample in got.sample.revisions.values()
+        for replica in sample.replicas
+        if replica.ready_for is not None
+    )
+
+
+def see(
+    revision: Revision,
+    replicas: tuple[Replica, ...],
+    heard: Heard,
+    *,
+    servers: Servers,
+    now: float,
+    blocked: str | None = None,
+) -> Seen:
+    """One revision as `decide` reads it; `blocked` says why starting it is given up for now."""
+    return Seen(
+        replicas=revision.replicas,
+        members=tuple(
+            _member(replica, heard, servers)
+            for replica in replicas
+            if replica.phase is not Phase.DRAINING
+        ),
+        load=_load(heard, now) if heard.complete else UNKNOWN,
+        blocked=blocked,
+    )
+
+
+def holdings(
+    revision: RevisionName, replicas: tuple[Replica, ...], heard: Heard, drained: Collection[str]
+) -> tuple[Holding, ...]:
+    """The replicas of one revision that hold GPUs, for the bill. `drained`: the marked ones."""
+    made = []
+    for replica in replicas:
+        if replica.gpus == 0:
+            continue
+        known = heard.of(replica.name)
+        ready_at = _ready_at(known)
+        made.append(
+            Holding(
+                replica=replica.name,
+                revision=revision,
+                gpus=replica.gpus,
+                state=_state(replica, ready_at, drained),
+                ready_at=ready_at,
+                busy_s=sum(sample.busy_s for _, sample in known) if known else None,
+            )
+        )
+    return tuple(made)
+
+
+def account(revision: Revision, *, price: float) -> Account:
+    """What stands on the bill about a revision; `price` where it names none of its own."""
+    own = revision.policy.gpu_price
+    return Account(
+        revision=revision.name,
+        model=revision.model,
+        gpu_class=revision.gpu_class,
+        price=price if own is None else own,
+        always_gpus=max(1, revision.policy.minimum) * revision.gpus,
+    )
+
+
+def _state(replica: Replica, ready_at: float | None, drained: Collection[str]) -> State:
+    if replica.phase is Phase.DRAINING or replica.name in drained:
+        return State.DRAINING
+    return State.STARTING if ready_at is None else State.READY
+
+
+def _member(replica: Replica, heard: Heard, servers: Servers) -> ReplicaSeen:
+    known = heard.of(replica.name)
+    ready_at = _ready_at(known)
+    ready = replica.phase in (Phase.LOADING, Phase.READY) and ready_at is not None
+    after = [sample.ready_after for _, sample in known if sample.ready_after is not None]
+    server: ServerSeen | Unknown = servers.get(replica.name, UNKNOWN)
+    return ReplicaSeen(
+        name=replica.name,
+        phase=Phase.READY if ready else replica.phase,
+        since=replica.since if replica.started is None else replica.started,
+        open=replica.address is not None,
+        ready_at=ready_at if ready else None,
+        ready_after=min(after, default=None) if ready else None,
+        running=sum(sample.running for _, sample in known),
+        server=server,
+    )
+
+
+def _ready_at(known: tuple[tuple[float, ReplicaSample], ...]) -> float | None:
+    """When the first gateway's probe got its answer."""
+    ready = [at - sample.ready_for for at, sample in known if sample.ready_for is not None]
+    return min(ready, default=None)
+
+
+def _load(heard: Heard, now: float) -> Load:
+    samples = list(heard.samples.values())
+    waits = [s.oldest_wait + now - at for at, s in samples if s.oldest_wait is not None]
+    ends = [at - s.idle_for for at, s in samples if s.idle_for is not None]
+    slots = [replica.slots for _, s in samples for replica in s.replicas if replica.slots > 0]
+    return Load(
+        at=max(at for at, _ in samples),
+        counters=MappingProxyType({name: _counted(s) for name, (_, s) in heard.samples.items()}),
+        waiting=heard.waiting,
+        running=sum(s.running for _, s in samples),
+        oldest_wait=max(waits, default=None),
+        ended_at=max(ends, default=None),
+        longest_s=max(s.longest_s for _, s in samples),
+        slots=min(slots, default=None),
+        drained=min(s.drained for _, s in samples),
+    )
+
+
+def _counted(sample: RevisionSample) -> Counted:
+    return Counted(
+        demand_s=sample.waiting_s + sample.running_s,
+        arrivals=sample.arrivals,
+        completions=sample.completions,
+        service_s=sample.service_s,
+    )

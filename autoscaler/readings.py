@@ -1,0 +1,73 @@
+"""Asks the model servers for their load, all at once, each with a short patience.
+
+Rule: a server that fails, or takes too long, is UNKNOWN this time; it holds up nobody else.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+
+from autoscaler.core.seen import ServerSeen
+from fleet.clock import Clock
+from fleet.errors import EbbtideError
+from fleet.model import Fleet, Mode, Phase, Replica, Revision, RuntimeName
+from fleet.names import ReplicaName
+from fleet.runtimes import Endpoint, ModelServer
+from fleet.telemetry import log
+
+__all__ = ["TIMEOUT", "read_servers"]
+
+TIMEOUT = 0.5
+"""Seconds a model server has for its answer."""
+
+_log = log(__name__)
+
+
+async def read_servers(
+    fleet: Fleet,
+    ready: Iterable[ReplicaName],
+    *,
+    servers: Callable[[RuntimeName], ModelServer],
+    clock: Clock,
+) -> Mapping[ReplicaName, ServerSeen]:
+    """The answers of the servers of `ready` replicas; who gave none is not in it."""
+    wanted = frozenset(ready)
+    asked = [
+        (revision, replica)
+        for revision in fleet.revisions.values()
+        if revision.policy.mode is not Mode.OFF
+        for replica in fleet.of(revision.name)
+        if replica.name in wanted and replica.phase is not Phase.DRAINING
+    ]
+    answers = await asyncio.gather(
+        *(_ask(revision, replica, servers(revision.runtime), clock) for revision, replica in asked)
+    )
+    return MappingProxyType(
+        {
+            replica.name: answer
+            for (_, replica), answer in zip(asked, answers, strict=True)
+            if answer is not None
+        }
+    )
+
+
+async def _ask(
+    revision: Revision, replica: Replica, server: ModelServer, clock: Clock
+) -> ServerSeen | None:
+    if replica.address is None:
+        return None
+    endpoint = Endpoint(address=replica.address, ports=revision.ports)
+    models = [served.served for served in revision.models]
+    try:
+        async with asyncio.timeout(2 * TIMEOUT):
+            reading = await server.read(endpoint, models, timeout=TIMEOUT)
+    except (EbbtideError, OSError) as error:
+        _log("server_unread", replica=replica.name, error=repr(error))
+        return None
+    return ServerSeen(
+        at=clock.now(),
+        pending=reading.pending,
+        gpu_use=reading.gpu_use,
+        compute_s=reading.compute_s,
+        completions=reading.completions,
+    )

@@ -1,0 +1,107 @@
+"""Remembers the last decision for every revision, and writes down what changed in them.
+
+Rule: the journal gets a line when a decision that is not carried out changes, never the same line
+      tick after tick: what was refused for want of a GPU, a start given up, advice not taken.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from autoscaler.act import Hands
+from autoscaler.core.arrange import Case
+from autoscaler.core.plan import Standing
+from fleet.clock import Clock
+from fleet.messages import DecisionReport, Entry
+from fleet.model import Mode
+from fleet.names import RevisionName
+from fleet.reasons import Reason
+
+__all__ = ["Record"]
+
+_TOLD = {
+    Reason.NO_FREE_GPU: "held",
+    Reason.GPU_IDLE_QUEUE_GROWS: "held",
+    Reason.START_FAILED: "failed",
+}
+"""Decisions that are told although nothing may be written for them, and the journal's word."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Said:
+    """What the journal said last of a revision."""
+
+    event: str
+    reason: Reason
+    after: int
+
+
+class Record:
+    """Reports and changes of all revisions."""
+
+    def __init__(self, hands: Hands, clock: Clock) -> None:
+        self._hands = hands
+        self._clock = clock
+        self._reports: dict[RevisionName, DecisionReport] = {}
+        self._said: dict[RevisionName, _Said] = {}
+
+    def report(self, revision: RevisionName) -> DecisionReport | None:
+        """The last decision for a revision."""
+        return self._reports.get(revision)
+
+    async def take(self, cases: Iterable[Case], standings: Iterable[Standing]) -> None:
+        """Take in one look's decisions; forgets the revisions that are not in it."""
+        reports = {}
+        for case, standing in zip(cases, standings, strict=True):
+            reports[case.revision.name] = self._reported(case, standing)
+            await self._say(case, standing)
+        self._reports = reports
+        for gone in self._said.keys() - reports.keys():
+            del self._said[gone]
+
+    def _reported(self, case: Case, standing: Standing) -> DecisionReport:
+        advice = case.revision.policy.mode is Mode.ADVISE
+        return DecisionReport(
+            revision=case.revision.name,
+            at=self._clock.wall(),
+            before=standing.replicas,
+            after=case.decision.after if advice else standing.target,
+            reason=standing.reason,
+            message=standing.message,
+            inputs=case.decision.inputs,
+        )
+
+    async def _say(self, case: Case, standing: Standing) -> None:
+        name = case.revision.name
+        said = _worth_saying(case, standing)
+        if said is None:
+            self._said.pop(name, None)
+        elif self._said.get(name) != said:
+            self._said[name] = said
+            await self._hands.say(
+                Entry(
+                    at=self._clock.wall(),
+                    revision=name,
+                    model=case.revision.model,
+                    event=said.event,
+                    reason=said.reason,
+                    message=_message(case, standing),
+                    before=standing.replicas,
+                    after=said.after,
+                )
+            )
+
+
+def _message(case: Case, standing: Standing) -> str:
+    if case.revision.policy.mode is not Mode.ADVISE:
+        return standing.message
+    return f"{Reason.MODE_ADVISE.value}: not written; {standing.message}"
+
+
+def _worth_saying(case: Case, standing: Standing) -> _Said | None:
+    decision = case.decision
+    if case.revision.policy.mode is Mode.ADVISE and decision.after != decision.before:
+        return _Said(event="advised", reason=decision.reason, after=decision.after)
+    event = _TOLD.get(standing.reason)
+    if event is None:
+        return None
+    return _Said(event=event, reason=standing.reason, after=standing.target)
