@@ -8,8 +8,8 @@ from activator.core.ledger import Ledger, Seat, State, Ticket
 from fleet.names import ReplicaName
 from fleet.reasons import Reason
 
-LIMIT = 6
-LIMIT_BYTES = 50
+LIMIT = 3
+LIMIT_BYTES = 40
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -196,15 +196,48 @@ def test_the_seat_with_fewest_running_is_next():
     assert seats == [first, second, first, second]
 
 
+def test_those_whose_replica_broke_go_first_in_their_old_order():
+    ledger, seat = seated(3)
+    tickets = [Ticket(object(), 0) for _ in range(5)]
+    for ticket in tickets:
+        ledger.arrive(ticket, 0.0)
+    seat.turn(doubtful=True)
+    for broken in (tickets[2], tickets[0], tickets[1]):
+        ledger.again(broken, 1.0)
+    assert ledger.release(1.0) == []
+    seat.turn(doubtful=False)
+    assert ledger.release(2.0) == tickets[:3]
+
+
+def test_a_doubtful_or_draining_seat_takes_nothing_new():
+    ledger, seat = seated(2)
+    for change in ({"doubtful": True}, {"draining": True}):
+        seat.turn(**change)
+        waiting = Ticket(object(), 0)
+        assert ledger.arrive(waiting, 0.0) is None
+        ledger.leave(waiting, 0.0)
+        seat.turn(doubtful=False, draining=False)
+    assert ledger.arrive(Ticket(object(), 0), 0.0) is seat
+
+
+def test_the_bytes_that_wait_may_reach_their_limit_and_not_pass_it():
+    ledger = Ledger(limit=10, limit_bytes=10)
+    assert ledger.arrive(Ticket(object(), 10), 0.0) is None
+    assert ledger.arrive(Ticket(object(), 0), 0.0) is None
+    assert ledger.arrive(Ticket(object(), 1), 0.0) is Reason.QUEUE_BYTES_FULL
+
+
 def test_busy_seconds_count_time_with_at_least_one_running():
     ledger, seat = seated(2)
+    idle = Seat(ReplicaName("idle"), host="h", port=2, slots=2)
+    ledger.seat(idle)
     one, two = Ticket(object(), 0), Ticket(object(), 0)
     ledger.arrive(one, 1.0)
     ledger.arrive(two, 2.0)
     ledger.leave(one, 4.0)
     ledger.leave(two, 5.0)
     ledger.tick(9.0)
-    assert seat.busy_s == 4.0
+    assert (seat.busy_s, idle.busy_s) == (4.0, 0.0)
     assert ledger.running_s == 6.0
     assert ledger.service_s == 6.0
     assert ledger.longest_s == 3.0

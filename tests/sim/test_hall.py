@@ -56,6 +56,8 @@ async def test_a_thousand_held_requests_are_dispatched_in_order_within_the_slots
             most = max(most, w.line.running)
         assert w.order == clients
         assert most == 4
+        # 0.1 s each on 4 slots: a slot is taken again the moment it is free.
+        assert w.now < 1.6 + 1000 * 0.1 / 4 + 0.5
         assert w.line.waiting == w.line.running == 0
 
 
@@ -263,7 +265,10 @@ async def test_a_drain_is_acknowledged_once_nothing_runs_there():
             return w.bus.samples()["g1"].sample.revisions[w.revision].drained
 
         assert acknowledged() == 0
+        pokes = []
+        w.bus.on_poke(pokes.append)
         late = w.call()
+        assert pokes == [w.revision], "only the leader can take a drain back"
         await asyncio.sleep(2.001)
         assert running.ended_at is not None
         assert acknowledged() == 7
@@ -283,6 +288,43 @@ async def test_an_idle_replica_is_acknowledged_within_the_mark():
             expect=w.line.revision.version,
         )
         assert w.bus.samples()["g1"].sample.revisions[w.revision].drained == 1
+
+
+async def test_a_replica_that_is_stopped_while_idle_is_quiet_at_once():
+    async with world() as w:
+        w.cluster.put(revision(replicas=1))
+        await asyncio.sleep(3)
+        (one,) = replicas(w)
+        quiet = []
+        w.hall.on_quiet(quiet.append)
+        await w.cluster.scale(w.revision, 0, expect=w.line.revision.version, reason=Reason.IDLE)
+        assert quiet == [one.name]
+
+
+async def test_a_replica_that_is_gone_is_not_asked_any_more():
+    async with world(server=ModelUnderTest(load=1000)) as w:
+        w.cluster.put(revision(replicas=1))
+        await asyncio.sleep(3)
+        await w.cluster.scale(w.revision, 0, expect=w.line.revision.version, reason=Reason.IDLE)
+        await asyncio.sleep(1)
+        asked = w.server.questions
+        await asyncio.sleep(10)
+        assert asked == w.server.questions > 0
+
+
+async def test_a_failing_second_replica_does_not_refuse_those_the_first_serves():
+    async with world(start=1000) as w:
+        w.cluster.put(revision(replicas=1))
+        w.cluster.open(replicas(w)[0].name)
+        await asyncio.sleep(3)
+        clients = [w.call(service=50) for _ in range(6)]
+        await w.cluster.scale(w.revision, 2, expect=w.line.revision.version, reason=Reason.PANIC)
+        for _ in range(3):
+            _, second = replicas(w)
+            w.cluster.fail(second.name)
+            w.cluster.retry(second.name)
+        assert w.line.last_failure is not None
+        assert all(client.refusal is None for client in clients)
 
 
 async def test_a_removed_deployment_refuses_who_waits_and_finishes_what_runs():

@@ -22,12 +22,14 @@ class ModelUnderTest:
     def __init__(self, *, load: float = 0.5, slots: int = 4) -> None:
         self.load = load
         self.slot_count = slots
+        self.questions = 0
         self.warm_ups = 0
         self.warm_up_s = 0.2
         self.dead: set[str] = set()
         self._asked: dict[str, float] = {}
 
     async def ready(self, endpoint: Endpoint, models, *, timeout: float) -> bool:
+        self.questions += 1
         now = asyncio.get_running_loop().time()
         begun = self._asked.setdefault(endpoint.address, now)
         return endpoint.address not in self.dead and now - begun >= self.load

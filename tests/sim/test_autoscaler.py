@@ -1,0 +1,519 @@
+"""The real loop and cores on virtual time, over scripted cluster, gateway and model servers."""
+
+import asyncio
+import contextlib
+from dataclasses import replace
+
+import pytest
+
+from autoscaler.loop import Autoscaler
+from fleet.bus.memory import MemoryBus
+from fleet.clock import LoopClock
+from fleet.errors import ConflictError, UnavailableError
+from fleet.messages import Received
+from fleet.model import Drain, Mode, Phase, Policy
+from fleet.reasons import Reason
+from fleet.runtimes import Reading
+from fleet.settings import Settings
+from tests.fakes.cluster import FakeCluster, revision
+from tests.fakes.gateway import ScriptedGateway
+from tests.fakes.servers import ScriptedServers
+from tests.sim.loop import VIRTUAL
+
+pytestmark = pytest.mark.anyio
+A, B, C = (revision(name).name for name in "abc")
+
+
+@pytest.fixture
+def anyio_backend():
+    return VIRTUAL
+
+
+class World:
+    """Everything, running until the block ends."""
+
+    def __init__(self, *, gpus=2, settings=None, gateways=None, bus=None, start=1.0, **gateway):
+        self.loop = asyncio.get_running_loop()
+        self.clock = LoopClock()
+        self.cluster = FakeCluster(gpus=gpus, start=start)
+        self.bus = bus(self.clock) if bus else MemoryBus(self.clock)
+        self.servers = ScriptedServers()
+        self.gateway = ScriptedGateway(
+            self.cluster, self.bus, self.clock, call_later=self.loop.call_later, **gateway
+        )
+        self.members = {self.gateway.name}
+        self.autoscaler = Autoscaler(
+            self.cluster,
+            self.bus,
+            self.clock,
+            self.servers,
+            settings or Settings(),
+            lambda: self.members,
+        )
+
+    async def __aenter__(self):
+        self.tasks = [
+            self.loop.create_task(self.gateway.run()),
+            self.loop.create_task(self.autoscaler.run()),
+        ]
+        return self
+
+    async def __aexit__(self, *_):
+        for task in self.tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    def add(self, *names, replicas=0, **policy):
+        policy = Policy(**{"slots": 4, "keep_alive": 20.0, **policy})
+        for name in names:
+            self.cluster.put(revision(name.partition("/")[2], policy=policy, replicas=replicas))
+
+    async def at(self, time):
+        await asyncio.sleep(time - self.loop.time())
+
+    async def until(self, happened, *, limit=600.0):
+        """The time at which `happened()` was first seen, within 10 ms."""
+        end = self.loop.time() + limit
+        while not happened():
+            assert self.loop.time() < end, "it did not happen"
+            await asyncio.sleep(0.01)
+        return self.loop.time()
+
+    def replicas(self, name):
+        return self.cluster.fleet().revisions[name].replicas
+
+    def held(self):
+        return sum(r.gpus for rs in self.cluster.fleet().replicas.values() for r in rs)
+
+    def events(self, name=None):
+        return [entry.event for entry in self.bus.tail(1000, revision=name)]
+
+    def ready(self, name):
+        return bool(self.gateway.rows[name].at)
+
+
+async def test_idle_clock_ends_within_a_tick_of_the_keep_alive():
+    async with World() as world:
+        world.add(A, keep_alive=20.0)
+        world.gateway.arrive(A)
+        await world.until(lambda: world.ready(A))
+        ended = await world.until(lambda: world.gateway.rows[A].completions)
+        slept = await world.until(lambda: world.replicas(A) == 0)
+        assert 20.0 <= slept - ended + 0.02 <= 22.1
+        assert world.cluster.writes[-1] == (A, 0, Reason.KEEP_ALIVE)
+        await world.until(lambda: world.cluster.fleet().revisions[A].drain is None)
+        assert "drained" in world.events(A)
+        assert world.events(A)[-1] == "asleep"
+
+
+async def test_keep_alive_auto_is_ten_times_the_time_to_ready():
+    async with World(start=6.0) as world:
+        world.add(A, keep_alive=None)
+        world.gateway.arrive(A)
+        ended = await world.until(lambda: world.gateway.rows[A].completions)
+        slept = await world.until(lambda: world.replicas(A) == 0)
+        assert 60.0 <= slept - ended + 0.02 <= 62.1
+
+
+async def test_keep_alive_runs_from_ready_when_nobody_came():
+    async with World() as world:
+        world.add(A, replicas=1)
+        ready = await world.until(lambda: world.ready(A))
+        slept = await world.until(lambda: world.replicas(A) == 0)
+        assert 20.0 <= slept - ready + 0.02 <= 22.1
+
+
+async def test_a_server_that_works_for_others_keeps_its_gpu():
+    async with World() as world:
+        world.add(A, replicas=1)
+        for second in range(1, 60):
+            world.servers.reading = Reading(pending=0, completions=second)
+            await world.at(float(second))
+        assert world.replicas(A) == 1
+        await world.until(lambda: world.replicas(A) == 0, limit=10.0)
+
+
+@pytest.mark.parametrize("how", ["sick server", "silent gateway", "unheard member"])
+async def test_unknown_readings_hold_the_scale(how):
+    async with World() as world:
+        world.add(A, replicas=1)
+        await world.until(lambda: world.ready(A))
+        if how == "sick server":
+            world.servers.sick = True
+        elif how == "silent gateway":
+            world.gateway.silent = True
+        else:
+            world.members = {world.gateway.name, "another"}
+        await asyncio.sleep(120)
+        assert world.replicas(A) == 1
+        assert world.autoscaler.decision(A).reason is Reason.UNKNOWN_READING
+        world.servers.sick = world.gateway.silent = False
+        world.members = {world.gateway.name}
+        await world.until(lambda: world.replicas(A) == 0, limit=6.0)
+
+
+async def test_a_newcomer_takes_the_gpu_of_the_idle_in_one_plan():
+    async with World(gpus=1) as world:
+        world.add(A, B, keep_alive=3600.0)
+        world.gateway.arrive(A)
+        await world.until(lambda: world.gateway.rows[A].completions)
+        await asyncio.sleep(3.3)
+        asked = world.loop.time()
+        world.gateway.arrive(B)
+        await world.until(lambda: world.replicas(B) == 1)
+        assert world.loop.time() - asked < 0.2, "a poke is looked at at once"
+        assert world.cluster.writes[-2:] == [(A, 0, Reason.EVICTED), (B, 1, Reason.DEMAND)]
+        await world.until(lambda: world.gateway.rows[B].completions)
+        assert world.events(A)[-1] == "evicted"
+        assert world.gateway.lost == 0
+
+
+async def test_the_minimum_does_not_protect_and_comes_back_when_a_gpu_is_free():
+    async with World(gpus=1) as world:
+        world.add(A, min_replicas=1)
+        world.add(B, keep_alive=20.0)
+        await world.until(lambda: world.ready(A))
+        world.gateway.arrive(B)
+        await world.until(lambda: world.gateway.rows[B].completions)
+        await asyncio.sleep(10)
+        assert (world.replicas(A), world.replicas(B)) == (0, 1)
+        assert world.autoscaler.decision(A).reason is Reason.NO_FREE_GPU
+        assert world.events(A).count("held") == 1
+        await world.until(lambda: world.ready(A), limit=30)
+        assert world.replicas(B) == 0
+
+
+async def test_pinned_is_never_evicted_and_the_newcomer_waits():
+    async with World(gpus=1) as world:
+        world.add(A, pinned=True)
+        await world.until(lambda: world.ready(A))
+        world.add(B)
+        world.gateway.arrive(B)
+        await asyncio.sleep(100)
+        assert (world.replicas(A), world.replicas(B)) == (1, 0)
+        report = world.autoscaler.decision(B)
+        assert (report.before, report.after, report.reason) == (0, 0, Reason.NO_FREE_GPU)
+        assert world.events(B) == ["held"]
+
+
+async def test_nobody_busy_is_evicted():
+    async with World(gpus=1, service_s=30.0) as world:
+        world.add(A, B)
+        world.gateway.arrive(A)
+        await world.until(lambda: world.gateway.rows[A].running)
+        world.gateway.arrive(B)
+        await world.until(lambda: world.replicas(B) == 1)
+        assert world.gateway.rows[A].completions == 1
+        assert world.gateway.lost == 0
+
+
+async def test_a_drain_is_taken_back_when_somebody_waits():
+    async with World() as world:
+        world.members = {world.gateway.name, "other"}
+        other = ScriptedGateway(
+            world.cluster, world.bus, world.clock, call_later=world.loop.call_later, name="other"
+        )
+        helper = world.loop.create_task(other.run())
+        world.add(A, replicas=1)
+        await world.until(lambda: world.ready(A))
+        # The second gateway never acknowledges: its rows do not see the mark.
+        real, other.snapshot = other.snapshot, lambda fleet: None
+        world.cluster._listeners = {
+            key: (lambda fleet: None) if listener == real else listener
+            for key, listener in world.cluster._listeners.items()
+        }
+        await world.until(lambda: world.cluster.fleet().revisions[A].drain is not None)
+        await asyncio.sleep(10)
+        assert world.replicas(A) == 1, "no write before every member has acknowledged"
+        world.gateway.arrive(A)
+        await world.until(lambda: world.cluster.fleet().revisions[A].drain is None, limit=1.0)
+        assert world.replicas(A) == 1
+        assert world.events(A)[-1] == "taken_back"
+        await world.until(lambda: world.gateway.rows[A].completions == 1)
+        helper.cancel()
+
+
+async def test_demand_within_the_marks_own_call_takes_the_drain_back():
+    async with World() as world:
+        world.add(A, replicas=1)
+        await world.until(lambda: world.ready(A))
+        came = []
+
+        def listener(fleet):
+            if fleet.revisions[A].drain is not None and not came:
+                came.append(True)
+                world.gateway.arrive(A)
+
+        world.cluster.subscribe(listener)
+        await world.until(lambda: world.gateway.rows[A].completions == 1)
+        assert world.cluster.writes == []
+        assert world.events(A) == ["drained", "taken_back"]
+
+
+async def test_a_conflict_is_decided_again_at_the_next_tick():
+    async with World() as world:
+        world.add(A, replicas=1)
+        await world.until(lambda: world.ready(A))
+        real, tries = world.cluster.scale, []
+
+        async def scale(name, replicas, *, expect, reason):
+            tries.append(world.loop.time())
+            if len(tries) == 1:
+                raise ConflictError(name)
+            return await real(name, replicas, expect=expect, reason=reason)
+
+        world.cluster.scale = scale
+        await world.until(lambda: world.replicas(A) == 0)
+        assert len(tries) == 2
+        assert 1.0 <= tries[1] - tries[0] <= 2.5
+
+
+async def test_minimum_and_pinned_start_by_themselves_without_any_sample():
+    async with World() as world:
+        world.gateway.silent = True
+        world.add(A, min_replicas=1)
+        world.add(B, pinned=True)
+        await world.until(lambda: world.replicas(A) == world.replicas(B) == 1, limit=3.0)
+
+
+async def test_waiting_requests_are_woken_although_nobody_else_does():
+    async with World() as world:
+        world.add(A)
+        world.gateway.arrive(A)
+        await asyncio.sleep(0.5)
+        assert world.replicas(A) == 0, "with a free GPU the activator is first"
+        await world.until(lambda: world.replicas(A) == 1, limit=4.0)
+        assert world.cluster.writes == [(A, 1, Reason.DEMAND)]
+        assert world.events(A) == ["woken"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "reason"), [(Mode.ADVISE, Reason.KEEP_ALIVE), (Mode.OFF, Reason.MODE_OFF)]
+)
+async def test_advise_and_off_never_write(mode, reason):
+    async with World(gpus=1) as world:
+        world.add(A, mode=mode, replicas=1)
+        world.add(B)
+        await world.until(lambda: world.ready(A))
+        await asyncio.sleep(30)
+        world.gateway.arrive(B)
+        await asyncio.sleep(10)
+        assert world.cluster.writes == []
+        assert world.cluster.fleet().revisions[A].drain is None
+        report = world.autoscaler.decision(A)
+        assert report.reason is reason
+        assert report.after == (0 if mode is Mode.ADVISE else 1)
+        assert world.events(A) == (["advised"] if mode is Mode.ADVISE else [])
+
+
+async def test_failed_starts_give_the_gpu_back_for_a_while():
+    async with World(settings=Settings(start_tries=3, start_retry=60.0)) as world:
+        world.add(A)
+        world.gateway.probing = False
+        world.gateway.arrive(A)
+        await world.until(lambda: world.replicas(A) == 1)
+        for _ in range(3):
+            await world.until(lambda: any(r.gpus for r in world.cluster.fleet().of(A)))
+            name = world.cluster.fleet().of(A)[-1].name
+            world.cluster.fail(name, message="no such file")
+            await asyncio.sleep(3)
+            if world.replicas(A):
+                world.cluster.retry(name)
+        blocked = await world.until(lambda: world.replicas(A) == 0, limit=3)
+        assert world.cluster.writes[-1] == (A, 0, Reason.START_FAILED)
+        failed = next(e for e in world.bus.tail(100, revision=A) if e.event == "failed")
+        assert "no such file" in failed.message
+        assert world.events(A).count("failed") == 1
+        tried = await world.until(lambda: world.replicas(A) == 1, limit=100)
+        assert 50 <= tried - blocked <= 65, "one start is tried again"
+
+
+async def test_an_overdue_start_gives_the_gpu_back():
+    async with World(gpus=1) as world:
+        world.gateway.probing = False
+        world.add(A, start_timeout=15.0)
+        world.add(B)
+        world.gateway.arrive(A)
+        woken = await world.until(lambda: world.replicas(A) == 1)
+        given = await world.until(lambda: world.replicas(A) == 0)
+        assert 15.0 <= given - woken + 0.02 <= 17.1
+        world.gateway.probing = True
+        world.gateway.arrive(B)
+        await world.until(lambda: world.gateway.rows[B].completions)
+
+
+async def test_load_adds_replicas_up_to_the_gpus_and_says_so():
+    async with World(gpus=3, service_s=2.0) as world:
+        world.add(A)
+        world.gateway.arrive(A, 400)
+        await world.until(lambda: world.replicas(A) == 3)
+        assert world.autoscaler.decision(A).reason is Reason.NO_FREE_GPU
+        await world.until(lambda: world.gateway.rows[A].completions == 400)
+        assert world.held() == 3
+        assert world.gateway.lost == 0
+
+
+async def test_fewer_replicas_after_the_load_has_gone_and_none_is_lost():
+    async with World(gpus=3, slots=4) as world:
+        world.add(A, keep_alive=3600.0)
+        world.gateway.arrive(A, 200)
+        await world.until(lambda: world.replicas(A) == 3)
+        await world.until(lambda: world.gateway.rows[A].completions == 200)
+        for _ in range(400):
+            world.gateway.arrive(A)
+            await asyncio.sleep(1.0)
+        assert world.replicas(A) == 1
+        await asyncio.sleep(2)
+        assert world.gateway.rows[A].completions == 600
+        assert world.gateway.lost == 0
+
+
+class LiveBus(MemoryBus):
+    """Its samples are made when they are read: a day needs no sample every second."""
+
+    gateway = None
+
+    def samples(self):
+        if self.gateway is None:
+            return {}
+        got = Received(sample=self.gateway.sample(), at=self._clock.now())
+        return {self.gateway.name: got}
+
+
+async def test_a_whole_day():
+    async with World(gpus=2, settings=Settings(tick=30.0), bus=LiveBus) as world:
+        world.tasks[0].cancel()
+        world.bus.gateway = world.gateway
+        world.add(A, B, C, keep_alive=300.0)
+        sent = 0
+        for hour in range(24):
+            for name in (A, B, C)[: 1 + hour % 3]:
+                world.gateway.arrive(name, 5)
+                sent += 5
+                await asyncio.sleep(1200 / (1 + hour % 3))
+                assert world.held() <= 2
+            await world.at((hour + 1) * 3600.0)
+        assert sum(row.completions for row in world.gateway.rows.values()) == sent
+        assert world.gateway.lost == 0
+        report = world.autoscaler.cost()
+        allocated = sum(line.allocated for line in report.lines)
+        assert report.seconds == pytest.approx(86400.0, abs=1)
+        assert 0 < allocated < 0.4 * sum(line.always_on for line in report.lines)
+        assert sum(line.serving for line in report.lines) == pytest.approx(48 * 2, abs=20)
+
+
+class Broken:
+    """Raises at the n-th port call, and, if `good`, at all after it."""
+
+    def __init__(self, world, n, error, *, for_good):
+        self.calls, self.n, self.error, self.for_good = 0, n, error, for_good
+        for port, method in (
+            (world.cluster, "scale"),
+            (world.cluster, "mark"),
+            (world.bus, "samples"),
+            (world.bus, "append"),
+            (world.servers, "read"),
+        ):
+            setattr(port, method, self._wrap(getattr(port, method)))
+
+    def _wrap(self, real):
+        if asyncio.iscoroutinefunction(real):
+
+            async def call(*args, **kwargs):
+                self._count()
+                return await real(*args, **kwargs)
+        else:
+
+            def call(*args, **kwargs):
+                self._count()
+                return real(*args, **kwargs)
+
+        return call
+
+    @property
+    def hit(self):
+        return self.calls >= self.n
+
+    def _count(self):
+        self.calls += 1
+        if self.calls == self.n or (self.for_good and self.calls > self.n):
+            raise self.error
+
+
+@pytest.mark.parametrize("error", [UnavailableError("x"), ConflictError("x")])
+async def test_every_nth_port_call_may_fail(error):
+    """A scenario with a wake, an eviction and going to sleep; the invariants hold throughout."""
+    n = 0
+    while True:
+        n += 7 if n > 40 else 1
+        async with World(gpus=1) as world:
+            broken = Broken(world, n, error, for_good=False)
+            world.add(A, B)
+            start = world.loop.time()
+            for after, name in ((0.5, A), (6.5, B), (13.5, A)):
+                await world.at(start + after)
+                world.gateway.arrive(name, 3)
+            await world.at(start + 60)
+            assert not any(task.done() for task in world.tasks), "the loop lives"
+            assert world.held() <= 1
+            assert world.gateway.lost == 0
+            done = {name: world.gateway.rows[name].completions for name in (A, B)}
+            assert done == {A: 6, B: 3}
+            assert (world.replicas(A), world.replicas(B)) == (0, 0)
+            if not broken.hit:
+                break
+        assert n < 1000
+
+
+async def test_ports_that_fail_for_good_never_lower_the_scale():
+    for n in range(1, 60, 4):
+        async with World(gpus=1) as world:
+            world.add(A, replicas=1)
+            Broken(world, n, UnavailableError("x"), for_good=True)
+            await asyncio.sleep(60)
+            assert not any(task.done() for task in world.tasks)
+            assert world.replicas(A) == 1 or "asleep" in world.events(A) or n > 20
+
+
+async def test_one_sick_revision_does_not_stop_the_others():
+    async with World(gpus=2) as world:
+        world.add(A, B, replicas=1)
+        await world.until(lambda: world.ready(A) and world.ready(B))
+        real = world.cluster.mark
+
+        async def mark(name, drain, *, expect):
+            if name == A:
+                raise UnavailableError(name)
+            return await real(name, drain, expect=expect)
+
+        world.cluster.mark = mark
+        await world.until(lambda: world.replicas(B) == 0, limit=30)
+        assert world.replicas(A) == 1
+
+
+async def test_an_old_drain_left_by_another_process_gets_a_higher_number():
+    async with World() as world:
+        world.add(A, replicas=1)
+        await world.until(lambda: world.ready(A))
+        found = world.cluster.fleet().revisions[A]
+        world.cluster.put(replace(found, drain=Drain(number=7, replicas=frozenset({"gone"}))))
+        numbers = []
+        world.cluster.subscribe(
+            lambda fleet: numbers.append(d.number) if (d := fleet.revisions[A].drain) else None
+        )
+        await world.until(lambda: world.replicas(A) == 0, limit=40)
+        assert max(numbers) == 8
+
+
+async def test_a_removed_revision_is_forgotten():
+    async with World() as world:
+        world.add(A, replicas=1)
+        await world.until(lambda: world.ready(A))
+        world.cluster.remove(A)
+        world.gateway.rows.clear()
+        await asyncio.sleep(10)
+        assert world.autoscaler.decision(A) is None
+        (line,) = world.autoscaler.cost().lines
+        assert 0 < line.allocated < 5
+        assert all(r.phase is not Phase.LOADING for r in world.cluster.fleet().of(A))
