@@ -38,7 +38,12 @@ if __name__ == "__main__":
     raise SystemExit(main())
 '''
 
-JSON_FILE = b'{"name": "quickstart", "models": ["filetype", "speech", "ocr", "embed"], "gpus": 2}\n'
+JSON_FILE = b"""{
+  "name": "quickstart",
+  "models": ["filetype", "speech", "ocr", "embed"],
+  "gpus": 2
+}
+"""
 
 
 # The models. Each takes plain Python values and gives plain Python values.
@@ -63,7 +68,7 @@ class Client(InferenceServerClient):
 
     def filetype(self, content: bytes) -> tuple[str, float]:
         """What kind of file this is, and how sure the model is of it (0 to 1)."""
-        answer = self.infer("filetype", [_bytes("CONTENT", [[content]])])
+        answer = self.infer("filetype", [bytes_input("CONTENT", [[content]])])
         return answer.as_numpy("LABEL")[0, 0].decode(), float(answer.as_numpy("SCORE")[0, 0])
 
     def speech(self, sound: np.ndarray) -> tuple[float, float]:
@@ -76,16 +81,17 @@ class Client(InferenceServerClient):
 
     def ocr(self, picture: bytes) -> list[str]:
         """The lines of text in a picture (a PNG, JPEG, ... file)."""
-        answer = self.infer("ocr", [_bytes("IMAGE", [picture])])
+        answer = self.infer("ocr", [bytes_input("IMAGE", [picture])])
         return [line.decode() for line in answer.as_numpy("TEXT")]
 
     def embed(self, *texts: str) -> np.ndarray:
         """A row of 384 numbers for each text; `a @ b` tells how alike two rows are."""
-        answer = self.infer("embed", [_bytes("TEXT", [[text.encode()] for text in texts])])
+        answer = self.infer("embed", [bytes_input("TEXT", [[text.encode()] for text in texts])])
         return answer.as_numpy("EMBEDDING")
 
 
-def _bytes(name: str, values: list) -> InferInput:
+def bytes_input(name: str, values: list) -> InferInput:
+    """The values, bytes in nested lists, as the input `name`."""
     array = np.array(values, dtype=np.object_)
     tensor = InferInput(name, list(array.shape), "BYTES")
     tensor.set_data_from_numpy(array)
