@@ -404,10 +404,10 @@ async def test_a_whole_day():
 
 
 class Broken:
-    """Raises at the n-th port call, and, if `good`, at all after it."""
+    """Raises at the n-th port call."""
 
-    def __init__(self, world, n, error, *, for_good):
-        self.calls, self.n, self.error, self.for_good = 0, n, error, for_good
+    def __init__(self, world, n, error):
+        self.calls, self.n, self.error = 0, n, error
         for port, method in (
             (world.cluster, "scale"),
             (world.cluster, "mark"),
@@ -437,7 +437,7 @@ class Broken:
 
     def _count(self):
         self.calls += 1
-        if self.calls == self.n or (self.for_good and self.calls > self.n):
+        if self.calls == self.n:
             raise self.error
 
 
@@ -448,7 +448,7 @@ async def test_every_nth_port_call_may_fail(error):
     while True:
         n += 7 if n > 40 else 1
         async with World(gpus=1) as world:
-            broken = Broken(world, n, error, for_good=False)
+            broken = Broken(world, n, error)
             world.add(A, B)
             start = world.loop.time()
             for after, name in ((0.5, A), (6.5, B), (13.5, A)):
@@ -466,14 +466,19 @@ async def test_every_nth_port_call_may_fail(error):
         assert n < 1000
 
 
-async def test_ports_that_fail_for_good_never_lower_the_scale():
-    for n in range(1, 60, 4):
-        async with World(gpus=1) as world:
-            world.add(A, replicas=1)
-            Broken(world, n, UnavailableError("x"), for_good=True)
-            await asyncio.sleep(60)
-            assert not any(task.done() for task in world.tasks)
-            assert world.replicas(A) == 1 or "asleep" in world.events(A) or n > 20
+@pytest.mark.parametrize("moment", [3.0, 10.0, 19.0])
+async def test_samples_that_cannot_be_read_for_good_never_lower_the_scale(moment):
+    async with World(gpus=1) as world:
+        world.add(A, replicas=1)
+        await world.at(moment)
+
+        def samples():
+            raise UnavailableError("bus")
+
+        world.bus.samples = samples
+        await asyncio.sleep(120)
+        assert not any(task.done() for task in world.tasks), "the loop lives"
+        assert world.replicas(A) == 1
 
 
 async def test_one_sick_revision_does_not_stop_the_others():

@@ -1,0 +1,29 @@
+"""Scripted model servers: one answers for every runtime, by the replica's address."""
+
+from fleet.errors import UnavailableError
+from fleet.runtimes import Endpoint, Reading
+
+
+class ScriptedServers:
+    def __init__(self) -> None:
+        self.reading = Reading(pending=0, completions=0)
+        self.sick = False
+        self.asked = 0
+
+    def __call__(self, runtime) -> "ScriptedServers":
+        return self
+
+    async def ready(self, endpoint: Endpoint, models, *, timeout: float) -> bool:
+        return not self.sick
+
+    async def slots(self, endpoint: Endpoint, models, *, timeout: float) -> int:
+        return 4
+
+    async def warm_up(self, endpoint: Endpoint, model, *, request, timeout: float) -> None:
+        return None
+
+    async def read(self, endpoint: Endpoint, models, *, timeout: float) -> Reading:
+        self.asked += 1
+        if self.sick:
+            raise UnavailableError(endpoint.address)
+        return self.reading
