@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from bench.process import Process, free_port
+from bench.process import DiedError, Process, free_port
 
 __all__ = ["Answer", "Gateway", "ask", "deployment", "infer_path"]
 
@@ -68,7 +68,11 @@ class Gateway:
 
     def model(self, name: str) -> Any:
         """The admin port's view of one model."""
-        return ask(self.admin_port, "GET", f"/api/models/{name}").json()
+        answer = ask(self.admin_port, "GET", f"/api/models/{name}")
+        if answer.status != 200:
+            msg = f"the admin port answered {answer.status} {answer.body[:200]!r} for {name}"
+            raise DiedError(msg)
+        return answer.json()
 
     def _ready(self) -> bool:
         try:

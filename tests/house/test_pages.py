@@ -8,8 +8,10 @@ from dataclasses import fields
 from fleet.annotations import KEYS, LOCAL_COMMAND, LOCAL_VOLUME
 from fleet.model import Phase
 from fleet.settings import Settings
+from gateway.admin.metrics import registry
 from gateway.errors import ERRORS
 from scripts.settings_page import page
+from tests.fakes.adminview import busy_view
 from tests.house.tree import files, text
 
 
@@ -48,6 +50,22 @@ def test_the_life_of_a_model_has_every_phase_in_order() -> None:
 def test_the_errors_page_has_every_refusal_with_its_status_in_order() -> None:
     told = [(code_words(row[0])[0], int(row[1])) for row in cells("docs/errors.md", "# Errors")]
     assert told == [(reason.value, row.status) for reason, row in ERRORS.items()]
+
+
+def test_the_metrics_page_has_what_is_exposed_with_its_kind_and_labels() -> None:
+    told = {
+        (code_words(row[0])[0], row[1], frozenset(code_words(row[2])))
+        for row in cells("docs/metrics.md", "# Metrics")
+    }
+    exposed = {
+        (
+            f"{family.name}_total" if family.type == "counter" else family.name,
+            family.type,
+            frozenset(label for sample in family.samples for label in sample.labels) - {"le"},
+        )
+        for family in registry(busy_view()).collect()
+    }
+    assert told == exposed
 
 
 def test_every_word_in_code_that_looks_like_ours_exists() -> None:
