@@ -44,6 +44,7 @@ def test_every_runtime_has_its_profile(name: RuntimeName) -> None:
         ("GET", "/v2/models/team/ocr", CallKind.METADATA, "team/ocr"),
         # A whole name may be one of Triton's words.
         ("POST", "/v2/models/infer/infer", CallKind.INFER, "infer"),
+        ("GET", "/v2/models/infer", CallKind.METADATA, "infer"),
         ("GET", "/v2/models/stats/stats", CallKind.STATS, "stats"),
         ("GET", "/v2/models/versions/versions/1", CallKind.METADATA, "versions"),
     ],

@@ -257,7 +257,7 @@ def busy_view() -> FakeView:
 
 def _tally() -> Tally:
     made = Tally()
-    for code, count in ((200, 40), (400, 2), (503, 3), (502, 1)):
+    for code, count in ((200, 40), (404, 2), (503, 3), (502, 1)):
         made.codes[code] = count
     made.refuse(Reason.WAIT_TIMEOUT)
     for seconds in (0.0005, 0.3, 700.0, 5000.0):

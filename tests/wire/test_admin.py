@@ -362,6 +362,12 @@ async def test_only_its_own_names_and_addresses_are_answered(host: str, allowed:
     assert host_is_allowed(host, {"localhost", "box.lan"}) is allowed
 
 
+async def test_two_hosts_are_no_host() -> None:
+    async with asking(FakeView()) as client:
+        hosts = [("Host", "127.0.0.1"), ("Host", "evil.example")]
+        assert (await client.get("/healthz", headers=hosts)).status_code == 403
+
+
 async def test_the_page_needs_nothing_from_elsewhere(client: httpx.AsyncClient) -> None:
     answer = await client.get("/")
     assert answer.headers["content-type"].startswith("text/html")
