@@ -15,6 +15,10 @@ OURS = (*PACKAGES, "bench", "scripts")
 EVERYWHERE = (*OURS, "tests")
 
 
+def nothing(found: list[str]) -> None:
+    assert not found, "\n" + "\n".join(found)
+
+
 def faults(rule: Rule, *, under: tuple[str, ...], ending: str = ".py") -> list[str]:
     looked_at = list(files(under=under, ending=ending))
     assert looked_at, f"no {ending} under {under}"
@@ -33,16 +37,16 @@ def faults(rule: Rule, *, under: tuple[str, ...], ending: str = ".py") -> list[s
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_modules_keep(rule: Rule, under: tuple[str, ...]) -> None:
-    assert faults(rule, under=under) == []
+    nothing(faults(rule, under=under))
 
 
 def test_nothing_names_one_machine_or_a_registry() -> None:
-    assert faults(rules.one_machine, under=(), ending="") == []
+    nothing(faults(rules.one_machine, under=(), ending=""))
 
 
 def test_nothing_is_called_nothing() -> None:
     """Folders and files of any kind, a chart's templates too."""
-    assert faults(rules.nameless, under=(), ending="") == []
+    nothing(faults(rules.nameless, under=(), ending=""))
 
 
 def test_decision_records_have_their_parts_and_no_number_is_missing() -> None:
@@ -50,13 +54,13 @@ def test_decision_records_have_their_parts_and_no_number_is_missing() -> None:
         (path, text) for path, text in files(ending=".md") if path.parts[:2] == ("docs", "adr")
     ]
     assert [int(path.name[:4]) for path, _ in records] == list(range(1, len(records) + 1))
-    assert [fault for path, text in records for fault in rules.not_an_adr(path, text)] == []
+    nothing([fault for path, text in records for fault in rules.not_an_adr(path, text)])
 
 
 def test_links_in_pages_lead_somewhere() -> None:
     there = frozenset(names())
     pages = list(files(ending=".md"))
-    assert [fault for path, text in pages for fault in rules.broken_links(path, text, there)] == []
+    nothing([fault for path, text in pages for fault in rules.broken_links(path, text, there)])
 
 
 def test_a_reason_is_one_word_and_somebody_gives_it() -> None:
