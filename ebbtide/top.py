@@ -83,7 +83,9 @@ async def _ask(client: httpx.AsyncClient, address: str) -> Mapping[str, Any]:
         where = f"{address.rstrip('/')}/api/{what}"
         try:
             answer = await client.get(where)
-            answer.raise_for_status()
+            if not answer.is_success:
+                msg = f"{where} answered {answer.status_code}: is that the admin port of ebbtide?"
+                raise UnavailableError(msg)
             found = answer.json()
             told[what] = found if what == "cost" else found[what]
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:

@@ -1,0 +1,177 @@
+"""All parts of ebbtide in one process, over processes on this machine.
+
+Rule 1: the replicas' tasks outlive everything that may still need a replica.
+Rule 2: on the way out readiness goes first, then the listener; what runs or can still be dispatched
+        within the grace time is finished; who still waits then is told so; replicas end last.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from activator.hall import Hall
+from activator.wiring import Outside
+from autoscaler.loop import Autoscaler
+from ebbtide.signals import Stop
+from ebbtide.view import View
+from fleet.bus.memory import MemoryBus
+from fleet.clock import LoopClock
+from fleet.cluster.local.cluster import Host, LocalCluster
+from fleet.cluster.local.gpus import Gpus, count_gpus
+from fleet.errors import SettingError
+from fleet.names import GatewayName
+from fleet.reasons import Reason
+from fleet.runtimes.asking import asking_client
+from fleet.runtimes.profiles import profile
+from fleet.runtimes.servers import servers
+from fleet.settings import Settings
+from fleet.tasks import endless
+from gateway.admin.app import make_app
+from gateway.admin.server import AdminServer
+from gateway.front import Front
+
+__all__ = ["Options", "Parts", "assembled"]
+
+_NAME = GatewayName("up")
+_LAST_WORDS_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What `ebbtide up` was called with."""
+
+    paths: Sequence[Path]
+    gpus: int | None
+    host: str
+    port: int
+    admin_port: int
+    settings: Settings
+    environ: Mapping[str, str]
+
+
+@dataclass(slots=True, kw_only=True)
+class Parts:
+    """The parts, running."""
+
+    clock: LoopClock
+    gpus: Gpus
+    hall: Hall
+    front: Front
+    admin: AdminServer
+    settings: Settings
+    port: int
+    leaving: bool = field(default=False)
+    """From SIGTERM on."""
+
+    async def leave(self, stop: Stop) -> None:
+        """Finish what runs or can still be dispatched, as long as the grace time allows."""
+        self.leaving = True
+        self.front.stop_accepting()
+        end = self.clock.now() + self.settings.shutdown_grace
+        await self._drained(end, stop)
+        self.hall.refuse_waiting(Reason.SHUTTING_DOWN)
+        await self._drained(self.clock.now() + _LAST_WORDS_S, stop)
+        self.front.close()
+
+    async def _drained(self, end: float, stop: Stop) -> None:
+        drained = asyncio.ensure_future(self.front.drained(end))
+        urgent = asyncio.ensure_future(stop.urgent.wait())
+        await asyncio.wait((drained, urgent), return_when=asyncio.FIRST_COMPLETED)
+        for task in (drained, urgent):
+            task.cancel()
+
+
+@asynccontextmanager
+async def assembled(options: Options) -> AsyncIterator[Parts]:
+    """Everything started; stopped in order at the end."""
+    clock = LoopClock()
+    gpus = await count_gpus(options.gpus, options.environ)
+    halls: list[Hall] = []
+    async with asking_client() as client, asyncio.TaskGroup() as replicas:
+        cluster = LocalCluster(
+            options.paths,
+            host=Host(
+                clock=clock, group=replicas, settings=options.settings, environ=options.environ
+            ),
+            gpus=gpus,
+            running=lambda name: sum(hall.running_on(name) for hall in halls),
+            explain=lambda runtime, lines: profile(runtime).explain(lines),
+        )
+        async with cluster, asyncio.TaskGroup() as group:
+            outside = Outside(
+                cluster=cluster,
+                bus=MemoryBus(clock),
+                clock=clock,
+                servers=servers(client),
+                settings=options.settings,
+                group=group,
+            )
+            hall = Hall(_NAME, outside)
+            halls.append(hall)
+            hall.on_quiet(cluster.quiet)
+            async with _serving(options, outside, hall, gpus) as parts:
+                yield parts
+
+
+@asynccontextmanager
+async def _serving(
+    options: Options, outside: Outside, hall: Hall, gpus: Gpus
+) -> AsyncIterator[Parts]:
+    """The control loop, the request port and the admin port over a hall."""
+    autoscaler = Autoscaler(
+        outside.cluster,
+        outside.bus,
+        outside.clock,
+        outside.servers,
+        options.settings,
+        lambda: (hall.name,),
+    )
+    front = Front(hall, options.settings)
+    parts: list[Parts] = []
+    view = View(
+        hall=hall,
+        front=front,
+        autoscaler=autoscaler,
+        bus=outside.bus,
+        clock=outside.clock,
+        ready=lambda: bool(parts) and not parts[0].leaving,
+    )
+    admin = AdminServer(make_app(view), host=options.host, port=options.admin_port)
+    port = await _listen(front, options)
+    loops = [
+        endless(outside.group, work, name=name)
+        for name, work in (
+            ("hall", hall.run()),
+            ("autoscaler", autoscaler.run()),
+            ("admin", admin.run()),
+        )
+    ]
+    parts.append(
+        Parts(
+            clock=LoopClock(),
+            gpus=gpus,
+            hall=hall,
+            front=front,
+            admin=admin,
+            settings=options.settings,
+            port=port,
+        )
+    )
+    try:
+        yield parts[0]
+    finally:
+        front.close()
+        hall.close()
+        for loop in loops:
+            loop.cancel()
+
+
+async def _listen(front: Front, options: Options) -> int:
+    try:
+        return await front.start(options.host, options.port)
+    except OSError as error:
+        where = f"{options.host}:{options.port}"
+        msg = f"cannot listen on {where}: {error.strerror or error}; --port takes another"
+        raise SettingError(msg) from error

@@ -1,0 +1,132 @@
+"""`ebbtide up`: serve the models of manifests on this machine, all parts in one process."""
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+import uvloop
+
+from ebbtide.parts import Options, Parts, assembled
+from ebbtide.signals import Stop, stop_signals
+from fleet.errors import EbbtideError
+from fleet.quantities import parse_int
+from fleet.settings import read_settings
+from fleet.telemetry import configure_logging, log
+
+__all__ = ["HELP", "arguments", "run"]
+
+HELP = "Serve the models of manifests on this machine."
+
+_log = log(__name__)
+_MAX_GPUS = 1024
+_MAX_PORT = 65535
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's own arguments."""
+    parser.add_argument(
+        "paths",
+        nargs="+",
+        type=Path,
+        metavar="DIR|FILE",
+        help="manifests (YAML or JSON), or folders with manifests in them; changes are followed",
+    )
+    parser.add_argument(
+        "--gpus",
+        type=_number(_MAX_GPUS),
+        metavar="N",
+        help="GPUs to count on (default: those that nvidia-smi shows)",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    parser.add_argument(
+        "--port",
+        type=_number(_MAX_PORT),
+        default=8080,
+        help="port for requests; 0 takes a free one (%(default)s)",
+    )
+    parser.add_argument(
+        "--admin-port",
+        type=_number(_MAX_PORT),
+        default=8081,
+        help="port for health, metrics, API and live page; 0 takes a free one (%(default)s)",
+    )
+
+
+def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Serve until told to stop; returns the exit code."""
+    missing = [path for path in args.paths if not os.access(path, os.R_OK)]
+    for path in missing:
+        why = "cannot be read" if path.exists() else "no such file or folder"
+        sys.stderr.write(f"ebbtide up: {path}: {why}\n")
+    if missing:
+        return 2
+    settings = read_settings(environ)
+    configure_logging(settings.log_level)
+    options = Options(
+        paths=args.paths,
+        gpus=args.gpus,
+        host=args.host,
+        port=args.port,
+        admin_port=args.admin_port,
+        settings=settings,
+        environ=environ,
+    )
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve(options))
+
+
+async def _serve(options: Options) -> int:
+    stop = Stop()
+    code = 0
+    try:
+        with stop_signals(stop):
+            async with assembled(options) as parts:
+                _greet(parts, options.host)
+                await stop.asked.wait()
+                _log("stopping", grace=options.settings.shutdown_grace)
+                await parts.leave(stop)
+    except* EbbtideError as errors:
+        code = 1
+        for error in errors.exceptions:
+            sys.stderr.write(f"ebbtide up: {error}\n")
+    except* Exception as errors:
+        code = 1
+        logging.getLogger("ebbtide").critical("broken", exc_info=errors)
+    _log("stopped", code=code)
+    return code
+
+
+def _greet(parts: Parts, host: str) -> None:
+    models = [revision.model for revision in parts.hall.fleet.revisions.values()]
+    kind = "" if parts.gpus.real or not parts.gpus.ids else " (counted, not real)"
+    lines = (
+        f"ebbtide {version('ebbtide')}",
+        f"  requests  http://{_shown(host)}:{parts.port}",
+        f"  admin     http://{_shown(host)}:{parts.admin.port}",
+        f"  GPUs      {len(parts.gpus.ids)}{kind}",
+        f"  models    {', '.join(models) or 'none yet: manifests are watched'}",
+        "Ctrl-C stops it.",
+    )
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _number(most: int) -> "type[int]":
+    """An argparse type: a whole number from 0 to `most`."""
+
+    def parse(text: str) -> int:
+        try:
+            return parse_int(text, low=0, high=most)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"expected {error}, not {text!r}") from error
+
+    return parse  # type: ignore[return-value]  # argparse takes any callable
