@@ -71,7 +71,10 @@ def test_nobody_there_is_said_clearly(unused: str) -> None:
 
 
 def test_something_else_there_is_said_clearly(capsys: pytest.CaptureFixture[str]) -> None:
-    with admin(FakeView()) as address, pytest.raises(UnavailableError, match="404"):
+    with (
+        admin(FakeView()) as address,
+        pytest.raises(UnavailableError, match="answered 404: is that the admin port"),
+    ):
         top.run(parse("--once", "--admin", f"{address}/elsewhere"), {})
     assert capsys.readouterr().out == ""
 
