@@ -19,7 +19,6 @@ from fleet.runtimes import Endpoint
 
 __all__ = ["answer", "asking_client", "json_object", "patience", "url"]
 
-_KEPT_ALIVE = 32
 _TOLD = 300
 
 
@@ -27,12 +26,13 @@ def asking_client() -> httpx.AsyncClient:
     """The client that all model servers share; its maker closes it with `aclose`.
 
     It ignores proxies in the environment and follows no redirects: replicas are asked directly.
+    It keeps no connection open: Triton would wait for its end before it stops, up to 30 s.
     """
     return httpx.AsyncClient(
         # Replicas speak plain HTTP. A context that trusts nobody spares loading the system's
         # certificates, most of what a client costs.
         verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
-        limits=httpx.Limits(max_connections=None, max_keepalive_connections=_KEPT_ALIVE),
+        limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
         timeout=None,  # noqa: S113 - `patience` bounds the whole exchange
         trust_env=False,
     )
