@@ -53,11 +53,11 @@ class _Figures:
 
     @property
     def busy(self) -> bool:
-        return self.use is not None and self.use >= BUSY
+        return self.use is not None and self.use >= BUSY - 1e-9
 
     @property
     def idle(self) -> bool:
-        return self.use is not None and self.use < BUSY
+        return self.use is not None and not self.busy
 
 
 def among(
@@ -193,9 +193,13 @@ def _idle_and_growing(
 def _fewer(memory: Memory, seen: Seen, figures: _Figures, *, now: float) -> Choice:
     """As many as there are, or fewer where nothing forbids it."""
     n = seen.replicas
-    enough = memory.wishes.highest(now - memory.delay())
-    if isinstance(enough, Unknown) or enough >= n:
+    if memory.panic.on(now, memory.tuning.stable):
+        return Choice(after=n, reason=Reason.PANIC)
+    enough, newest = memory.wishes.highest(now - memory.delay()), memory.wishes.at(now)
+    if isinstance(enough, Unknown) or isinstance(newest, Unknown) or newest >= n:
         return Choice(after=n, reason=Reason.STABLE)
+    if enough >= n:
+        return Choice(after=n, reason=Reason.SCALE_DOWN_DELAY)
     held = _forbids(memory, seen, figures, now=now)
     if held is not None:
         return Choice(after=n, reason=held)
@@ -203,8 +207,6 @@ def _fewer(memory: Memory, seen: Seen, figures: _Figures, *, now: float) -> Choi
 
 
 def _forbids(memory: Memory, seen: Seen, figures: _Figures, *, now: float) -> Reason | None:
-    if memory.panic.on(now, memory.tuning.stable):
-        return Reason.PANIC
     if now - memory.since < memory.delay():
         return Reason.SCALE_DOWN_DELAY
     if figures.queue is not _Queue.EMPTY or memory.trial.running:
