@@ -172,6 +172,11 @@ class _Copy:
         return _scalar(value)
 
 
+def _key(key: object) -> str:
+    # `no:` without quotes is a key too, and Kubernetes calls it "false".
+    return str(key).lower() if isinstance(key, bool) else str(_scalar(key))
+
+
 def _scalar(value: object) -> object:
     if isinstance(value, int) and value.bit_length() > _BITS:
         msg = f"no number of more than {_BITS} bits"

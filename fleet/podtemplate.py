@@ -103,7 +103,7 @@ def _count(node: Node) -> int:
     value = node.value
     if value is None:
         return 0
-    text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    text = str(value) if isinstance(value, str | int) else ""
     if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) <= _MAX_GPUS):
         node.refuse(f"a whole number of GPUs from 0 to {_MAX_GPUS}")
         return 0

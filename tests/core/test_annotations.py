@@ -418,9 +418,10 @@ def test_gpus_are_a_whole_number(value: object) -> None:
 
 
 def test_gpu_requests_must_equal_the_limits() -> None:
-    differ = {"limits": {"nvidia.com/gpu": 2}, "requests": {"nvidia.com/gpu": 1}}
-    (message,) = refused(container={"resources": differ})
-    assert "requests.nvidia.com/gpu: '1': the same as the limit (2)" in message
+    for number in (1, 3):
+        differ = {"limits": {"nvidia.com/gpu": 2}, "requests": {"nvidia.com/gpu": number}}
+        (message,) = refused(container={"resources": differ})
+        assert f"requests.nvidia.com/gpu: '{number}': the same as the limit (2)" in message
     (message,) = refused(container={"resources": {"requests": {"nvidia.com/gpu": 1}}})
     assert "needs a limit" in message
 
@@ -524,6 +525,15 @@ def test_a_document_that_contains_itself_or_is_too_large_is_refused() -> None:
         registration = read(bad)
         assert registration.revision is None
         assert registration.problems[0].key == "document"
+
+
+def test_text_that_can_be_written_nowhere_is_made_writable() -> None:
+    bad = document({"model": "m", "slots": "\ud800"})
+    bad["metadata"]["name"] = "\ud800"
+    problems = read(bad).problems
+    assert len(problems) == 2
+    for problem in problems:
+        str(problem).encode()
 
 
 _SCALARS = (

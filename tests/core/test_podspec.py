@@ -416,6 +416,19 @@ def test_a_replaced_path_is_not_replaced_again() -> None:
     assert started.env["R"] == "/here/manifests/v"
 
 
+def test_what_a_path_is_shows_after_expansion() -> None:
+    started = launched(
+        {
+            "command": ["x", "$(ROOT)/v", "$(NONE)/v"],
+            "env": [{"name": "ROOT", "value": "/srv"}, {"name": "NONE", "value": ""}],
+            **mounts(("v", "/v")),
+        },
+        annotations={**PLAIN, "local.volume.v": "/here"},
+        pod=volumes({"name": "v", "emptyDir": {}}),
+    )
+    assert started.argv == ("x", "/srv/v", "/here")
+
+
 def test_a_sub_path_is_part_of_where_it_lies() -> None:
     started = launched(
         {"command": ["x", "/deep/y"], **mounts(("v", "/deep", "one/two"))},

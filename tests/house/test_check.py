@@ -116,3 +116,8 @@ def test_a_value_cannot_forge_a_line_or_colour(
     assert len(out.splitlines()) == 2
     assert "\x1b" not in out
     assert "[red]x" in out
+    write(tmp_path, a=deployment("a", more='"ebbtide.dev/x\\nok    well\\e[31m": "1"'))
+    assert run(str(tmp_path)) == 1
+    out = capsys.readouterr().out
+    assert len(out.splitlines()) == 2
+    assert "\x1b" not in out

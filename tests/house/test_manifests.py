@@ -248,6 +248,23 @@ def test_config_maps_of_the_same_manifests_are_there(tmp_path: Path) -> None:
     assert started.files == {own / "text": "ä".encode(), own / "raw": b"\0\xff"}
 
 
+def test_dates_in_a_config_map_stay_as_they_are_written(tmp_path: Path) -> None:
+    odd = CONFIG.replace('{text: "ä"}', "{date: 2026-1-1T1:00:00Z, no: 2026-13-45, 1: =}")
+    write(tmp_path, a=deployment("a") + MOUNTED, b=odd.replace("binaryData: {raw: AP8=}\n", ""))
+    (found,) = read_manifests([tmp_path]).deployments
+    (volume,) = found.pod.volumes
+    assert volume.files == {"date": b"2026-1-1T1:00:00Z", "false": b"2026-13-45", "1": b"="}
+
+
+def test_of_two_config_maps_of_one_name_the_first_stays(tmp_path: Path) -> None:
+    write(tmp_path, a=deployment("a") + MOUNTED, b=CONFIG, c=CONFIG.replace("ä", "other"))
+    manifests = read_manifests([tmp_path])
+    (found,) = manifests.deployments
+    assert found.pod.volumes[0].files["text"] == "ä".encode()
+    (message,) = messages(manifests)
+    assert f"{tmp_path}/c.yaml ConfigMap default/c: metadata.name" in message
+
+
 def test_config_maps_that_are_wrong_are_told(tmp_path: Path) -> None:
     bad = CONFIG.replace("AP8=", "'*'").replace("text:", "..:")
     write(tmp_path, a=bad, b=CONFIG)

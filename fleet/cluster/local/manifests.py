@@ -122,7 +122,7 @@ class _Reading:
             deployment = None if twice else deployment
         if deployment is not None:
             self._deployments.append(deployment)
-        elif any(not problem.warning for problem in problems):
+        elif problems:
             self._refused.add(name)
         self._problems += problems
 
