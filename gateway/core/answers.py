@@ -1,0 +1,28 @@
+"""The bytes of an answer's head. Pure."""
+
+from http import HTTPStatus
+
+__all__ = ["CONTINUE", "status_line", "timing_line"]
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+_LINES = {
+    status.value: b"HTTP/1.1 %d %b" % (status.value, status.phrase.encode())
+    for status in HTTPStatus
+}
+
+
+def status_line(status: int) -> bytes:
+    """``HTTP/1.1 200 OK``, without CRLF."""
+    line = _LINES.get(status)
+    # The reason phrase may be empty, the space before it may not be left out.
+    return b"HTTP/1.1 %d " % status if line is None else line
+
+
+def timing_line(wait: float, upstream: float, cold: float | None = None) -> bytes:
+    """The Server-Timing field, without CRLF; seconds in, milliseconds written.
+
+    `cold`: how long the caller's cold start took; None when there was none.
+    """
+    line = b"Server-Timing: wait;dur=%.1f, upstream;dur=%.1f" % (wait * 1e3, upstream * 1e3)
+    return line if cold is None else b"%b, cold;dur=%.1f" % (line, cold * 1e3)

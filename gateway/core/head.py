@@ -1,0 +1,253 @@
+"""The head of a message, ours to check after the parser's verdict. Pure.
+
+The parser (httptools, no leniency) says whether the bytes are a head at all: it lets no bare CR or
+LF, no folded line, no empty or spaced name pass, so splitting at CRLF gives the fields that it saw
+(`tests/core/test_head.py` holds the two against each other).
+
+Rule 1: exactly ``METHOD SP TARGET SP HTTP/1.0`` or ``1.1``: the parser lets more pass.
+Rule 2: a body is framed by one Content-Length, or by a Transfer-Encoding that is exactly
+        ``chunked`` on 1.1, or there is none.
+Rule 3: hop-by-hop fields, those named in Connection, and ``Ebbtide-*`` go no further, either way.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from fleet.reasons import Reason
+from gateway.core.limits import MAX_FIELDS
+from gateway.core.refused import RefusedError
+from gateway.core.target import is_host
+
+__all__ = ["RequestHead", "ResponseHead", "read_request_head", "read_response_head"]
+
+_OURS = b"ebbtide-"
+_MAX_LENGTH_DIGITS = 18
+_FRAMING = frozenset({b"close", b"keep-alive"})
+
+
+class _Head:
+    """What requests and answers have in common."""
+
+    __slots__ = ("chunked", "fields", "length", "old", "options")
+
+    def __init__(self) -> None:
+        self.old = False
+        """HTTP/1.0."""
+        self.length: int | None = None
+        self.chunked = False
+        self.options: list[bytes] = []
+        """What the Connection field names, in lower case."""
+        self.fields: list[bytes] = []
+        """The lines to forward, as they came, without CRLF."""
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether the sender would use the connection again."""
+        return b"keep-alive" in self.options if self.old else b"close" not in self.options
+
+
+class RequestHead(_Head):
+    """A request's head."""
+
+    __slots__ = ("expects", "host", "method", "model", "target")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.method = b""
+        self.target = b""
+        self.host: bytes | None = None
+        self.model: bytes | None = None
+        """The value of `Ebbtide-Model`."""
+        self.expects = False
+        """The sender waits for 100 Continue before it sends the body."""
+
+    @property
+    def has_body(self) -> bool:
+        """Whether bytes of a body follow."""
+        return self.chunked or bool(self.length)
+
+
+class ResponseHead(_Head):
+    """An answer's head."""
+
+    __slots__ = ("encoded", "media", "status")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.status = 0
+        self.encoded = False
+        """It has a Content-Encoding."""
+        self.media = b""
+        """Its Content-Type."""
+
+
+_H = TypeVar("_H", bound=_Head)
+_R = TypeVar("_R", RequestHead, ResponseHead)
+
+
+def _malformed(detail: str) -> RefusedError:
+    return RefusedError(Reason.MALFORMED, detail)
+
+
+def _drop(_head: _Head, _value: bytes) -> None:
+    """A field of this hop alone."""
+
+
+def _length(head: _Head, value: bytes) -> None:
+    if head.length is not None or not value.isdigit() or len(value) > _MAX_LENGTH_DIGITS:
+        msg = "there must be one Content-Length, a number"
+        raise _malformed(msg)
+    head.length = int(value)
+
+
+def _coding(head: _Head, value: bytes) -> None:
+    if head.chunked or value.lower() != b"chunked":
+        msg = "the Transfer-Encoding must be chunked, and nothing else"
+        raise _malformed(msg)
+    head.chunked = True
+
+
+def _connection(head: _Head, value: bytes) -> None:
+    head.options += [option.strip(b" \t").lower() for option in value.split(b",")]
+
+
+def _host(head: RequestHead, value: bytes) -> None:
+    if head.host is not None or not is_host(value):
+        msg = "there must be one Host field: a host, and a port or none"
+        raise _malformed(msg)
+    head.host = value
+
+
+def _expect(head: RequestHead, value: bytes) -> None:
+    if value.lower() != b"100-continue":
+        msg = "Expect can only be 100-continue"
+        raise _malformed(msg)
+    head.expects = True
+
+
+def _upgrade(_head: RequestHead, _value: bytes) -> None:
+    msg = "connections are not upgraded here"
+    raise _malformed(msg)
+
+
+def _model(head: RequestHead, value: bytes) -> None:
+    if head.model is not None and head.model != value:
+        raise RefusedError(Reason.MODEL_CONFLICT, "two Ebbtide-Model fields differ")
+    head.model = value
+
+
+def _media(head: ResponseHead, value: bytes) -> None:
+    head.media = value
+    head.fields.append(b"Content-Type: " + value)
+
+
+def _encoded(head: ResponseHead, value: bytes) -> None:
+    head.encoded = True
+    head.fields.append(b"Content-Encoding: " + value)
+
+
+_HOP: dict[bytes, Callable[[_Head, bytes], None]] = {
+    b"connection": _connection,
+    b"content-length": _length,
+    b"keep-alive": _drop,
+    b"proxy-authenticate": _drop,
+    b"proxy-authorization": _drop,
+    b"proxy-connection": _drop,
+    b"te": _drop,
+    b"trailer": _drop,
+    b"transfer-encoding": _coding,
+}
+_REQUEST: dict[bytes, Callable[[RequestHead, bytes], None]] = {
+    **_HOP,
+    b"ebbtide-model": _model,
+    b"expect": _expect,
+    b"host": _host,
+    b"http2-settings": _drop,
+    b"upgrade": _upgrade,
+}
+_RESPONSE: dict[bytes, Callable[[ResponseHead, bytes], None]] = {
+    **_HOP,
+    b"content-encoding": _encoded,
+    b"content-type": _media,
+    b"upgrade": _drop,
+}
+
+
+def _read_fields(
+    head: _R, lines: list[bytes], rules: dict[bytes, Callable[[_R, bytes], None]]
+) -> None:
+    if len(lines) > MAX_FIELDS:
+        raise RefusedError(Reason.HEAD_TOO_LARGE, f"at most {MAX_FIELDS} fields")
+    keep = head.fields.append
+    for line in lines:
+        name, _, value = line.partition(b":")
+        name = name.lower()
+        rule = rules.get(name)
+        if rule is not None:
+            rule(head, value.strip(b" \t"))
+        elif name[:8] != _OURS:
+            keep(line)
+    if head.chunked and (head.old or head.length is not None):
+        msg = "chunked stands alone, and on HTTP/1.1 only"
+        raise _malformed(msg)
+    if head.options:
+        _drop_named(head)
+
+
+def _drop_named(head: _Head) -> None:
+    """Take out the fields that Connection names."""
+    named = set(head.options) - _FRAMING
+    if named:
+        head.fields = [line for line in head.fields if line.partition(b":")[0].lower() not in named]
+
+
+def _lines(raw: bytes) -> list[bytes]:
+    return raw[:-4].split(b"\r\n")
+
+
+def read_request_head(raw: bytes) -> RequestHead:
+    """The head in `raw`, from the method to the empty line. Raises `RefusedError`."""
+    lines = _lines(raw)
+    if not lines[0]:
+        # One empty line before a request is let pass: RFC 9112, 2.2.
+        del lines[0]
+    parts = lines[0].split(b" ") if lines else []
+    if len(parts) != 3:
+        msg = "the request line must be METHOD TARGET VERSION"
+        raise _malformed(msg)
+    head = RequestHead()
+    head.method, head.target, version = parts
+    if version != b"HTTP/1.1":
+        if version != b"HTTP/1.0":
+            msg = "only HTTP/1.1 and HTTP/1.0 are spoken here"
+            raise _malformed(msg)
+        head.old = True
+    del lines[0]
+    _read_fields(head, lines, _REQUEST)
+    if head.host is None and not head.old:
+        msg = "there must be one Host field"
+        raise _malformed(msg)
+    return head
+
+
+def read_response_head(raw: bytes) -> ResponseHead:
+    """The head in `raw`, from the version to the empty line.
+
+    Raises `RefusedError`; what it says is about the model server, not about the caller.
+    """
+    lines = _lines(raw)
+    parts = lines[0].split(b" ", 2)
+    head = ResponseHead()
+    if parts[0] != b"HTTP/1.1":
+        if parts[0] != b"HTTP/1.0":
+            msg = "the answer is not HTTP/1"
+            raise _malformed(msg)
+        head.old = True
+    code = parts[1] if len(parts) > 1 else b""
+    if len(code) != 3 or not code.isdigit() or code[0] not in b"12345":
+        msg = "the answer has no status"
+        raise _malformed(msg)
+    head.status = int(code)
+    del lines[0]
+    _read_fields(head, lines, _RESPONSE)
+    return head

@@ -1,0 +1,42 @@
+"""How much one request may take. Pure; sizes in bytes, durations in seconds."""
+
+from dataclasses import dataclass
+
+__all__ = [
+    "COPY_BYTES",
+    "KEPT_BYTES",
+    "MAX_FIELDS",
+    "MAX_TARGET",
+    "NAMING_BODY_BYTES",
+    "WATER_MARK",
+    "Limits",
+]
+
+MAX_TARGET = 8 * 2**10
+"""Longest request target."""
+MAX_FIELDS = 128
+"""Most header fields of one message."""
+KEPT_BYTES = 2**20
+"""A body is kept for sending again up to this."""
+NAMING_BODY_BYTES = 64 * 2**20
+"""A body that names its model is read whole before anything else: at most this."""
+COPY_BYTES = 256 * 2**10
+"""An answer about metadata is kept up to this."""
+WATER_MARK = 256 * 2**10
+"""Unsent bytes of one connection beyond which the other side is not read on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The settings that the request path keeps to."""
+
+    max_head: int
+    max_connections: int
+    header_timeout: float
+    http_keepalive: float
+    body_timeout: float
+    connect_timeout: float = 5.0
+    """For a connection to a replica."""
+    linger: float = 2.0
+    """How long a refused sender is listened to, so that it gets to read its answer."""
+

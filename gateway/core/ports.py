@@ -1,0 +1,63 @@
+"""What the request path asks of the activator; `activator.line.Line` is the real one. Pure."""
+
+from typing import Protocol
+
+from activator.core.ledger import Seat, Ticket
+from fleet.model import Phase, Revision
+from fleet.reasons import Reason
+
+__all__ = ["Guest", "Line", "Refusal"]
+
+
+class Refusal(Protocol):
+    """Why a request will not be served."""
+
+    @property
+    def reason(self) -> Reason: ...
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds until a later try may help."""
+        ...
+
+
+class Guest(Protocol):
+    """The gateway's half of one request."""
+
+    def dispatched(self, ticket: Ticket, seat: Seat) -> None:
+        """Send it to this seat now."""
+        ...
+
+    def refused(self, ticket: Ticket, refusal: Refusal) -> None:
+        """It will not be sent; its ticket has left already."""
+        ...
+
+
+class Line(Protocol):
+    """The requests of one revision: who waits, who runs."""
+
+    revision: Revision
+
+    def enter(self, guest: Guest, *, size: int = 0) -> Ticket:
+        """A request that may wake arrives; `size` bytes of it are buffered."""
+        ...
+
+    def leave(self, ticket: Ticket) -> None:
+        """The request is over."""
+        ...
+
+    def first_byte(self, ticket: Ticket) -> None:
+        """Its answer begins."""
+        ...
+
+    def again(self, ticket: Ticket, *, crash: bool = True) -> bool:
+        """Its replica broke before a byte of the answer; True: it will be dispatched anew."""
+        ...
+
+    def peek(self) -> Seat | None:
+        """A ready replica, for a call that takes no slot."""
+        ...
+
+    def phase(self) -> Phase:
+        """Where the revision stands."""
+        ...

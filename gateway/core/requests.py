@@ -1,0 +1,31 @@
+"""The bytes of a request as they go to a replica. Pure."""
+
+from gateway.core.chunks import LAST_CHUNK, chunk
+from gateway.core.head import RequestHead
+
+__all__ = ["request_pieces"]
+
+_JOINED = 64 * 2**10
+
+
+def request_pieces(
+    line: bytes, host: bytes, head: RequestHead, body: list[bytes], *, complete: object
+) -> list[bytes]:
+    """Head and body so far, framed anew, in as few pieces as is cheap.
+
+    `line` and `host` are the request line and the Host field, without CRLF; `complete`: the body
+    has ended.
+    """
+    lines = [line, host, *head.fields]
+    if head.chunked:
+        lines.append(b"Transfer-Encoding: chunked")
+        body = [chunk(piece) for piece in body]
+        if complete:
+            body.append(LAST_CHUNK)
+    elif head.length is not None:
+        lines.append(b"Content-Length: %d" % head.length)
+    lines += (b"", b"")
+    start = b"\r\n".join(lines)
+    if sum(map(len, body)) < _JOINED:
+        return [start + b"".join(body)]
+    return [start, *body]

@@ -1,0 +1,145 @@
+"""From a request's head to its model, and what may pass. Pure.
+
+A model is named by the field `Ebbtide-Model`, by the path (``/v2/models/NAME...``, forwarded as it
+is; ``/models/NAME/...``, taken off), by the host under the configured suffix, or by the `model`
+field of a JSON body on the OpenAI paths.
+
+Rule 1: sources that name different models: 400 `model_conflict`.
+Rule 2: a client's name is replaced by the served one *before* the runtime's allow-list is asked, so
+        that what is decided on is what is forwarded; all that it does not name is 404.
+Rule 3: nothing here wakes: a wake begins only where a route's kind says so, after all of this.
+"""
+
+from fleet.reasons import Reason
+from fleet.runtimes import Call, CallKind
+from gateway.core.head import RequestHead
+from gateway.core.naming import NamedBody
+from gateway.core.refused import RefusedError
+from gateway.core.table import Entry, Route, Table
+from gateway.core.target import decode_path, origin_form, split_query, wire_path
+
+__all__ = ["MODELS_PATH", "find_route", "route_by_body"]
+
+MODELS_PATH = "/v1/models"
+
+_V2 = "/v2/models/"
+_PREFIX = "/models/"
+_SERVER = frozenset({"/v2", "/v2/health/live", "/v2/health/ready", MODELS_PATH})
+_BODY = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/embeddings"})
+
+
+def find_route(table: Table, head: RequestHead, suffix: str = "") -> tuple[Route, bytes]:
+    """Where `head` leads, and its query. Raises `RefusedError`."""
+    path, query = split_query(origin_form(head.target, head.host))
+    named = _by_field(table, head, suffix) if suffix or head.model is not None else None
+    if named is not None:
+        return _find(table, head.method, path, named), query
+    key = head.method + b" " + path
+    route = table.known(key)
+    if route is None:
+        route = _find(table, head.method, path, None)
+        table.remember(key, route)
+    return route, query
+
+
+def route_by_body(table: Table, route: Route, method: bytes, body: NamedBody) -> Route:
+    """The route once the body has been read. Raises `RefusedError`."""
+    entry = route.entry
+    if entry is None:
+        if body.model is None:
+            raise RefusedError(Reason.NO_MODEL, "the body has no key model")
+        entry = table.names.get(body.model)
+        if entry is None:
+            raise RefusedError(Reason.UNKNOWN_MODEL)
+        return _allowed(entry, method, route.path)
+    if body.model is not None:
+        other = table.names.get(body.model)
+        if other is not entry and not (other is None and body.model == entry.served):
+            raise RefusedError(Reason.MODEL_CONFLICT, "the body names another model")
+    return route
+
+
+def _by_field(table: Table, head: RequestHead, suffix: str) -> Entry | None:
+    """The model that header and host name; both may, if they name one."""
+    named = None
+    if head.model is not None:
+        named = table.names.get(head.model.decode("latin-1"))
+        if named is None:
+            raise RefusedError(Reason.UNKNOWN_MODEL)
+    name = table.under(head.host, suffix)
+    if name is None:
+        return named
+    entry = table.host(name)
+    if entry is None:
+        raise RefusedError(Reason.UNKNOWN_MODEL)
+    return _agreed(named, entry)
+
+
+def _agreed(named: Entry | None, entry: Entry) -> Entry:
+    if named is None or named is entry:
+        return entry
+    raise RefusedError(Reason.MODEL_CONFLICT, "the request names two models")
+
+
+def _find(table: Table, method: bytes, raw: bytes, named: Entry | None) -> Route:
+    path = decode_path(raw)
+    if path.startswith(_PREFIX):
+        entry = table.at(path, len(_PREFIX))
+        if entry is None:
+            raise RefusedError(Reason.UNKNOWN_MODEL)
+        named = _agreed(named, entry)
+        path = path[len(_PREFIX) + len(entry.name) :] or "/"
+    if path.startswith(_V2):
+        named, path = _v2(table, path, named)
+    if named is None:
+        return _unnamed(method, path)
+    return _allowed(named, method, path)
+
+
+def _v2(table: Table, path: str, named: Entry | None) -> tuple[Entry, str]:
+    """The model in a V2 path, and that path with the served name."""
+    entry = table.at(path, len(_V2))
+    if entry is not None:
+        entry = _agreed(named, entry)
+        return entry, _V2 + entry.served + path[len(_V2) + len(entry.name) :]
+    if named is None:
+        raise RefusedError(Reason.UNKNOWN_MODEL)
+    served = _V2 + named.served
+    if path != served and not path.startswith(served + "/"):
+        raise RefusedError(Reason.MODEL_CONFLICT, "the path names another model")
+    return named, path
+
+
+def _unnamed(method: bytes, path: str) -> Route:
+    start = method + b" " + wire_path(path)
+    if path in _SERVER and method in (b"GET", b"HEAD"):
+        return Route(CallKind.SERVER, path, start, None)
+    if path in _BODY and method == b"POST":
+        route = Route(CallKind.INFER, path, start, None)
+        route.by_body = True
+        return route
+    if path in _SERVER or path in _BODY or path.startswith("/v2/"):
+        raise RefusedError(Reason.NOT_ALLOWED)
+    raise RefusedError(Reason.NO_MODEL)
+
+
+def _allowed(entry: Entry, method: bytes, path: str) -> Route:
+    """The route, if the runtime's allow-list names it."""
+    call = _classify(entry, method, path)
+    if call.model is not None and call.model != entry.served:
+        if call.model != entry.name:
+            raise RefusedError(Reason.MODEL_CONFLICT, "the path names another model")
+        path = path[: call.start] + entry.served + path[call.end :]
+        call = _classify(entry, method, path)
+    if call.model is not None and call.model != entry.served:
+        raise RefusedError(Reason.NOT_ALLOWED)
+    route = Route(call.kind, path, method + b" " + wire_path(path), entry)
+    route.by_body = call.named_in_body
+    return route
+
+
+def _classify(entry: Entry, method: bytes, path: str) -> Call:
+    call = entry.profile.classify(method.decode("latin-1"), path, entry.revision.allow)
+    if call is None:
+        raise RefusedError(Reason.NOT_ALLOWED)
+    return call

@@ -1,0 +1,56 @@
+"""What one model's requests came to: counts by status and reason, and times. Pure.
+
+Written by the request path, read by metrics; everything only grows.
+"""
+
+from bisect import bisect_left
+
+from fleet.reasons import Reason
+
+__all__ = ["BOUNDS", "Buckets", "Tally"]
+
+BOUNDS = (
+    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
+    *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0),
+)
+"""Upper bounds in seconds, inclusive; one more bucket holds what is longer."""
+
+
+class Buckets:
+    """A histogram of seconds. `counts[i]` is what fell at or below `bounds[i]` alone."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: tuple[float, ...] = BOUNDS) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Take in one duration."""
+        self.counts[bisect_left(self.bounds, seconds)] += 1
+        self.total += seconds
+
+
+class Tally:
+    """The requests of one model, or of no model at all."""
+
+    __slots__ = ("codes", "refused", "upstream", "wait")
+
+    def __init__(self) -> None:
+        self.codes: dict[int, int] = {}
+        """Answers begun, by status; ours and the model server's."""
+        self.refused: dict[Reason, int] = {}
+        """Requests that we ended, by why; `client_left` are those that got no whole answer."""
+        self.wait = Buckets()
+        """Arrival to dispatch."""
+        self.upstream = Buckets()
+        """Dispatch to the head of the answer."""
+
+    def count(self, status: int) -> None:
+        """An answer with `status` begins."""
+        self.codes[status] = self.codes.get(status, 0) + 1
+
+    def refuse(self, reason: Reason) -> None:
+        """A request ended for `reason`."""
+        self.refused[reason] = self.refused.get(reason, 0) + 1

@@ -1,0 +1,110 @@
+"""The one table: refusal -> status, wording, Retry-After; and the body in the caller's protocol.
+
+Rule 1: every reason a request can be refused for has a row (`tests/house/test_errors.py`).
+Rule 2: an answer holds the reason word, what was wrong with the request, and nothing about the
+        inside: no log lines, no addresses, no lists of names.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from fleet.reasons import Reason
+from fleet.runtimes import ErrorShape
+
+__all__ = ["ERRORS", "ErrorRow", "error_body", "error_head"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorRow:
+    """How one reason is answered."""
+
+    status: int
+    text: str
+    retry_after: float | None = None
+    """Seconds, where a later try helps and the refusal does not say when."""
+
+
+ERRORS: Mapping[Reason, ErrorRow] = MappingProxyType(
+    {
+        Reason.UNKNOWN_MODEL: ErrorRow(status=404, text="no such model"),
+        Reason.NOT_ALLOWED: ErrorRow(
+            status=404, text="nothing to be called by this method and path"
+        ),
+        Reason.NO_MODEL: ErrorRow(status=404, text="the request names no model"),
+        Reason.MODEL_CONFLICT: ErrorRow(status=400, text="the request names different models"),
+        Reason.MALFORMED: ErrorRow(status=400, text="the request is malformed"),
+        Reason.TARGET_TOO_LONG: ErrorRow(status=414, text="the request target is too long"),
+        Reason.HEAD_TOO_LARGE: ErrorRow(status=431, text="the request head is too large"),
+        Reason.BODY_TOO_LARGE: ErrorRow(status=413, text="the request body is too large"),
+        Reason.HEADER_TIMEOUT: ErrorRow(status=408, text="the request head took too long"),
+        Reason.BODY_TIMEOUT: ErrorRow(status=408, text="the request body took too long"),
+        Reason.TOO_MANY_CONNECTIONS: ErrorRow(
+            status=503, text="too many connections", retry_after=1
+        ),
+        Reason.QUEUE_FULL: ErrorRow(
+            status=503, text="too many requests wait for this model", retry_after=1
+        ),
+        Reason.QUEUE_BYTES_FULL: ErrorRow(
+            status=503, text="too many bytes wait for this model", retry_after=1
+        ),
+        Reason.WAIT_TIMEOUT: ErrorRow(
+            status=504, text="the model did not get to this request in time", retry_after=5
+        ),
+        Reason.REQUEST_TIMEOUT: ErrorRow(
+            status=504, text="the model did not answer this request in time"
+        ),
+        Reason.START_FAILED: ErrorRow(
+            status=503, text="the model cannot be started", retry_after=60
+        ),
+        Reason.NO_FREE_GPU: ErrorRow(
+            status=503, text="no GPU became free for the model", retry_after=10
+        ),
+        Reason.ASLEEP: ErrorRow(status=503, text="the model is asleep, and this does not wake it"),
+        Reason.SHUTTING_DOWN: ErrorRow(
+            status=503, text="the gateway is shutting down", retry_after=5
+        ),
+        Reason.REPLICA_LOST: ErrorRow(status=502, text="the model server broke off", retry_after=1),
+        Reason.UPSTREAM_INVALID: ErrorRow(
+            status=502, text="the model server did not answer in proper HTTP"
+        ),
+        Reason.MODEL_REMOVED: ErrorRow(status=404, text="the model was removed"),
+        # Nobody reads this one; it is counted.
+        Reason.CLIENT_LEFT: ErrorRow(status=499, text="the client left"),
+    }
+)
+
+_MEDIA = {
+    ErrorShape.V2: b"application/json",
+    ErrorShape.OPENAI: b"application/json",
+    ErrorShape.PROBLEM: b"application/problem+json",
+}
+
+
+def error_body(reason: Reason, detail: str, shape: ErrorShape) -> bytes:
+    """The body of the answer to a request refused for `reason`."""
+    row = ERRORS[reason]
+    text = f"{row.text}: {detail}" if detail else row.text
+    body: dict[str, object]
+    match shape:
+        case ErrorShape.V2:
+            body = {"error": text}
+        case ErrorShape.OPENAI:
+            kind = "invalid_request_error" if row.status < 500 else "server_error"
+            error = {"message": text, "type": kind, "param": None, "code": reason.value}
+            body = {"error": error}
+        case ErrorShape.PROBLEM:
+            body = {"type": "about:blank", "title": row.text, "status": row.status}
+            body |= {"detail": text, "reason": reason.value}
+    return json.dumps(body).encode()
+
+
+def error_head(reason: Reason, retry_after: float | None, shape: ErrorShape) -> list[bytes]:
+    """The header lines that go with it."""
+    lines = [b"Content-Type: " + _MEDIA[shape], b"Ebbtide-Reason: " + reason.value.encode()]
+    seconds = ERRORS[reason].retry_after if retry_after is None else retry_after
+    if seconds is not None:
+        lines.append(b"Retry-After: %d" % max(1, math.ceil(seconds)))
+    return lines
