@@ -164,9 +164,7 @@ class _Copy:
             msg = f"at most {_SIZE} values, nested at most {_DEPTH} deep, and none within itself"
             raise ValueError(msg)
         if isinstance(value, Mapping):
-            return {
-                str(_scalar(key)): self.of(item, depth=depth + 1) for key, item in value.items()
-            }
+            return {_key(key): self.of(item, depth=depth + 1) for key, item in value.items()}
         if isinstance(value, list | tuple | set | frozenset):
             return [self.of(item, depth=depth + 1) for item in value]
         return _scalar(value)
