@@ -528,7 +528,7 @@ def test_a_document_that_contains_itself_or_is_too_large_is_refused() -> None:
 
 
 def test_text_that_can_be_written_nowhere_is_made_writable() -> None:
-    bad = document({"model": "m", "slots": "\ud800"})
+    bad = document({"model": "m", "x\ud800": "\ud800"})
     bad["metadata"]["name"] = "\ud800"
     problems = read(bad).problems
     assert len(problems) == 2
