@@ -35,8 +35,7 @@ class Registration:
     revision: Revision | None
     problems: tuple[Problem, ...]
     draft: Revision | None = None
-    """What was understood, with defaults for the rest, even where it is refused: for further checks.
-    """
+    """What was understood, with defaults for the rest, even where refused: for further checks."""
 
 
 def deployment_name(document: Mapping[str, object]) -> RevisionName:
