@@ -91,7 +91,7 @@ class Autoscaler:
             steps = without(plan(await self._standings(servers)), failed)
             if not steps:
                 return
-            self._minds.number(steps)
+            self._minds.number(steps, self._clock.now())
             failed |= await self._hands.carry_out(steps)
         _log("look_unfinished", level=logging.WARNING, steps=len(steps))
 

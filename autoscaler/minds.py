@@ -9,6 +9,7 @@ Rule 3: so it is right after this process's own start for replicas that were the
 
 import logging
 from collections.abc import Collection, Iterable, Mapping
+from math import inf
 
 from autoscaler.core.arrange import Case
 from autoscaler.core.decide import decide
@@ -36,7 +37,22 @@ class _Mind:
         self.memory: Memory = remember_nothing(now, tuning)
         self.starts = Starts(tries=settings.start_tries, retry=settings.start_retry)
         self.last_drain = 0
+        self.marked_at = -inf
         self.phases: dict[ReplicaName, Phase] = {}
+
+    def decide(self, revision: Revision, seen: Seen, heard: Heard, now: float) -> Case:
+        """Decide, and remember."""
+        if heard.complete:
+            self.watch(seen)
+        decision = decide(self.memory, seen, revision.policy, now)
+        self.memory = decision.memory
+        return Case(
+            revision=revision,
+            seen=seen,
+            decision=decision,
+            waiting=heard.waiting,
+            last_drain=self.last_drain,
+        )
 
     def watch(self, seen: Seen) -> None:
         """Notice the moves of its replicas; an impossible one is the adapter's defect."""
@@ -81,44 +97,30 @@ class Minds:
             del self._minds[gone]
         cases = []
         for name, revision in fleet.revisions.items():
-            heard = hear(name, received, members, now=now)
-            cases.append(self._case(revision, fleet.of(name), heard, servers=servers, now=now))
+            mind = self._minds.get(name)
+            if mind is None:
+                mind = self._minds[name] = _Mind(self._settings, self._tuning, now)
+            heard = hear(name, received, members, now=now, marked_at=mind.marked_at)
+            replicas = fleet.of(name)
+            if heard.complete:
+                self._judge(mind.starts, revision, replicas, heard, now)
+            seen = see(
+                revision,
+                replicas,
+                heard,
+                servers=servers,
+                now=now,
+                blocked=_blocked(mind.starts, now),
+            )
+            cases.append(mind.decide(revision, seen, heard, now))
         return tuple(cases)
 
-    def number(self, steps: Iterable[Step]) -> None:
-        """Remember the drain numbers that are about to be used: none is ever used twice."""
+    def number(self, steps: Iterable[Step], now: float) -> None:
+        """Remember the drains that are about to be marked: no number is ever used twice."""
         for action in (action for step in steps for action in step):
             if isinstance(action, Mark):
-                self._minds[action.revision].last_drain = action.drain.number
-
-    def _case(
-        self,
-        revision: Revision,
-        replicas: tuple[Replica, ...],
-        heard: Heard,
-        *,
-        servers: Servers,
-        now: float,
-    ) -> Case:
-        mind = self._minds.get(revision.name)
-        if mind is None:
-            mind = self._minds[revision.name] = _Mind(self._settings, self._tuning, now)
-        if heard.complete:
-            self._judge(mind.starts, revision, replicas, heard, now)
-        seen = see(
-            revision, replicas, heard, servers=servers, now=now, blocked=_blocked(mind.starts, now)
-        )
-        if heard.complete:
-            mind.watch(seen)
-        decision = decide(mind.memory, seen, revision.policy, now)
-        mind.memory = decision.memory
-        return Case(
-            revision=revision,
-            seen=seen,
-            decision=decision,
-            waiting=heard.waiting,
-            last_drain=mind.last_drain,
-        )
+                mind = self._minds[action.revision]
+                mind.last_drain, mind.marked_at = action.drain.number, now
 
     def _judge(
         self,

@@ -8,6 +8,7 @@ Rule 3: a replica that is being stopped counts no more, except for the GPUs it s
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from types import MappingProxyType
 
 from autoscaler.core.cost import Account, Holding, State
@@ -21,6 +22,8 @@ __all__ = ["FRESH", "Heard", "Servers", "account", "hear", "holdings", "ready_re
 
 FRESH = 3.0
 """Seconds after which a sample says nothing any more."""
+OPENING = 1.0
+"""Seconds from ready until a replica's slots are taken for what they are."""
 
 Servers = Mapping[ReplicaName, ServerSeen]
 
@@ -35,6 +38,8 @@ class Heard:
     """(when it came in, sample) of every member that was heard."""
     complete: bool = False
     """Every member was."""
+    marked_at: float = -inf
+    """When the newest drain was marked: an acknowledgement counts only in a later sample."""
 
     @property
     def waiting(self) -> int:
@@ -57,6 +62,7 @@ def hear(
     members: Collection[GatewayName],
     *,
     now: float,
+    marked_at: float = -inf,
 ) -> Heard:
     """The fresh samples of the member gateways."""
     found: dict[GatewayName, tuple[float, RevisionSample]] = {}
@@ -70,6 +76,7 @@ def hear(
     return Heard(
         samples=MappingProxyType(found),
         complete=bool(members) and all(name in found for name in members),
+        marked_at=marked_at,
     )
 
 
@@ -175,7 +182,7 @@ def _load(heard: Heard, now: float) -> Load:
     samples = list(heard.samples.values())
     waits = [s.oldest_wait + now - at for at, s in samples if s.oldest_wait is not None]
     ends = [at - s.idle_for for at, s in samples if s.idle_for is not None]
-    slots = [replica.slots for _, s in samples for replica in s.replicas if replica.slots > 0]
+    slots = [replica.slots for _, s in samples for replica in s.replicas if _told(replica)]
     return Load(
         at=max(at for at, _ in samples),
         counters=MappingProxyType({name: _counted(s) for name, (_, s) in heard.samples.items()}),
@@ -184,9 +191,14 @@ def _load(heard: Heard, now: float) -> Load:
         oldest_wait=max(waits, default=None),
         ended_at=max(ends, default=None),
         longest_s=max(s.longest_s for _, s in samples),
-        slots=min(slots, default=None),
-        drained=min(s.drained for _, s in samples),
+        slots=max(slots, default=None),
+        drained=min(s.drained if at >= heard.marked_at else 0 for at, s in samples),
     )
+
+
+def _told(replica: ReplicaSample) -> bool:
+    """Whether its slots are known: at first it is given one, until its configuration is read."""
+    return replica.ready_for is not None and replica.ready_for >= OPENING
 
 
 def _counted(sample: RevisionSample) -> Counted:
