@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     facts: dict[str, str] = {}
     rows: list[Row] = []
     broken: dict[str, str] = {}
-    began = time.monotonic()
+    began, machine = time.monotonic(), _machine()
     for case in _CASES:
         if arguments.case and case.name not in arguments.case:
             continue
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             broken[case.name] = str(error)
             say(f"{case.name} broke: {error}")
     settings = {"rounds": arguments.rounds, "seconds": arguments.seconds}
-    report = as_json(rows, facts={**_machine(), **settings, "versions": facts, "broken": broken})
+    report = as_json(rows, facts={**machine, **settings, "versions": facts, "broken": broken})
     _write(report)
     _show(report, rows, as_text=not arguments.json)
     say(f"took {time.monotonic() - began:.0f} s; every value is in bench/out/latest.json")
@@ -120,6 +120,7 @@ def _machine() -> dict[str, Any]:
     return {
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "cores": os.cpu_count(),
+        "load_before": os.getloadavg()[0],
         "kernel": platform.release(),
         "python": platform.python_version(),
     }

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+import bench.__main__ as bench_main
 from bench import peers
 from bench.__main__ import main
+from bench.case import Case, Run
 from bench.process import DiedError, Process, free_port, listening
+from bench.stats import Row
 from bench.wrk import BODY
 
 
@@ -82,6 +85,29 @@ def test_a_peer_that_cannot_be_had_is_named(
     monkeypatch.setattr(peers.shutil, "which", lambda *_args, **_more: None)
     with pytest.raises(peers.PeerMissingError, match="install nginx and wrk"):
         peers.wrk(tmp_path)
+
+
+def test_a_missed_aim_only_prints_and_a_broken_case_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def slow(_run: Run) -> list[Row]:
+        return [Row(case="warm", figure="slowness", unit="s", values=(2.0, 3.0, 4.0), aim=1.0)]
+
+    def broken(_run: Run) -> list[Row]:
+        raise DiedError("ebbtide ended with 3")
+
+    cases = [Case(name=name, what=name, measure=slow) for name in ("warm", "wake")]
+    monkeypatch.setattr(bench_main, "_OUT", tmp_path)
+    monkeypatch.setattr(bench_main, "_CASES", cases)
+    assert main([]) == 0
+    assert "missed" in capsys.readouterr().out
+    monkeypatch.setattr(bench_main, "_CASES", [Case(name="held", what="", measure=broken), *cases])
+    assert main(["--json"]) == 1
+    said = capsys.readouterr()
+    assert "held broke: ebbtide ended with 3" in said.err
+    assert json.loads(said.out) == json.loads((tmp_path / "latest.json").read_text())
+    assert json.loads(said.out)["broken"] == {"held": "ebbtide ended with 3"}
+    assert len(json.loads(said.out)["rows"]) == 2, "the others were measured all the same"
 
 
 @pytest.mark.parametrize(
