@@ -132,6 +132,7 @@ class Minds:
     ) -> None:
         young = now - self._began < self._tuning.stable
         starts.observe(
+            revision,
             [
                 replica
                 for replica in replicas
@@ -143,8 +144,6 @@ class Minds:
                 for known in sample.replicas
                 if known.ready_for is not None
             ),
-            template=revision.template,
-            start_timeout=revision.policy.start_timeout,
             now=now,
         )
 

@@ -22,7 +22,7 @@ __all__ = ["FRESH", "Heard", "Servers", "account", "hear", "holdings", "ready_re
 
 FRESH = 3.0
 """Seconds after which a sample says nothing any more."""
-OPENING = 1.0
+_OPENING = 1.0
 """Seconds from ready until a replica's slots are taken for what they are."""
 
 Servers = Mapping[ReplicaName, ServerSeen]
@@ -198,7 +198,7 @@ def _load(heard: Heard, now: float) -> Load:
 
 def _told(replica: ReplicaSample) -> bool:
     """Whether its slots are known: at first it is given one, until its configuration is read."""
-    return replica.ready_for is not None and replica.ready_for >= OPENING
+    return replica.ready_for is not None and replica.ready_for >= _OPENING
 
 
 def _counted(sample: RevisionSample) -> Counted:

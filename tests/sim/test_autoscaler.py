@@ -1,96 +1,25 @@
-"""The real loop and cores on virtual time, over scripted cluster, gateway and model servers."""
+"""What the autoscaler does, by scenario, on virtual time."""
 
 import asyncio
-import contextlib
 from dataclasses import replace
 
 import pytest
 
-from autoscaler.loop import Autoscaler
-from fleet.bus.memory import MemoryBus
-from fleet.clock import LoopClock
-from fleet.errors import ConflictError, UnavailableError
-from fleet.messages import Received
-from fleet.model import Drain, Mode, Phase, Policy
+from fleet.errors import ConflictError
+from fleet.model import Drain, Mode, Phase
 from fleet.reasons import Reason
 from fleet.runtimes import Reading
 from fleet.settings import Settings
-from tests.fakes.cluster import FakeCluster, revision
 from tests.fakes.gateway import ScriptedGateway
-from tests.fakes.servers import ScriptedServers
+from tests.sim.control import A, B, World
 from tests.sim.loop import VIRTUAL
 
 pytestmark = pytest.mark.anyio
-A, B, C = (revision(name).name for name in "abc")
 
 
 @pytest.fixture
 def anyio_backend():
     return VIRTUAL
-
-
-class World:
-    """Everything, running until the block ends."""
-
-    def __init__(self, *, gpus=2, settings=None, gateways=None, bus=None, start=1.0, **gateway):
-        self.loop = asyncio.get_running_loop()
-        self.clock = LoopClock()
-        self.cluster = FakeCluster(gpus=gpus, start=start)
-        self.bus = bus(self.clock) if bus else MemoryBus(self.clock)
-        self.servers = ScriptedServers()
-        self.gateway = ScriptedGateway(
-            self.cluster, self.bus, self.clock, call_later=self.loop.call_later, **gateway
-        )
-        self.members = {self.gateway.name}
-        self.autoscaler = Autoscaler(
-            self.cluster,
-            self.bus,
-            self.clock,
-            self.servers,
-            settings or Settings(),
-            lambda: self.members,
-        )
-
-    async def __aenter__(self):
-        self.tasks = [
-            self.loop.create_task(self.gateway.run()),
-            self.loop.create_task(self.autoscaler.run()),
-        ]
-        return self
-
-    async def __aexit__(self, *_):
-        for task in self.tasks:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-
-    def add(self, *names, replicas=0, **policy):
-        policy = Policy(**{"slots": 4, "keep_alive": 20.0, **policy})
-        for name in names:
-            self.cluster.put(revision(name.partition("/")[2], policy=policy, replicas=replicas))
-
-    async def at(self, time):
-        await asyncio.sleep(time - self.loop.time())
-
-    async def until(self, happened, *, limit=600.0):
-        """The time at which `happened()` was first seen, within 10 ms."""
-        end = self.loop.time() + limit
-        while not happened():
-            assert self.loop.time() < end, "it did not happen"
-            await asyncio.sleep(0.01)
-        return self.loop.time()
-
-    def replicas(self, name):
-        return self.cluster.fleet().revisions[name].replicas
-
-    def held(self):
-        return sum(r.gpus for rs in self.cluster.fleet().replicas.values() for r in rs)
-
-    def events(self, name=None):
-        return [entry.event for entry in self.bus.tail(1000, revision=name)]
-
-    def ready(self, name):
-        return bool(self.gateway.rows[name].at)
 
 
 async def test_idle_clock_ends_within_a_tick_of_the_keep_alive():
@@ -367,134 +296,6 @@ async def test_fewer_replicas_after_the_load_has_gone_and_none_is_lost():
         await asyncio.sleep(2)
         assert world.gateway.rows[A].completions == 600
         assert world.gateway.lost == 0
-
-
-class LiveBus(MemoryBus):
-    """Its samples are made when they are read: a day needs no sample every second."""
-
-    gateway = None
-
-    def samples(self):
-        if self.gateway is None:
-            return {}
-        got = Received(sample=self.gateway.sample(), at=self._clock.now())
-        return {self.gateway.name: got}
-
-
-async def test_a_whole_day():
-    async with World(gpus=2, settings=Settings(tick=30.0), bus=LiveBus) as world:
-        world.tasks[0].cancel()
-        world.bus.gateway = world.gateway
-        world.add(A, B, C, keep_alive=300.0)
-        sent = 0
-        for hour in range(24):
-            for name in (A, B, C)[: 1 + hour % 3]:
-                world.gateway.arrive(name, 5)
-                sent += 5
-                await asyncio.sleep(1200 / (1 + hour % 3))
-                assert world.held() <= 2
-            await world.at((hour + 1) * 3600.0)
-        assert sum(row.completions for row in world.gateway.rows.values()) == sent
-        assert world.gateway.lost == 0
-        report = world.autoscaler.cost()
-        allocated = sum(line.allocated for line in report.lines)
-        assert report.seconds == pytest.approx(86400.0, abs=1)
-        assert 0 < allocated < 0.4 * sum(line.always_on for line in report.lines)
-        assert sum(line.serving for line in report.lines) == pytest.approx(48 * 2, abs=20)
-
-
-class Broken:
-    """Raises at the n-th port call."""
-
-    def __init__(self, world, n, error):
-        self.calls, self.n, self.error = 0, n, error
-        for port, method in (
-            (world.cluster, "scale"),
-            (world.cluster, "mark"),
-            (world.bus, "samples"),
-            (world.bus, "append"),
-            (world.servers, "read"),
-        ):
-            setattr(port, method, self._wrap(getattr(port, method)))
-
-    def _wrap(self, real):
-        if asyncio.iscoroutinefunction(real):
-
-            async def call(*args, **kwargs):
-                self._count()
-                return await real(*args, **kwargs)
-        else:
-
-            def call(*args, **kwargs):
-                self._count()
-                return real(*args, **kwargs)
-
-        return call
-
-    @property
-    def hit(self):
-        return self.calls >= self.n
-
-    def _count(self):
-        self.calls += 1
-        if self.calls == self.n:
-            raise self.error
-
-
-@pytest.mark.parametrize("error", [UnavailableError("x"), ConflictError("x")])
-async def test_every_nth_port_call_may_fail(error):
-    """A scenario with a wake, an eviction and going to sleep; the invariants hold throughout."""
-    n = 0
-    while True:
-        n += 7 if n > 40 else 1
-        async with World(gpus=1) as world:
-            broken = Broken(world, n, error)
-            world.add(A, B)
-            start = world.loop.time()
-            for after, name in ((0.5, A), (6.5, B), (13.5, A)):
-                await world.at(start + after)
-                world.gateway.arrive(name, 3)
-            await world.at(start + 60)
-            assert not any(task.done() for task in world.tasks), "the loop lives"
-            assert world.held() <= 1
-            assert world.gateway.lost == 0
-            done = {name: world.gateway.rows[name].completions for name in (A, B)}
-            assert done == {A: 6, B: 3}
-            assert (world.replicas(A), world.replicas(B)) == (0, 0)
-            if not broken.hit:
-                break
-        assert n < 1000
-
-
-@pytest.mark.parametrize("moment", [3.0, 10.0, 19.0])
-async def test_samples_that_cannot_be_read_for_good_never_lower_the_scale(moment):
-    async with World(gpus=1) as world:
-        world.add(A, replicas=1)
-        await world.at(moment)
-
-        def samples():
-            raise UnavailableError("bus")
-
-        world.bus.samples = samples
-        await asyncio.sleep(120)
-        assert not any(task.done() for task in world.tasks), "the loop lives"
-        assert world.replicas(A) == 1
-
-
-async def test_one_sick_revision_does_not_stop_the_others():
-    async with World(gpus=2) as world:
-        world.add(A, B, replicas=1)
-        await world.until(lambda: world.ready(A) and world.ready(B))
-        real = world.cluster.mark
-
-        async def mark(name, drain, *, expect):
-            if name == A:
-                raise UnavailableError(name)
-            return await real(name, drain, expect=expect)
-
-        world.cluster.mark = mark
-        await world.until(lambda: world.replicas(B) == 0, limit=30)
-        assert world.replicas(A) == 1
 
 
 async def test_an_old_drain_left_by_another_process_gets_a_higher_number():
