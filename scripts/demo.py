@@ -253,10 +253,10 @@ def main() -> int:
         print(f"demo: {broken}", file=sys.stderr)
         code = 1
     except KeyboardInterrupt:
-        print("\ndemo: interrupted", file=sys.stderr)
+        print("\ndemo: interrupted, stopping ebbtide", file=sys.stderr)
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        ended = ebbtide.stop()
+        ended = ebbtide.stop(urgent=code == 130)
     if ended != 0 and code == 0:
         print(f"demo: `ebbtide up` ended with exit code {ended}", file=sys.stderr)
         code = 1

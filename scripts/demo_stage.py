@@ -1,5 +1,6 @@
 """What the demo stands on: ebbtide as a child process, its admin port, and the terminal."""
 
+import contextlib
 import ctypes
 import os
 import re
@@ -83,12 +84,19 @@ class Ebbtide:
         assert self._process is not None
         self._give_up(f"ended by itself with exit code {self._process.wait()}")
 
-    def stop(self) -> int:
-        """SIGTERM, and its exit code; SIGKILL when it takes longer than a minute."""
+    def stop(self, *, urgent: bool = False) -> int:
+        """SIGTERM, and its exit code; SIGKILL when it takes longer than a minute.
+
+        `urgent`: without finishing the requests it still holds, which a second signal asks for.
+        """
         if self._process is None:
             return 0
         self._process.terminate()
         try:
+            if urgent:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    return self._process.wait(0.5)
+                self._process.terminate()
             return self._process.wait(_STOP_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
