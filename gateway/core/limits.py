@@ -39,4 +39,3 @@ class Limits:
     """For a connection to a replica."""
     linger: float = 2.0
     """How long a refused sender is listened to, so that it gets to read its answer."""
-

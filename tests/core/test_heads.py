@@ -80,7 +80,8 @@ def test_a_request_line_is_exactly_three_words(line):
 
 def test_http_1_0_needs_no_host_and_closes_by_default():
     head = read_request_head(request(line=b"GET /x HTTP/1.0"))
-    assert head.old and not head.keep_alive
+    assert head.old
+    assert not head.keep_alive
     assert read_request_head(request(b"Connection: Keep-Alive", line=b"GET /x HTTP/1.0")).keep_alive
     with pytest.raises(RefusedError):
         read_request_head(request(b"Transfer-Encoding: chunked", line=b"POST /x HTTP/1.0"))
@@ -109,7 +110,8 @@ def test_hop_by_hop_fields_those_named_and_ours_go_no_further():
         )
     )
     assert head.fields == [b"X-Stays: 2"]
-    assert head.model == b"m" and head.expects
+    assert head.model == b"m"
+    assert head.expects
 
 
 def test_two_model_fields_must_agree():

@@ -181,8 +181,17 @@ def test_sources_that_agree(table):
 
 @pytest.mark.parametrize(
     "target",
-    ["/v2/models/nope/infer", "/v2/models/dem/infer", "/v2/models/demo2/infer", "/models/nope/x"]
-    + ["/v2/models/infer", "/v2/models/stats", "/models/", "/v2/models/DEMO/infer", "/models//x"],
+    [
+        "/v2/models/nope/infer",
+        "/v2/models/dem/infer",
+        "/v2/models/demo2/infer",
+        "/models/nope/x",
+        "/v2/models/infer",
+        "/v2/models/stats",
+        "/models/",
+        "/v2/models/DEMO/infer",
+        "/models//x",
+    ],
 )
 def test_unknown_models(table, target):
     if "//" in target:
@@ -253,7 +262,8 @@ def test_the_gateway_answers_for_the_server(table, path):
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/v1/embeddings"])
 def test_the_body_names_the_model(table, path):
     found, _ = route(table, path)
-    assert found.by_body and found.entry is None
+    assert found.by_body
+    assert found.entry is None
     body = read_named_body(b'{"model":"org/llm"}')
     final = route_by_body(table, found, b"POST", body)
     assert final.entry.name == "org/llm"
@@ -323,4 +333,5 @@ def test_a_table_is_swapped_only_when_something_changed():
     assert made.now is not before
     assert made.tallies[first.name] is tally
     made.update({}, {})
-    assert not made.now.names and not made.tallies
+    assert not made.now.names
+    assert not made.tallies

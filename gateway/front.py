@@ -1,0 +1,128 @@
+"""The front: the port that clients call, from the first accept to the last answer.
+
+Rule 1: it takes requests as soon as it is started, and a model's names as soon as the hall has its
+        line: the table is swapped whole with every snapshot.
+Rule 2: shutting down is three steps. `stop_accepting`: no new connection, idle ones closed, answers
+        say `Connection: close`. `drained`: wait for what runs or is held. `close`: end the rest.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from functools import partial
+from importlib.metadata import version
+from typing import Protocol
+
+from fleet.model import Fleet, RuntimeName
+from fleet.names import RevisionName
+from fleet.runtimes import Profile
+from fleet.runtimes.profiles import profile
+from fleet.settings import Settings
+from gateway.core.ports import Line
+from gateway.core.table import Tables
+from gateway.core.tally import Tally
+from gateway.http.context import Context
+from gateway.http.inbound import Inbound
+
+__all__ = ["Front", "Hall"]
+
+_BACKLOG = 4096
+
+
+class Hall(Protocol):
+    """What the front needs of `activator.hall.Hall`."""
+
+    fleet: Fleet
+
+    @property
+    def lines(self) -> Mapping[RevisionName, Line]: ...
+
+    def subscribe(self, listener: Callable[[Fleet], None]) -> Callable[[], None]: ...
+
+
+class Front:
+    """Serves the models of a hall over HTTP/1.1. Must be made inside the event loop."""
+
+    def __init__(
+        self,
+        hall: Hall,
+        settings: Settings,
+        *,
+        profiles: Callable[[RuntimeName], Profile] = profile,
+    ) -> None:
+        self._hall = hall
+        self._tables = Tables(profiles)
+        self._context = Context(settings, self._tables, version=version("ebbtide"))
+        self._context.changed = self._changed
+        self._server: asyncio.Server | None = None
+        self._quiet = asyncio.Event()
+        self._unsubscribe = hall.subscribe(self._observe)
+        self._observe(hall.fleet)
+
+    @property
+    def connections(self) -> int:
+        """Open client connections."""
+        return len(self._context.inbounds)
+
+    @property
+    def requests(self) -> int:
+        """Requests for a model that are not over, held ones included."""
+        return self._context.requests
+
+    @property
+    def tallies(self) -> Mapping[RevisionName, Tally]:
+        """What the requests of each revision came to."""
+        return self._tables.tallies
+
+    @property
+    def other(self) -> Tally:
+        """What the requests that reached no model came to."""
+        return self._context.other
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen on `host` and `port` (0: any); returns the port. Raises `OSError`."""
+        self._server = await self._context.loop.create_server(
+            partial(Inbound, self._context), host, port, backlog=_BACKLOG
+        )
+        bound: int = self._server.sockets[0].getsockname()[1]
+        return bound
+
+    def stop_accepting(self) -> None:
+        """Take no new connections; close what is idle; the rest close with their next answer."""
+        context = self._context
+        context.closing = True
+        if self._server is not None:
+            self._server.close()
+        for inbound in tuple(context.inbounds):
+            inbound.shut()
+        self._changed()
+
+    async def drained(self, deadline: float) -> bool:
+        """Wait until nothing is served any more, or until `deadline` (loop time): then False.
+
+        Only after `stop_accepting`. Whoever still waits for a model then is the hall's to refuse.
+        """
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._quiet.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """End everything that is left, at once."""
+        context = self._context
+        self._unsubscribe()
+        context.deadlines.close()
+        for inbound in tuple(context.inbounds):
+            inbound.transport.abort()
+        for link in tuple(context.links):
+            link.close()
+        context.watch.close()
+
+    def _observe(self, fleet: Fleet) -> None:
+        self._tables.update(fleet.revisions, self._hall.lines)
+
+    def _changed(self) -> None:
+        context = self._context
+        if context.closing and not context.requests and not context.inbounds:
+            self._quiet.set()

@@ -1,0 +1,60 @@
+"""What all connections of one front share. Made by `gateway.front`, never global."""
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from fleet.settings import Settings
+from gateway.core.copies import Copies
+from gateway.core.limits import Limits
+from gateway.core.table import Tables
+from gateway.core.tally import Tally
+from gateway.http.deadlines import Deadlines
+from gateway.http.watch import Watch
+
+if TYPE_CHECKING:
+    from gateway.http.inbound import Inbound
+    from gateway.http.link import Link
+
+__all__ = ["Context"]
+
+
+class Context:
+    """The shared parts, and the counts of what is open."""
+
+    def __init__(self, settings: Settings, tables: Tables, *, version: str) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.now: Callable[[], float] = self.loop.time
+        self.settings = settings
+        self.version = version
+        self.limits: Limits = _limits(settings)
+        self.tables = tables
+        self.other = Tally()
+        """Requests that reached no model."""
+        self.deadlines = Deadlines(self.loop)
+        self.watch = Watch(self.loop)
+        self.copies = Copies()
+        self.inbounds: set[Inbound] = set()
+        """Open client connections."""
+        self.links: set[Link] = set()
+        self.requests = 0
+        """Requests that have been routed to a model and are not over, those included whose client
+        has left while its model server still works."""
+        self.closing = False
+        """Answers say `Connection: close`, and nothing new is taken."""
+        self.changed: Callable[[], None] = _nothing
+        """Called when a connection or request is over."""
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        max_head=settings.max_head,
+        max_connections=settings.max_connections,
+        header_timeout=settings.header_timeout,
+        http_keepalive=settings.http_keepalive,
+        body_timeout=settings.body_timeout,
+    )
+
+
+def _nothing() -> None:
+    """Nobody waits for the end."""

@@ -1,0 +1,76 @@
+"""Takes the head of a message off a stream of bytes: the parser's verdict, within a limit.
+
+Rule 1: bytes are counted before the parser sees them: its time for an endless head is quadratic.
+Rule 2: exactly the head is fed, up to its empty line; the parser must find it complete there, or
+        the message is refused: two opinions of where a head ends are one too many.
+Rule 3: a head in pieces is fed as it comes, so that what is wrong with it is said at once.
+"""
+
+from collections.abc import Callable
+
+import httptools
+
+from fleet.reasons import Reason
+from gateway.core.refused import RefusedError
+
+__all__ = ["HeadReader", "Parser"]
+
+_END = b"\r\n\r\n"
+
+Parser = httptools.HttpRequestParser | httptools.HttpResponseParser
+
+
+class HeadReader:
+    """Reads the heads of one connection, one after the other."""
+
+    __slots__ = ("_headed", "_limit", "_make", "_parser", "_raw", "rest")
+
+    def __init__(self, make: Callable[["HeadReader"], Parser], limit: int) -> None:
+        self.rest = b""
+        """What came behind the last head."""
+        self._make = make
+        self._limit = limit
+        self._raw = b""
+        self._parser: Parser | None = None
+        self._headed = False
+
+    @property
+    def begun(self) -> bool:
+        """Whether a part of a head is here."""
+        return bool(self._raw)
+
+    def on_headers_complete(self) -> None:
+        """The parser's word that the head is complete."""
+        self._headed = True
+
+    def read(self, data: bytes) -> bytes | None:
+        """The head, once it is complete; None until then. Raises `RefusedError`."""
+        seen = len(self._raw)
+        if seen:
+            data = self._raw + data
+        end = data.find(_END, max(0, seen - 3)) + 4
+        whole = end > 3
+        if (end if whole else len(data)) > self._limit:
+            raise self._too_large(data)
+        parser = self._parser or self._make(self)
+        try:
+            parser.feed_data(data[seen:end] if whole else data[seen:])
+        except httptools.HttpParserUpgrade as error:
+            raise RefusedError(Reason.MALFORMED, "connections are not upgraded here") from error
+        except httptools.HttpParserError as error:
+            raise RefusedError(Reason.MALFORMED) from error
+        if not whole:
+            self._raw, self._parser = data, parser
+            return None
+        headed, self._headed = self._headed, False
+        self._raw, self._parser = b"", None
+        if not headed:
+            raise RefusedError(Reason.MALFORMED)
+        self.rest = data[end:]
+        return data[:end]
+
+    def _too_large(self, data: bytes) -> RefusedError:
+        line = data.find(b"\r\n", 2)
+        if 0 <= line <= self._limit:
+            return RefusedError(Reason.HEAD_TOO_LARGE, f"at most {self._limit} bytes")
+        return RefusedError(Reason.TARGET_TOO_LONG, f"at most {self._limit} bytes")

@@ -1,0 +1,377 @@
+"""A client's connection: takes requests off it one at a time, in order, and answers them.
+
+Rule 1: one request is served at a time; what a client sends on behind it stays in its socket, but
+        for the part that came in the same read.
+Rule 2: reading is paused whenever what would be read has nowhere to go: while a request is held,
+        while the replica does not take more of a body, while the client does not take its answers.
+        A paused connection is watched, so a client that leaves is seen all the same.
+Rule 3: an end of the client's stream means that the client is gone.
+Rule 4: a connection is kept only when both sides know where the next request begins. Else it is
+        closed, and a client that is still sending is listened to for a moment: a reset would
+        destroy the answer on its way.
+"""
+
+import asyncio
+import socket
+import struct
+from math import inf
+from typing import cast
+
+import httptools
+
+from fleet.reasons import Reason
+from gateway.core.limits import WATER_MARK
+from gateway.core.refused import RefusedError
+from gateway.errors import ERRORS
+from gateway.http.context import Context
+from gateway.http.heads import HeadReader
+from gateway.http.local import Reply
+from gateway.http.reception import Reception
+from gateway.http.relay import Exchange
+from gateway.http.replying import NO_TIME, refusal, reply_bytes
+
+__all__ = ["Inbound"]
+
+# Where the connection stands: reading a head, reading a body, waiting for the answer's end;
+# discarding what a refused client still sends, closing, closed.
+_HEAD, _BODY, _ANSWER, _LINGER, _CLOSING, _LOST = range(6)
+_SLACK_S = 0.002
+_MOST_LINGERING = 256
+_RESET = struct.pack("ii", 1, 0)
+
+
+class Inbound(asyncio.Protocol):
+    """One client connection."""
+
+    __slots__ = (
+        "_descriptor",
+        "_heard",
+        "_later",
+        "_pumping",
+        "_reader",
+        "_reading",
+        "_reception",
+        "_since",
+        "_state",
+        "choked",
+        "context",
+        "exchange",
+        "filed",
+        "transport",
+    )
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.transport: asyncio.Transport
+        self.exchange: Exchange | None = None
+        """The request that is relayed now."""
+        self.choked = False
+        """The client does not take what was sent."""
+        self.filed = 0
+        self._reader = HeadReader(httptools.HttpRequestParser, context.limits.max_head)
+        self._reception = Reception(self, context)
+        self._state = _HEAD
+        self._later = b""
+        self._pumping = False
+        self._reading = True
+        self._descriptor = -1
+        self._since = self._heard = 0.0
+
+    # What the loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        context = self.context
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.set_write_buffer_limits(high=WATER_MARK)
+        self._descriptor = transport.get_extra_info("socket").fileno()
+        self._since = context.now()
+        over = len(context.inbounds) - context.limits.max_connections
+        context.inbounds.add(self)
+        if over < 0:
+            self.file(self._since + context.limits.http_keepalive)
+        elif over < _MOST_LINGERING:
+            self.refuse(Reason.TOO_MANY_CONNECTIONS)
+        else:
+            self._state = _CLOSING
+            self.transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        if self._state <= _BODY:
+            self._pump(data)
+        elif self._state == _ANSWER:
+            self._later += data
+            self.settle()
+
+    def pause_writing(self) -> None:
+        self.choked = True
+        if self.exchange is not None and self.exchange.outbound is not None:
+            self.exchange.outbound.pause()
+
+    def resume_writing(self) -> None:
+        self.choked = False
+        if self.exchange is not None and self.exchange.outbound is not None:
+            self.exchange.outbound.resume()
+        elif self._state == _HEAD:
+            self._next()
+
+    def eof_received(self) -> None:
+        self._gone()
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        context = self.context
+        self._state = _LOST
+        context.watch.remove(self._descriptor)
+        context.inbounds.discard(self)
+        if self.exchange is not None:
+            self.exchange.client_left()
+        if self.exchange is None:
+            context.deadlines.drop(self)
+        self._later = b""
+        self._reception.clear()
+        if context.closing:
+            context.changed()
+
+    # What reception and exchange call.
+
+    def send(self, data: bytes) -> None:
+        """Write to the client."""
+        if self._state < _CLOSING:
+            self.transport.write(data)
+
+    def connection_line(self, *, keep: bool) -> bytes:
+        """The Connection field of an answer; empty where none is needed."""
+        if not keep or not self._keeps():
+            return b"Connection: close"
+        head = self._reception.head
+        return b"Connection: keep-alive" if head is not None and head.old else b""
+
+    def answer(self, reply: Reply, timing: bytes = NO_TIME) -> None:
+        """Give an answer of the gateway's own."""
+        head = self._reception.head
+        bodiless = head is not None and head.method == b"HEAD"
+        connection = self.connection_line(keep=True)
+        self.send(reply_bytes(reply, timing, connection, bodiless=bodiless))
+        self.done(keep=True)
+
+    def refuse(
+        self,
+        reason: Reason,
+        detail: str = "",
+        *,
+        retry_after: float | None = None,
+        timing: bytes = NO_TIME,
+    ) -> None:
+        """Answer that the request is not served, and why."""
+        entry, head = self._reception.entry, self._reception.head
+        tally = self.context.other if entry is None else entry.tally
+        tally.refuse(reason)
+        tally.count(ERRORS[reason].status)
+        self.answer(refusal(reason, detail, retry_after, entry=entry, head=head), timing)
+
+    def done(self, *, keep: bool) -> None:
+        """The answer has been given; the next request, or the end."""
+        keep = keep and self._keeps()
+        self.exchange = None
+        self._reception.clear()
+        if not keep:
+            self._close()
+            return
+        context = self.context
+        self._state = _HEAD
+        self._since = now = context.now()
+        self.file(now + context.limits.http_keepalive)
+        self._next()
+
+    def over(self, exchange: Exchange) -> None:
+        """An exchange has ended, here or after its client had left."""
+        if self.exchange is exchange:
+            self.exchange = None
+            if self._state == _LOST:
+                self.context.deadlines.drop(self)
+
+    def reset(self) -> None:
+        """Break the connection off, so that the client does not take what it got for the whole."""
+        self._state = _CLOSING
+        sock = self.transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.transport.abort()
+
+    def settle(self) -> None:
+        """Read from the client if what it sends has somewhere to go."""
+        wants = self._wants()
+        if wants is self._reading or self._state >= _CLOSING:
+            return
+        self._reading = wants
+        context = self.context
+        if not wants:
+            self.transport.pause_reading()
+            context.watch.add(self._descriptor, self._gone)
+            return
+        context.watch.remove(self._descriptor)
+        self.transport.resume_reading()
+        if self._state == _BODY:
+            self._listen()
+
+    # What the front and the deadlines call.
+
+    def shut(self) -> None:
+        """Close if nothing is being served."""
+        if self._state == _HEAD and not self._reader.begun:
+            self._state = _CLOSING
+            self.transport.close()
+
+    def file(self, due: float) -> None:
+        """Look at the deadlines at `due`, loop time, or before."""
+        self.context.deadlines.file(self, due)
+
+    def overdue(self, now: float) -> float:
+        """See `Timed`."""
+        due = self._due()
+        if due - now > _SLACK_S:
+            return due
+        self._expire(now)
+        return self._due()
+
+    # Its own.
+
+    def _due(self) -> float:
+        limits = self.context.limits
+        exchange = self.exchange
+        due = inf if exchange is None else exchange.due
+        if self._state == _HEAD:
+            begun = self._reader.begun
+            return self._since + (limits.header_timeout if begun else limits.http_keepalive)
+        if self._state == _BODY and self._reading:
+            return min(due, self._heard + limits.body_timeout)
+        if self._state == _LINGER:
+            return self._since + limits.linger
+        return self._since + limits.http_keepalive if self._state == _CLOSING else due
+
+    def _expire(self, now: float) -> None:
+        exchange = self.exchange
+        if exchange is not None:
+            late = now + _SLACK_S >= exchange.due
+            exchange.give_up(Reason.REQUEST_TIMEOUT if late else Reason.BODY_TIMEOUT)
+        elif self._state == _BODY:
+            self.refuse(Reason.BODY_TIMEOUT)
+        elif self._state == _HEAD and self._reader.begun:
+            self.refuse(Reason.HEADER_TIMEOUT)
+        else:
+            self.transport.abort()
+
+    def _keeps(self) -> bool:
+        """Whether another request may follow on this connection."""
+        head = self._reception.head
+        complete = head is not None and self._reception.complete and head.keep_alive
+        return complete and not self.context.closing
+
+    def _wants(self) -> bool:
+        exchange = self.exchange
+        if self._state == _BODY:
+            return exchange is None or exchange.reads
+        if self._state == _ANSWER:
+            return not self._later and (exchange is None or exchange.outbound is not None)
+        return self._state != _HEAD or not (self.choked or self._later)
+
+    def _next(self) -> None:
+        if self._later and not self._pumping and not self.choked:
+            data, self._later = self._later, b""
+            self._pump(data)
+        elif not self._reading:
+            self.settle()
+
+    def _pump(self, data: bytes) -> None:
+        """Serve what is in `data`, as far as it can be served now."""
+        self._pumping = True
+        while data and self._state <= _BODY:
+            if self._state == _BODY:
+                data = self._take_body(data)
+            elif self.choked:
+                break
+            else:
+                data = self._take_head(data)
+        self._pumping = False
+        if self._state > _ANSWER:
+            return
+        self._later = data
+        exchange = self.exchange
+        if data or not self._reading or (exchange is not None and exchange.outbound is None):
+            self.settle()
+
+    def _take_head(self, data: bytes) -> bytes:
+        reader, reception = self._reader, self._reception
+        begun = reader.begun
+        try:
+            raw = reader.read(data)
+            if raw is None:
+                if not begun:
+                    self._since = self.context.now()
+                    self.file(self._since + self.context.limits.header_timeout)
+                return b""
+            reception.open(raw)
+        except RefusedError as error:
+            reception.head = None
+            self.refuse(error.reason, error.detail)
+            return b""
+        rest = reader.rest
+        if reception.complete:
+            self._state = _ANSWER
+        else:
+            self._state = _BODY
+            if rest:
+                rest = self._take_body(rest)
+        if self._state <= _ANSWER:
+            reception.begin()
+            if self._state == _BODY:
+                self._listen()
+        return rest
+
+    def _take_body(self, data: bytes) -> bytes:
+        reception = self._reception
+        try:
+            used = reception.take(data)
+        except RefusedError as error:
+            if self.exchange is not None:
+                self.exchange.give_up(error.reason, error.detail)
+            else:
+                self.refuse(error.reason, error.detail)
+            return b""
+        if reception.complete:
+            self._state = _ANSWER
+            if reception.begun:
+                reception.begin_named()
+        else:
+            self._heard = self.context.now()
+        return data[used:]
+
+    def _listen(self) -> None:
+        """More of a body is to come."""
+        self._heard = self.context.now()
+        self.file(self._heard + self.context.limits.body_timeout)
+
+    def _gone(self) -> None:
+        """The client has ended or broken its stream."""
+        if self.exchange is not None:
+            self.exchange.client_left()
+            self.transport.abort()
+        else:
+            self.transport.close()
+
+    def _close(self) -> None:
+        """Close once all is sent; hear out a client that may still be sending."""
+        if self._state >= _CLOSING:
+            return
+        context = self.context
+        self._since = context.now()
+        if self._state == _ANSWER and not self._later and not self._pumping:
+            self._state = _CLOSING
+            context.watch.remove(self._descriptor)
+            self.transport.close()
+            self.file(self._since + context.limits.http_keepalive)
+            return
+        self._state = _LINGER
+        self._later = b""
+        self.settle()
+        if not self.transport.is_closing():
+            self.transport.write_eof()
+        self.file(self._since + context.limits.linger)

@@ -1,0 +1,110 @@
+"""The connections to one replica: pooled, made when none is idle.
+
+Rule 1: the connection used last is used next, so that few are kept warm.
+Rule 2: making one is the only task of the request path, and only on a pool miss.
+"""
+
+import asyncio
+from functools import partial
+from typing import Protocol
+
+from activator.core.ledger import Seat
+from gateway.http.context import Context
+from gateway.http.outbound import Outbound
+
+__all__ = ["Caller", "Link", "link_of"]
+
+
+class Caller(Protocol):
+    """Who waits for a connection."""
+
+    def attached(self, outbound: Outbound) -> None:
+        """Here it is."""
+        ...
+
+    def connect_failed(self) -> None:
+        """There is none to be had."""
+        ...
+
+
+class Link:
+    """What the gateway keeps with a seat."""
+
+    __slots__ = ("_connecting", "_context", "_idle", "closed", "host", "host_line", "port")
+
+    def __init__(self, context: Context, host: str, port: int) -> None:
+        self.host = host
+        self.port = port
+        name = f"[{host}]" if ":" in host else host
+        self.host_line = f"Host: {name}:{port}".encode()
+        """The Host field of what is sent there, without CRLF."""
+        self.closed = False
+        self._context = context
+        self._idle: list[Outbound] = []
+        self._connecting: set[asyncio.Task[None]] = set()
+        context.links.add(self)
+
+    @property
+    def idle(self) -> int:
+        """Connections that wait for a request."""
+        return len(self._idle)
+
+    def take(self) -> Outbound | None:
+        """An idle connection."""
+        while self._idle:
+            outbound = self._idle.pop()
+            if not outbound.transport.is_closing():
+                return outbound
+        return None
+
+    def put(self, outbound: Outbound) -> None:
+        """A connection is idle."""
+        if self.closed:
+            outbound.transport.close()
+        else:
+            self._idle.append(outbound)
+
+    def forget(self, outbound: Outbound) -> None:
+        """An idle connection has closed."""
+        if outbound in self._idle:
+            self._idle.remove(outbound)
+
+    def connect(self, caller: Caller) -> None:
+        """Make a connection for `caller`."""
+        task = self._context.loop.create_task(self._connect(caller))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+
+    def close(self) -> None:
+        """The seat is gone: what is idle closes now, what is busy when it is done."""
+        self.closed = True
+        self._context.links.discard(self)
+        self.drop_idle()
+
+    def drop_idle(self) -> None:
+        """Close what is idle."""
+        idle, self._idle = self._idle, []
+        for outbound in idle:
+            outbound.transport.close()
+
+    async def _connect(self, caller: Caller) -> None:
+        loop = self._context.loop
+        try:
+            async with asyncio.timeout(self._context.limits.connect_timeout):
+                _, outbound = await loop.create_connection(
+                    partial(Outbound, self), self.host, self.port
+                )
+        except (OSError, TimeoutError):
+            caller.connect_failed()
+            return
+        caller.attached(outbound)
+
+
+def link_of(context: Context, seat: Seat) -> Link:
+    """The link of a seat, made on first use."""
+    link = seat.link
+    if isinstance(link, Link):
+        return link
+    made = Link(context, seat.host, seat.port)
+    seat.link = made
+    return made

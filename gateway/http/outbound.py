@@ -1,0 +1,194 @@
+"""A connection to a replica: reads one answer at a time and hands it on as it comes.
+
+Rule 1: an answer's end is found exactly, knowing the request's method. A connection is used again
+        only after an answer that ended where it said, to a request that was sent whole, with
+        nothing behind it; and its reading is never left paused.
+Rule 2: what is not proper HTTP ends the connection; nothing of it is guessed at.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+import httptools
+
+from fleet.reasons import Reason
+from gateway.core.chunks import Chunks
+from gateway.core.head import ResponseHead, read_response_head
+from gateway.core.limits import WATER_MARK
+from gateway.core.refused import RefusedError
+from gateway.http.heads import HeadReader
+
+if TYPE_CHECKING:
+    from gateway.http.link import Link
+    from gateway.http.relay import Exchange
+
+__all__ = ["NO_BODY", "Outbound"]
+
+_MAX_HEAD = 64 * 2**10
+NO_BODY = frozenset({204, 304})
+"""Statuses whose answers have no body, whatever their head says."""
+_HEAD, _LENGTH, _CHUNKED, _UNTIL_CLOSE = range(4)
+
+
+class Outbound(asyncio.Protocol):
+    """One connection, idle while `exchange` is None."""
+
+    __slots__ = (
+        "_chunks",
+        "_keep",
+        "_left",
+        "_paused",
+        "_reader",
+        "_state",
+        "choked",
+        "exchange",
+        "link",
+        "transport",
+        "used",
+    )
+
+    def __init__(self, link: "Link") -> None:
+        self.link = link
+        self.exchange: Exchange | None = None
+        self.transport: asyncio.Transport
+        self.used = False
+        """It has brought an answer before."""
+        self.choked = False
+        """Its send buffer is full."""
+        self._reader = HeadReader(httptools.HttpResponseParser, _MAX_HEAD)
+        self._state = _HEAD
+        self._left = 0
+        self._chunks: Chunks | None = None
+        self._keep = False
+        self._paused = False
+
+    # What the exchange calls.
+
+    def pause(self) -> None:
+        """Read no more of the answer for now."""
+        if not self._paused:
+            self._paused = True
+            self.transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._paused:
+            self._paused = False
+            self.transport.resume_reading()
+
+    def abort(self) -> None:
+        """Break the connection off; its exchange hears no more of it."""
+        self.exchange = None
+        self.transport.abort()
+
+    # What the loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.set_write_buffer_limits(high=WATER_MARK)
+
+    def pause_writing(self) -> None:
+        self.choked = True
+        if self.exchange is not None:
+            self.exchange.inbound.settle()
+
+    def resume_writing(self) -> None:
+        self.choked = False
+        if self.exchange is not None:
+            self.exchange.inbound.settle()
+
+    def data_received(self, data: bytes) -> None:
+        exchange = self.exchange
+        if exchange is None:
+            # Nobody asked.
+            self.transport.abort()
+            return
+        if not exchange.begun:
+            exchange.begin()
+        try:
+            self._read(exchange, data)
+        except RefusedError as error:
+            self.abort()
+            exchange.broken(Reason.UPSTREAM_INVALID, error.detail)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        exchange = self.exchange
+        if exchange is None:
+            self.link.forget(self)
+            return
+        self.exchange = None
+        if self._state == _UNTIL_CLOSE and exc is None:
+            exchange.end(self, reusable=False)
+        else:
+            exchange.lost(self)
+
+    def _read(self, exchange: "Exchange", data: bytes) -> None:
+        while data:
+            if self._state == _HEAD:
+                data = self._read_head(exchange, data)
+            else:
+                data = self._read_body(exchange, data)
+            if self.exchange is not exchange:
+                return
+        exchange.flush()
+
+    def _read_head(self, exchange: "Exchange", data: bytes) -> bytes:
+        raw = self._reader.read(data)
+        if raw is None:
+            return b""
+        rest = self._reader.rest
+        head = read_response_head(raw)
+        if head.status < 200:
+            if head.status == 101:
+                raise RefusedError(Reason.UPSTREAM_INVALID, "it switched protocols unasked")
+            exchange.informed(head)
+            return rest
+        self._frame(head, exchange.bodiless or head.status in NO_BODY)
+        exchange.answer(head, framed=self._state != _UNTIL_CLOSE)
+        if self._state == _LENGTH and not self._left:
+            self._end(exchange, rest)
+        return rest
+
+    def _frame(self, head: ResponseHead, bodiless: object) -> None:
+        self._keep = head.keep_alive
+        self._left = 0
+        if bodiless:
+            self._state = _LENGTH
+        elif head.chunked:
+            self._state = _CHUNKED
+            self._chunks = Chunks()
+        elif head.length is not None:
+            self._state = _LENGTH
+            self._left = head.length
+        else:
+            self._state = _UNTIL_CLOSE
+
+    def _read_body(self, exchange: "Exchange", data: bytes) -> bytes:
+        if self._state == _LENGTH:
+            size = len(data)
+            left = self._left
+            rest = b"" if size <= left else data[left:]
+            exchange.body(data if size <= left else data[:left])
+            self._left = left - size if size < left else 0
+            if not self._left:
+                self._end(exchange, rest)
+            return rest
+        if self._chunks is None:
+            exchange.body(data)
+            return b""
+        pieces: list[bytes] = []
+        end = self._chunks.read(data, pieces)
+        if pieces:
+            exchange.body(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        rest = data[end:]
+        if self._chunks.done:
+            self._end(exchange, rest)
+        return rest
+
+    def _end(self, exchange: "Exchange", rest: bytes) -> None:
+        self.exchange = None
+        self._state = _HEAD
+        self._chunks = None
+        self.used = True
+        self.resume()
+        exchange.end(self, reusable=self._keep and not rest)

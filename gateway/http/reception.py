@@ -1,0 +1,188 @@
+"""The request that a connection is reading now: what it leads to, and its body.
+
+Rule 1: what came in one read with the head is taken in before anything is decided to be done, so
+        that a refused request that is complete costs its sender no connection.
+Rule 2: only an inference gets in line and so wakes; metadata and configuration do when no copy of
+        an answer was ever seen; nothing else does, and nothing that is refused here.
+Rule 3: a body that names its model is read whole first, up to 64 MiB.
+"""
+
+from typing import TYPE_CHECKING
+
+from fleet.reasons import Reason
+from fleet.runtimes import CallKind
+from gateway.core.answers import CONTINUE
+from gateway.core.bodies import Body
+from gateway.core.head import RequestHead, read_request_head
+from gateway.core.limits import NAMING_BODY_BYTES
+from gateway.core.naming import read_named_body
+from gateway.core.refused import RefusedError
+from gateway.core.route import find_route, route_by_body
+from gateway.core.table import Entry, Route
+from gateway.http.context import Context
+from gateway.http.local import Reply, asleep, server
+from gateway.http.relay import Exchange
+
+if TYPE_CHECKING:
+    from gateway.http.inbound import Inbound
+
+__all__ = ["Reception"]
+
+
+class Reception:
+    """One request at a time, from its head to its exchange."""
+
+    __slots__ = (
+        "_body",
+        "_context",
+        "_inbound",
+        "_limit",
+        "_named",
+        "_pieces",
+        "_reply",
+        "_size",
+        "_verdict",
+        "begun",
+        "complete",
+        "entry",
+        "head",
+    )
+
+    def __init__(self, inbound: "Inbound", context: Context) -> None:
+        self._inbound = inbound
+        self._context = context
+        self._body: Body | None = None
+        self._pieces: list[bytes] = []
+        self.clear()
+
+    def clear(self) -> None:
+        """Ready for the next request."""
+        self.head: RequestHead | None = None
+        self.entry: Entry | None = None
+        """The model, once it is known."""
+        self.complete = False
+        """Head and body have been read."""
+        self.begun = False
+        """`begin` has been called."""
+        self._reply: Reply | None = None
+        self._verdict: RefusedError | None = None
+        self._named: tuple[Route, bytes] | None = None
+        self._limit = self._size = 0
+        if self._pieces:
+            self._pieces = []
+
+    def open(self, raw: bytes) -> None:
+        """A head is here. Raises `RefusedError` when it is none."""
+        self.head = head = read_request_head(raw)
+        if head.has_body:
+            self._body = Body(None if head.chunked else head.length)
+        else:
+            self.complete = True
+        try:
+            self._decide(head)
+        except RefusedError as error:
+            self._verdict = error
+
+    def take(self, data: bytes) -> int:
+        """Take in a piece of the body; returns how many bytes belong to it.
+
+        Raises `RefusedError`; the request is then not complete.
+        """
+        body = self._body
+        if body is None:
+            return 0
+        pieces: list[bytes] = []
+        used = body.read(data, pieces)
+        self._pass_on(pieces)
+        self.complete = body.done
+        if self.complete and self._inbound.exchange is not None:
+            self._inbound.exchange.body_in_end()
+        return used
+
+    def _pass_on(self, pieces: list[bytes]) -> None:
+        if self._verdict is not None or self._reply is not None:
+            return
+        exchange = self._inbound.exchange
+        for piece in pieces:
+            self._size += len(piece)
+            if self._size > self._limit:
+                raise _too_large(self._limit)
+            if exchange is not None:
+                exchange.body_in(piece)
+            else:
+                self._pieces.append(piece)
+
+    def begin(self) -> None:
+        """Do what was decided: what came with the head has been taken in."""
+        self.begun = True
+        inbound = self._inbound
+        if self._verdict is not None:
+            inbound.refuse(self._verdict.reason, self._verdict.detail)
+        elif self._reply is not None:
+            tally = self._context.other if self.entry is None else self.entry.tally
+            tally.count(self._reply.status)
+            inbound.answer(self._reply)
+        elif inbound.exchange is not None:
+            inbound.exchange.start()
+        elif self.complete:
+            self.begin_named()
+        elif self.head is not None and self.head.expects and not self._size:
+            inbound.send(CONTINUE)
+
+    def begin_named(self) -> None:
+        """A body that may name its model is complete."""
+        head, named = self.head, self._named
+        if head is None or named is None:
+            return
+        try:
+            exchange = self._by_body(head, *named)
+        except RefusedError as error:
+            self._inbound.refuse(error.reason, error.detail)
+            return
+        self._inbound.exchange = exchange
+        exchange.start()
+
+    def _decide(self, head: RequestHead) -> None:
+        context = self._context
+        route, query = find_route(context.tables.now, head, context.settings.host_suffix)
+        self.entry = entry = route.entry
+        self._limit = _limit(route)
+        if head.length is not None and head.length > self._limit:
+            raise _too_large(self._limit)
+        if route.kind is CallKind.SERVER:
+            self._reply = server(context, route)
+        elif route.by_body or entry is None:
+            self._named = (route, query)
+        else:
+            if route.kind is not CallKind.INFER and entry.line.peek() is None:
+                self._reply = asleep(context, entry, route)
+            if self._reply is None:
+                self._inbound.exchange = Exchange(self._inbound, entry, route, head, query)
+
+    def _by_body(self, head: RequestHead, route: Route, query: bytes) -> Exchange:
+        body = b"".join(self._pieces)
+        self._pieces = []
+        named = read_named_body(body)
+        route = route_by_body(self._context.tables.now, route, head.method, named)
+        self.entry = entry = route.entry
+        if entry is None:
+            raise RefusedError(Reason.UNKNOWN_MODEL)
+        if len(body) > entry.revision.policy.max_body:
+            raise _too_large(entry.revision.policy.max_body)
+        if named.model is not None and named.model != entry.served:
+            body = named.renamed(entry.served)
+        head.chunked, head.length = False, len(body)
+        exchange = Exchange(self._inbound, entry, route, head, query)
+        exchange.body_in(body)
+        exchange.body_in_end()
+        return exchange
+
+
+def _limit(route: Route) -> int:
+    """The largest body that this route takes."""
+    limit = NAMING_BODY_BYTES if route.entry is None else route.entry.revision.policy.max_body
+    return min(limit, NAMING_BODY_BYTES) if route.by_body else limit
+
+
+def _too_large(limit: int) -> RefusedError:
+    return RefusedError(Reason.BODY_TOO_LARGE, f"at most {limit} bytes")

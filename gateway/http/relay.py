@@ -1,0 +1,396 @@
+"""One request on its way: held, sent to a replica, sent again if that breaks, its answer relayed.
+
+The gateway's half of a ticket (`Guest`). Callbacks on the event loop.
+
+Rule 1: nothing is sent before the line dispatches; a client that leaves before that frees its place
+        at once and is never dispatched.
+Rule 2: until the first byte of an answer what was sent is kept (a body up to 1 MiB), and goes out
+        again where that is safe: nothing of it was sent, or the runtime's profile calls an
+        inference repeatable. After that byte a broken answer breaks the client's connection too:
+        half an answer never looks like a whole one.
+Rule 3: a client that leaves while its request runs keeps the slot taken until the model server is
+        done, or its time is up; unless the profile says that closing the connection cancels.
+Rule 4: the connection goes back to its pool before the slot is given back, so that whoever gets the
+        slot finds it.
+"""
+
+from math import inf
+from typing import TYPE_CHECKING
+
+from activator.core.ledger import Seat, Ticket
+from fleet.reasons import Reason
+from fleet.runtimes import CallKind
+from gateway.core.answers import CONTINUE, status_line, timing_line
+from gateway.core.chunks import LAST_CHUNK, chunk
+from gateway.core.copies import Copying
+from gateway.core.head import RequestHead, ResponseHead
+from gateway.core.limits import KEPT_BYTES
+from gateway.core.ports import Refusal
+from gateway.core.requests import request_pieces
+from gateway.core.table import Entry, Route
+from gateway.http.link import link_of
+from gateway.http.outbound import NO_BODY, Outbound
+
+if TYPE_CHECKING:
+    from gateway.http.inbound import Inbound
+
+__all__ = ["Exchange"]
+
+_COPIED = frozenset({CallKind.METADATA, CallKind.CONFIG})
+_JOINED = 64 * 2**10
+
+
+class Exchange:
+    """One request and its answer."""
+
+    __slots__ = (
+        "_chunked",
+        "_copy",
+        "_cut",
+        "_entry",
+        "_gone",
+        "_head",
+        "_kept",
+        "_line",
+        "_over",
+        "_pending",
+        "_refreshed",
+        "_seat",
+        "_sent",
+        "_sent_at",
+        "_size",
+        "_start",
+        "_ticket",
+        "answered",
+        "begun",
+        "bodiless",
+        "complete",
+        "due",
+        "inbound",
+        "outbound",
+        "route",
+    )
+
+    def __init__(
+        self, inbound: "Inbound", entry: Entry, route: Route, head: RequestHead, query: bytes
+    ) -> None:
+        self.inbound = inbound
+        self.route = route
+        self.outbound: Outbound | None = None
+        """The connection that it is on now."""
+        self.complete = not head.has_body
+        """The whole request has come in."""
+        self.bodiless = head.method == b"HEAD"
+        """The answer has no body, whatever its head says."""
+        self.begun = False
+        """A byte of the answer has come."""
+        self.answered = False
+        """The head of an answer has gone to the client."""
+        self.due = inf
+        """Until when the last byte must have come; loop time."""
+        self._entry = entry
+        self._line = entry.line
+        self._head = head
+        self._start = route.start + query + b" HTTP/1.1"
+        self._kept: list[bytes] | None = []
+        self._size = 0
+        self._ticket: Ticket | None = None
+        self._seat: Seat | None = None
+        self._sent = False
+        self._sent_at = 0.0
+        self._refreshed = False
+        self._gone = False
+        self._over = False
+        self._pending = b""
+        self._chunked = False
+        self._cut = False
+        self._copy: Copying | None = None
+        inbound.context.requests += 1
+
+    # What the client's connection calls.
+
+    @property
+    def reads(self) -> bool:
+        """Whether the client may be read from."""
+        outbound = self.outbound
+        return outbound is not None and not outbound.choked
+
+    def start(self) -> None:
+        """Get in line, or go to a seat that takes no slot for it."""
+        if self.route.kind is not CallKind.INFER:
+            seat = self._line.peek()
+            if seat is not None:
+                self._go(seat)
+                return
+        ticket = self._line.enter(self, size=self._size)
+        if self._ticket is None and not self._over:
+            self._ticket = ticket
+
+    def body_in(self, data: bytes) -> None:
+        """A piece of the request's body."""
+        self._size += len(data)
+        if self._kept is not None:
+            self._kept.append(data)
+        if self.outbound is not None:
+            if self._size > KEPT_BYTES:
+                self._kept = None
+            self.outbound.transport.write(chunk(data) if self._head.chunked else data)
+
+    def body_in_end(self) -> None:
+        """The request is complete."""
+        self.complete = True
+        if self.outbound is not None and self._head.chunked:
+            self.outbound.transport.write(LAST_CHUNK)
+
+    def client_left(self) -> None:
+        """The client is gone."""
+        if self._gone or self._over:
+            return
+        self._gone = True
+        self._entry.tally.refuse(Reason.CLIENT_LEFT)
+        outbound = self.outbound
+        if outbound is None or not self.complete or self._entry.profile.cancels:
+            self._finish()
+        else:
+            outbound.resume()
+
+    def give_up(self, reason: Reason, detail: str = "") -> None:
+        """End it from our side, whatever state it is in, and tell the client if it still can be."""
+        if self._over:
+            return
+        gone = self._gone
+        wait, upstream = self._times()
+        self._finish()
+        if gone:
+            return
+        if self.answered:
+            self._entry.tally.refuse(reason)
+            self.inbound.reset()
+        else:
+            self.inbound.refuse(reason, detail, timing=timing_line(wait, upstream))
+
+    # What the line calls.
+
+    def dispatched(self, ticket: Ticket, seat: Seat) -> None:
+        self._ticket = ticket
+        if self._over:
+            self._line.leave(ticket)
+            return
+        self._go(seat)
+
+    def refused(self, ticket: Ticket, refusal: Refusal) -> None:
+        self._ticket = ticket
+        if self._over:
+            return
+        wait = self.inbound.context.now() - ticket.arrived if ticket.arrived else 0.0
+        self._finish()
+        self.inbound.refuse(
+            refusal.reason,
+            retry_after=refusal.retry_after,
+            timing=timing_line(wait, 0.0),
+        )
+
+    # What the link calls.
+
+    def attached(self, outbound: Outbound) -> None:
+        """A connection to the seat: everything so far goes out on it."""
+        if self._over:
+            outbound.link.put(outbound)
+            return
+        self.outbound = outbound
+        outbound.exchange = self
+        self._sent = True
+        for piece in request_pieces(
+            self._start,
+            outbound.link.host_line,
+            self._head,
+            self._kept or [],
+            complete=self.complete,
+        ):
+            outbound.transport.write(piece)
+        if self._size > KEPT_BYTES:
+            self._kept = None
+        inbound = self.inbound
+        if self._head.expects and not self.complete and not self._size:
+            inbound.send(CONTINUE)
+        if inbound.choked:
+            outbound.pause()
+        inbound.settle()
+
+    def connect_failed(self) -> None:
+        """The seat takes no connection: of this dispatch nothing can have run."""
+        if not self._over:
+            self._again(crash=self._sent)
+
+    # What the replica's connection calls.
+
+    def begin(self) -> None:
+        """The first byte of an answer."""
+        self.begun = True
+        self._kept = None
+        if self._ticket is not None:
+            self._line.first_byte(self._ticket)
+
+    def informed(self, head: ResponseHead) -> None:
+        """A 1xx before the answer."""
+        if head.status != 100 and not self._gone and not self._head.old:
+            self.inbound.send(b"\r\n".join([status_line(head.status), *head.fields, b"", b""]))
+
+    def answer(self, head: ResponseHead, *, framed: bool) -> None:
+        """The head of the answer. `framed`: its body ends before its connection does."""
+        tally = self._entry.tally
+        wait, upstream = self._times()
+        tally.wait.add(wait)
+        tally.upstream.add(upstream)
+        if head.status == 200 and self.route.kind in _COPIED and not head.encoded:
+            self._copy = Copying(head.media)
+        if self._gone:
+            return
+        tally.count(head.status)
+        cold = None
+        if self._ticket is not None and self._ticket.cold:
+            cold = self.inbound.context.now() - self._ticket.arrived
+        lines = [status_line(head.status), *head.fields, timing_line(wait, upstream, cold)]
+        self._frame(head, lines, framed=framed)
+        connection = self.inbound.connection_line(keep=self.complete and not self._cut)
+        if connection:
+            lines.append(connection)
+        lines += (b"", b"")
+        self._pending = b"\r\n".join(lines)
+
+    def _frame(self, head: ResponseHead, lines: list[bytes], *, framed: bool) -> None:
+        """Say in `lines` how the client finds the end of the body."""
+        if head.status in NO_BODY:
+            self.bodiless = True
+        elif head.length is not None:
+            lines.append(b"Content-Length: %d" % head.length)
+        elif not framed or head.chunked:
+            # An old client cannot read chunks: for it the end of the connection ends the body.
+            self._cut = self._head.old
+            self._chunked = not self._cut and not self.bodiless
+            if not self._cut:
+                lines.append(b"Transfer-Encoding: chunked")
+
+    def body(self, data: bytes) -> None:
+        """A piece of the answer's body."""
+        if self._copy is not None:
+            self._copy.add(data)
+        if self._gone:
+            return
+        if self._chunked:
+            data = chunk(data)
+        if self._pending:
+            head, self._pending = self._pending, b""
+            self.answered = True
+            if len(data) < _JOINED:
+                data = head + data
+            else:
+                self.inbound.send(head)
+        self.inbound.send(data)
+
+    def flush(self) -> None:
+        """Nothing more has come for now: the head does not wait for a body."""
+        if self._pending and not self._gone:
+            head, self._pending = self._pending, b""
+            self.answered = True
+            self.inbound.send(head)
+
+    def end(self, outbound: Outbound, *, reusable: bool) -> None:
+        """The answer is complete."""
+        if not self._gone:
+            if self._chunked:
+                self._pending += LAST_CHUNK
+            self.flush()
+        self._remember()
+        self.outbound = None
+        if reusable and self.complete:
+            outbound.link.put(outbound)
+        else:
+            outbound.transport.abort()
+        gone, inbound = self._gone, self.inbound
+        self._finish()
+        if not gone:
+            inbound.done(keep=not self._cut)
+
+    def broken(self, reason: Reason, detail: str) -> None:
+        """What came was no answer."""
+        self.outbound = None
+        self.give_up(reason, detail)
+
+    def lost(self, outbound: Outbound) -> None:
+        """The replica's connection broke."""
+        self.outbound = None
+        if self._gone:
+            self._finish()
+        elif self.begun or not self._repeatable():
+            self.give_up(Reason.REPLICA_LOST)
+        elif outbound.used and not self._refreshed and self._seat is not None:
+            # An idle connection that the server had closed: a fresh one tells whether it is there.
+            self._refreshed = True
+            link = outbound.link
+            link.drop_idle()
+            link.connect(self)
+            self.inbound.settle()
+        else:
+            self._again(crash=True)
+
+    # Its own.
+
+    def _go(self, seat: Seat) -> None:
+        inbound = self.inbound
+        now = inbound.context.now()
+        self._seat = seat
+        self._sent = self._refreshed = False
+        self._sent_at = now
+        self.due = now + self._entry.revision.policy.request_timeout
+        inbound.file(self.due)
+        link = link_of(inbound.context, seat)
+        outbound = link.take()
+        if outbound is None:
+            link.connect(self)
+            inbound.settle()
+        else:
+            self.attached(outbound)
+
+    def _times(self) -> tuple[float, float]:
+        """Waited, and since dispatch; seconds."""
+        now = self.inbound.context.now()
+        ticket = self._ticket
+        if self._seat is None:
+            return (now - ticket.arrived if ticket is not None else 0.0), 0.0
+        wait = 0.0 if ticket is None else ticket.dispatched - ticket.arrived
+        return wait, now - self._sent_at
+
+    def _repeatable(self) -> bool:
+        if not self._sent:
+            return True
+        return self._entry.profile.repeatable and self._kept is not None
+
+    def _again(self, *, crash: bool) -> None:
+        """Back into the line, if it has a place for this; else the end."""
+        ticket = self._ticket
+        self._seat = None
+        self.due = inf
+        if ticket is None or not self._line.again(ticket, crash=crash):
+            self.give_up(Reason.REPLICA_LOST)
+        elif not self._over:
+            self.inbound.settle()
+
+    def _finish(self) -> None:
+        self._over = True
+        outbound, self.outbound = self.outbound, None
+        if outbound is not None:
+            outbound.abort()
+        if self._ticket is not None:
+            self._line.leave(self._ticket)
+        self._kept = None
+        context = self.inbound.context
+        context.requests -= 1
+        self.inbound.over(self)
+        if context.closing:
+            context.changed()
+
+    def _remember(self) -> None:
+        copy = None if self._copy is None else self._copy.copy
+        if copy is not None and b"?" not in self._start:
+            self.inbound.context.copies.remember(self._entry.revision, self.route.start, copy)
