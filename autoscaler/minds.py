@@ -33,8 +33,8 @@ _log = log(__name__)
 class _Mind:
     """One revision's memory."""
 
-    def __init__(self, settings: Settings, tuning: Tuning, now: float) -> None:
-        self.memory: Memory = remember_nothing(now, tuning)
+    def __init__(self, settings: Settings, tuning: Tuning) -> None:
+        self.memory: Memory = remember_nothing(tuning)
         self.starts = Starts(tries=settings.start_tries, retry=settings.start_retry)
         self.last_drain = 0
         self.marked_at = -inf
@@ -99,7 +99,7 @@ class Minds:
         for name, revision in fleet.revisions.items():
             mind = self._minds.get(name)
             if mind is None:
-                mind = self._minds[name] = _Mind(self._settings, self._tuning, now)
+                mind = self._minds[name] = _Mind(self._settings, self._tuning)
             heard = hear(name, received, members, now=now, marked_at=mind.marked_at)
             replicas = fleet.of(name)
             if heard.complete:

@@ -203,11 +203,11 @@ def _fewer(memory: Memory, seen: Seen, figures: _Figures, *, now: float) -> Choi
     held = _forbids(memory, seen, figures, now=now)
     if held is not None:
         return Choice(after=n, reason=held)
-    return Choice(after=max(1, n // 2, int(enough)), reason=Reason.SCALE_DOWN)
+    return Choice(after=max(1, int(enough)), reason=Reason.SCALE_DOWN)
 
 
 def _forbids(memory: Memory, seen: Seen, figures: _Figures, *, now: float) -> Reason | None:
-    if now - memory.since < memory.delay():
+    if not memory.wishes.covers(now - memory.delay()):
         return Reason.SCALE_DOWN_DELAY
     if figures.queue is not _Queue.EMPTY or memory.trial.running:
         return Reason.HOLD

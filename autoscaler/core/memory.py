@@ -1,7 +1,7 @@
 """What `decide` remembers of one revision between looks: one immutable value. Pure.
 
-Losing it (a restart) never lowers a scale: nothing is taken away among 1..n before `since` lies a
-full stable window back, and nothing sleeps before its server was looked at twice.
+Losing it (a restart) never lowers a scale: nothing is taken away among 1..n before the wishes reach
+back a full stable window, and nothing sleeps before its server was looked at twice.
 """
 
 from collections.abc import Iterable
@@ -33,7 +33,6 @@ class Tuning:
 class Memory:
     """Windows, panic, a trial, what the servers counted, what was measured."""
 
-    since: float
     tuning: Tuning
     meter: Meter
     flow: Window
@@ -57,10 +56,9 @@ class Memory:
         return max(self.tuning.stable, self.ready_after or 0.0)
 
 
-def remember_nothing(now: float, tuning: Tuning) -> Memory:
+def remember_nothing(tuning: Tuning) -> Memory:
     """The memory of a revision that is looked at for the first time."""
     return Memory(
-        since=now,
         tuning=tuning,
         meter=Meter(),
         flow=Window(span=tuning.stable),

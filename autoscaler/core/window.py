@@ -129,6 +129,10 @@ class Steps:
                 found = value
         return found
 
+    def covers(self, time: float) -> bool:
+        """Whether the looks reach back to `time`."""
+        return bool(self.points) and self.points[0][0] <= time
+
     def highest(self, since: float) -> float | Unknown:
         """The sliding maximum: the highest value in force at or after `since`."""
         before = self.at(since)

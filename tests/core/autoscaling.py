@@ -50,7 +50,7 @@ class Story:
         self.now = 0.0
         self.policy, self.gpu = policy, gpu
         self.ready, self.loading = ready, loading
-        self.memory = remember_nothing(0.0, tuning or Tuning())
+        self.memory = remember_nothing(tuning or Tuning())
         self.demand_s = self.arrivals = self.completions = self.service_s = 0.0
         self.decision = None
         self.blocked = None

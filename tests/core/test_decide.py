@@ -123,6 +123,18 @@ def test_losing_the_memory_holds_what_there_is_for_a_window():
     assert story.go_on(6, running=1, rate=1).after < 4
 
 
+def test_time_without_known_slots_is_no_time_in_which_fewer_would_have_done():
+    story = Story(ready=3, policy=replace(NEVER, slots=None))
+    for _ in range(40):
+        story.now += 2
+        story.demand_s += 2
+        seen = story.seen(running=1)
+        story.look(running=1, load=replace(seen.load, slots=None))
+    assert answer(story.decision) == (3, Reason.HOLD)
+    assert answer(story.go_on(58, running=1)) == (3, Reason.SCALE_DOWN_DELAY)
+    assert story.go_on(6, running=1).after < 3
+
+
 def test_bounds():
     story = Story(policy=replace(NEVER, max_replicas=3))
     story.go_on(120, running=1, rate=1)
@@ -159,7 +171,6 @@ def test_joint_table(gpu, waiting, running, expected):
 
 def test_a_queue_that_shrinks_is_neither_added_to_nor_taken_from():
     story = Story(ready=3, policy=NEVER, gpu=0.9)
-    story.memory = replace(story.memory, since=-1e3)
     story.go_on(200, running=1, rate=1)
     grows = story.go_on(8, waiting=3, running=1, rate=1)
     shrinks = story.go_on(2, waiting=1, running=1, rate=1)
@@ -170,7 +181,6 @@ def test_a_queue_that_shrinks_is_neither_added_to_nor_taken_from():
 
 def test_a_busy_gpu_takes_nothing_away_while_others_load():
     story = Story(ready=1, policy=NEVER, gpu=0.9, loading=3)
-    story.memory = replace(story.memory, since=-1e3)
     assert answer(story.go_on(130, running=1, rate=1)) == (4, Reason.GPU_BUSY)
 
 
@@ -220,7 +230,7 @@ def test_a_trial_without_a_gpu_is_no_trial():
 
 
 def test_compute_time_stands_in_for_a_gpu_that_is_not_measured():
-    memory = remember_nothing(0, Tuning())
+    memory = remember_nothing(Tuning())
     shown = []
     for now in range(0, 40, 2):
         server = ServerSeen(at=now, pending=0, completions=0, compute_s=0.9 * min(now, 20))
@@ -324,5 +334,5 @@ def test_never_below_the_bounds_never_lower_in_panic_or_unknown(ready, gpu, past
 def test_any_mix_of_phases_gets_an_answer(phases, replicas, waiting):
     members = tuple(replica(phase.value, phase) for phase in phases - {Phase.DRAINING})
     seen = Seen(replicas=replicas, members=members, load=load(1.0, waiting=waiting))
-    decision = decide(remember_nothing(0.0, Tuning()), seen, AUTO, 1.0)
+    decision = decide(remember_nothing(Tuning()), seen, AUTO, 1.0)
     assert decision.after >= min(1, replicas)

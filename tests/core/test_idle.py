@@ -75,7 +75,7 @@ def test_a_busy_server_stops_the_clock():
 
 
 def test_completions_must_stand_still_for_one_and_a_half_times_the_longest():
-    memory = remember_nothing(0, Tuning())
+    memory = remember_nothing(Tuning())
     policy = replace(AUTO, keep_alive=1.0)
     slept = None
     for now in range(0, 60, 2):
@@ -92,7 +92,7 @@ def test_completions_must_stand_still_for_one_and_a_half_times_the_longest():
 
 
 def test_a_look_right_after_another_is_not_a_second_look():
-    memory = remember_nothing(0, Tuning())
+    memory = remember_nothing(Tuning())
     policy = replace(AUTO, keep_alive=1.0)
     for now in (10.0, 10.1, 10.2, 10.3):
         member = replica(server=ServerSeen(at=now, pending=0, completions=3))

@@ -24,7 +24,7 @@ models = st.integers(0, 3)
 class Model:
     def __init__(self, name, gpus, policy):
         self.revision = revision(name, gpus=gpus, policy=policy)
-        self.memory = remember_nothing(0.0, Tuning())
+        self.memory = remember_nothing(Tuning())
         self.waiting = 0
         self.running: dict[str, int] = {}
         self.ready_at: dict[str, float] = {}
