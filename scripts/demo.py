@@ -218,8 +218,11 @@ def run(ebbtide: Ebbtide) -> bool:
         demo.play()
         good = sum(answer.good for answer in demo.answers)
         bill(stage)
-    verdict = f"{good} of {len(demo.answers)} requests answered, and answered right."
-    well = good == len(demo.answers)
+    sent = len(demo.answers)
+    well = good == sent
+    verdict = f"All {sent} requests were answered, and answered right."
+    if not well:
+        verdict = f"{sent - good} of {sent} requests were lost or answered wrongly."
     stage.console.print(Text(verdict, style="bold green" if well else "bold red"))
     if stage.console.is_terminal and well:
         try:
