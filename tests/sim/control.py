@@ -28,12 +28,17 @@ class World:
             self.cluster, self.bus, self.clock, call_later=self.loop.call_later, **gateway
         )
         self.members = {self.gateway.name}
-        self.autoscaler = Autoscaler(
+        self.settings = settings or Settings()
+        self.autoscaler = self.control()
+
+    def control(self):
+        """A control loop that remembers nothing."""
+        return Autoscaler(
             self.cluster,
             self.bus,
             self.clock,
             self.servers,
-            settings or Settings(),
+            self.settings,
             lambda: self.members,
         )
 

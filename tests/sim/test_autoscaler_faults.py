@@ -145,3 +145,68 @@ async def test_one_sick_revision_does_not_stop_the_others():
         world.cluster.mark = mark
         await world.until(lambda: world.replicas(B) == 0, limit=30)
         assert world.replicas(A) == 1
+
+
+async def test_a_newcomer_is_not_written_when_its_victims_write_fails():
+    async with World(gpus=1) as world:
+        world.add(A, B, keep_alive=3600.0)
+        world.gateway.arrive(A)
+        await world.until(lambda: world.gateway.rows[A].completions)
+        real = world.cluster.scale
+
+        async def scale(name, replicas, *, expect, reason):
+            if name == A:
+                raise UnavailableError(name)
+            return await real(name, replicas, expect=expect, reason=reason)
+
+        world.cluster.scale = scale
+        world.gateway.arrive(B)
+        await asyncio.sleep(20)
+        assert (world.replicas(A), world.replicas(B)) == (1, 0)
+        world.cluster.scale = real
+        await world.until(lambda: world.gateway.rows[B].completions, limit=10)
+
+
+async def test_a_start_is_not_judged_while_a_gateway_is_not_heard():
+    async with World() as world:
+        world.gateway.silent = True
+        world.add(A, replicas=1, start_timeout=15.0)
+        await asyncio.sleep(40)
+        world.gateway.silent = False
+        await asyncio.sleep(10)
+        assert "failed" not in world.events(A)
+
+
+async def test_after_a_restart_a_start_is_not_judged_before_the_gateways_have_probed():
+    async with World() as world:
+        world.gateway.probing = False
+        world.tasks.pop().cancel()
+        world.add(A, replicas=1, start_timeout=15.0)
+        await asyncio.sleep(30)
+        world.tasks.append(world.loop.create_task(world.control().run()))
+        await asyncio.sleep(5)
+        world.gateway.probing = True
+        world.gateway.snapshot(world.cluster.fleet())
+        await asyncio.sleep(10)
+        assert world.replicas(A) == 1
+        assert "failed" not in world.events(A)
+
+
+async def test_no_drain_number_is_used_twice():
+    async with World() as world:
+        world.add(A, replicas=1)
+        await world.until(lambda: world.ready(A))
+        numbers = []
+
+        def listener(fleet):
+            drain = fleet.revisions[A].drain
+            if drain is not None and drain.number not in numbers:
+                numbers.append(drain.number)
+                if len(numbers) < 3:
+                    # What the hall says once its drain is taken back.
+                    world.loop.call_soon(setattr, world.gateway.rows[A], "drained", 0)
+                    world.gateway.arrive(A)
+
+        world.cluster.subscribe(listener)
+        await world.until(lambda: world.replicas(A) == 0, limit=120)
+        assert numbers == [1, 2, 3]
