@@ -158,7 +158,7 @@ class Line:
 
     @property
     def last_failure(self) -> Failure | None:
-        """The last failed start of this pod template."""
+        """The last failed start."""
         return self._starts.last
 
     @property
@@ -206,10 +206,9 @@ class Line:
         """Level-triggered: conclude from what is known, release, and ask for those who wait."""
         revision = self.revision
         just_blocked = self._starts.observe(
+            revision,
             self._fleet.of(revision.name),
             ready=frozenset(self.ledger.seats),
-            template=revision.template,
-            start_timeout=revision.policy.start_timeout,
             now=now,
         )
         if just_blocked:

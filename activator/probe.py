@@ -14,7 +14,7 @@ from fleet.model import Revision, WarmUp
 from fleet.runtimes import Endpoint, ModelServer
 from fleet.telemetry import log
 
-__all__ = ["slots_of", "until_ready", "warm_up"]
+__all__ = ["served_names", "slots_of", "until_ready", "warm_up"]
 
 _log = log(__name__)
 

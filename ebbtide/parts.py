@@ -8,7 +8,7 @@ Rule 2: on the way out readiness goes first, then the listener; what runs or can
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from activator.hall import Hall
@@ -46,34 +46,32 @@ class Options:
     gpus: int | None
     host: str
     port: int
+    admin_host: str
     admin_port: int
     settings: Settings
     environ: Mapping[str, str]
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """The parts, running."""
 
-    clock: LoopClock
+    view: View
     gpus: Gpus
     hall: Hall
     front: Front
-    admin: AdminServer
-    settings: Settings
     port: int
-    leaving: bool = field(default=False)
-    """From SIGTERM on."""
+    admin_port: int
+    settings: Settings
 
     async def leave(self, stop: Stop) -> None:
         """Finish what runs or can still be dispatched, as long as the grace time allows."""
-        self.leaving = True
+        self.view.leaving = True
         self.front.stop_accepting()
-        end = self.clock.now() + self.settings.shutdown_grace
+        end = self.view.now() + self.settings.shutdown_grace
         await self._drained(end, stop)
         self.hall.refuse_waiting(Reason.SHUTTING_DOWN)
-        await self._drained(self.clock.now() + _LAST_WORDS_S, stop)
-        self.front.close()
+        await self._drained(self.view.now() + _LAST_WORDS_S, stop)
 
     async def _drained(self, end: float, stop: Stop) -> None:
         drained = asyncio.ensure_future(self.front.drained(end))
@@ -129,38 +127,20 @@ async def _serving(
         lambda: (hall.name,),
     )
     front = Front(hall, options.settings)
-    parts: list[Parts] = []
-    view = View(
-        hall=hall,
-        front=front,
-        autoscaler=autoscaler,
-        bus=outside.bus,
-        clock=outside.clock,
-        ready=lambda: bool(parts) and not parts[0].leaving,
-    )
-    admin = AdminServer(make_app(view), host=options.host, port=options.admin_port)
-    port = await _listen(front, options)
-    loops = [
-        endless(outside.group, work, name=name)
-        for name, work in (
-            ("hall", hall.run()),
-            ("autoscaler", autoscaler.run()),
-            ("admin", admin.run()),
-        )
-    ]
-    parts.append(
-        Parts(
-            clock=LoopClock(),
+    view = View(hall=hall, front=front, autoscaler=autoscaler, bus=outside.bus, clock=outside.clock)
+    admin = AdminServer(make_app(view), host=options.admin_host, port=options.admin_port)
+    works = {"hall": hall.run(), "autoscaler": autoscaler.run(), "admin": admin.run()}
+    loops = [endless(outside.group, work, name=name) for name, work in works.items()]
+    try:
+        yield Parts(
+            view=view,
             gpus=gpus,
             hall=hall,
             front=front,
-            admin=admin,
+            port=await _listen(front, options),
+            admin_port=admin.port,
             settings=options.settings,
-            port=port,
         )
-    )
-    try:
-        yield parts[0]
     finally:
         front.close()
         hall.close()

@@ -5,7 +5,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -50,6 +50,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="port for requests; 0 takes a free one (%(default)s)",
     )
     parser.add_argument(
+        "--admin-host",
+        default="127.0.0.1",
+        help="address of the admin port, which asks nobody who they are (%(default)s)",
+    )
+    parser.add_argument(
         "--admin-port",
         type=_number(_MAX_PORT),
         default=8081,
@@ -72,6 +77,7 @@ def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
         gpus=args.gpus,
         host=args.host,
         port=args.port,
+        admin_host=args.admin_host,
         admin_port=args.admin_port,
         settings=settings,
         environ=environ,
@@ -86,13 +92,13 @@ async def _serve(options: Options) -> int:
     try:
         with stop_signals(stop):
             async with assembled(options) as parts:
-                _greet(parts, options.host)
+                _greet(parts, options)
                 await stop.asked.wait()
                 _log("stopping", grace=options.settings.shutdown_grace)
                 await parts.leave(stop)
     except* EbbtideError as errors:
         code = 1
-        for error in errors.exceptions:
+        for error in _leaves(errors):
             sys.stderr.write(f"ebbtide up: {error}\n")
     except* Exception as errors:
         code = 1
@@ -101,13 +107,22 @@ async def _serve(options: Options) -> int:
     return code
 
 
-def _greet(parts: Parts, host: str) -> None:
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    """The errors in nested groups."""
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
+
+
+def _greet(parts: Parts, options: Options) -> None:
     models = [revision.model for revision in parts.hall.fleet.revisions.values()]
     kind = "" if parts.gpus.real or not parts.gpus.ids else " (counted, not real)"
     lines = (
         f"ebbtide {version('ebbtide')}",
-        f"  requests  http://{_shown(host)}:{parts.port}",
-        f"  admin     http://{_shown(host)}:{parts.admin.port}",
+        f"  requests  http://{_shown(options.host)}:{parts.port}",
+        f"  admin     http://{_shown(options.admin_host)}:{parts.admin_port}",
         f"  GPUs      {len(parts.gpus.ids)}{kind}",
         f"  models    {', '.join(models) or 'none yet: manifests are watched'}",
         "Ctrl-C stops it.",

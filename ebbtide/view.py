@@ -1,6 +1,6 @@
 """What the admin port sees of one process: the parts, read through one object."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from activator.hall import Hall
 from activator.line import Line
@@ -27,10 +27,11 @@ class View:
         autoscaler: Autoscaler,
         bus: Bus,
         clock: Clock,
-        ready: Callable[[], bool],
     ) -> None:
         self._hall, self._front, self._autoscaler = hall, front, autoscaler
-        self._bus, self._clock, self._ready = bus, clock, ready
+        self._bus, self._clock = bus, clock
+        self.leaving = False
+        """From SIGTERM on."""
 
     def fleet(self) -> Fleet:
         return self._hall.fleet
@@ -51,7 +52,7 @@ class View:
         return self._autoscaler.cost()
 
     def ready(self) -> bool:
-        return self._ready()
+        return not self.leaving
 
     def now(self) -> float:
         return self._clock.now()

@@ -166,13 +166,25 @@ def read_annotations(annotations: Node, report: Report, *, start_timeout: float)
     reader = _Reader(texts, report)
     runtime = reader.read("runtime", _runtime, RuntimeName.TRITON)
     return Annotations(
-        models=reader.read(MODEL, parse_models, ()),
+        models=reader.read(MODEL, _models_for(runtime), ()),
         runtime=runtime,
         allow=_allow(reader, runtime),
         policy=_policy(reader, start_timeout),
         ports=MappingProxyType({key: texts[key].strip() for key in _PORTS if key in texts}),
         local=MappingProxyType({key: texts[key] for key in texts if key.startswith("local.")}),
     )
+
+
+def _models_for(runtime: RuntimeName) -> Callable[[str], tuple[Served, ...]]:
+    def parse(text: str) -> tuple[Served, ...]:
+        models = parse_models(text)
+        if runtime is RuntimeName.TRITON and any("/" in model.served for model in models):
+            # It would be read as more of the path, up to Triton's trace and logging APIs.
+            msg = "a name without / on Triton, whose models are folders; ALIAS=NAME may alias it"
+            raise ValueError(msg)
+        return models
+
+    return parse
 
 
 def _texts(annotations: Node, report: Report) -> dict[str, str]:

@@ -164,6 +164,11 @@ class Revision:
         """The canonical name: metrics, API, journal and bill use it."""
         return self.models[0].name
 
+    @property
+    def edition(self) -> tuple[object, ...]:
+        """What the operator wrote: equal as long as the manifest means the same."""
+        return (self.template, self.policy, self.models, self.ports, self.allow, self.gpus)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replica:

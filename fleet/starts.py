@@ -6,13 +6,13 @@ the activator refuses those who wait, the autoscaler takes the GPU back.
 Rule 1: a replica that failed, or ran out of its start time, without ever having been ready, is one
         failed start. `tries` of them in a row block the revision for `retry` seconds.
 Rule 2: after that one start is tried; it alone decides whether the revision is blocked again.
-Rule 3: a replica that gets ready, or another pod template, clears the count.
+Rule 3: a replica that gets ready, or a changed manifest, clears the count.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from fleet.model import Phase, Replica
+from fleet.model import Phase, Replica, Revision
 from fleet.names import ReplicaName
 from fleet.reasons import Reason
 
@@ -35,8 +35,8 @@ class Starts:
 
     __slots__ = (
         "_counted",
+        "_edition",
         "_row",
-        "_template",
         "_was_ready",
         "blocked_until",
         "last",
@@ -51,7 +51,7 @@ class Starts:
         """Until when new callers are refused at once; None while starts are tried."""
         self.last: Failure | None = None
         self._row = 0
-        self._template: str | None = None
+        self._edition: tuple[object, ...] | None = None
         self._counted: set[ReplicaName] = set()
         self._was_ready: set[ReplicaName] = set()
 
@@ -75,22 +75,22 @@ class Starts:
 
     def observe(
         self,
+        revision: Revision,
         replicas: Iterable[Replica],
         *,
         ready: frozenset[ReplicaName],
-        template: str,
-        start_timeout: float,
         now: float,
     ) -> bool:
         """Take in a snapshot; True when it has just blocked the revision."""
-        if template != self._template:
-            self._template = template
+        if revision.edition != self._edition:
+            self._edition = revision.edition
             self._clear()
+        start_timeout = revision.policy.start_timeout
         newly_blocked = False
         present: set[ReplicaName] = set()
         for replica in replicas:
             present.add(replica.name)
-            if replica.template != template:
+            if replica.template != revision.template:
                 continue
             if replica.name in ready and replica.name not in self._was_ready:
                 self._was_ready.add(replica.name)

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from fleet.model import Phase, Replica
+from fleet.model import Phase, Policy, Replica
 from fleet.names import ReplicaName
 from fleet.reasons import Reason
 from fleet.starts import Starts
+from tests.fakes.cluster import revision
 
 
 def failed(name: str, **changes) -> Replica:
@@ -25,13 +26,10 @@ def failed(name: str, **changes) -> Replica:
     )
 
 
-def observe(starts: Starts, *replicas: Replica, now: float, ready=(), template="t1") -> bool:
+def observe(starts: Starts, *replicas: Replica, now: float, ready=(), **changes) -> bool:
+    policy = Policy(start_timeout=100.0, slots=changes.pop("slots", 4))
     return starts.observe(
-        replicas,
-        ready=frozenset(ready),
-        template=template,
-        start_timeout=100.0,
-        now=now,
+        revision(policy=policy, **changes), replicas, ready=frozenset(ready), now=now
     )
 
 
@@ -82,6 +80,14 @@ def test_another_template_clears_everything_and_old_replicas_do_not_count(starts
     assert not observe(starts, failed("r3"), now=4.0, template="t2")
     assert starts.row == 0
     assert not starts.blocked(4.0)
+
+
+def test_any_other_change_of_the_manifest_clears_the_count_too(starts):
+    block(starts)
+    assert not observe(starts, failed("r2"), now=4.0, slots=5)
+    assert not starts.blocked(4.0)
+    assert not observe(starts, failed("r3"), now=5.0, slots=5)
+    assert starts.row == 1
 
 
 def test_after_the_block_one_failed_start_blocks_again(starts):
