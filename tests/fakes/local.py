@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from fleet.cluster.local.cluster import Host, LocalCluster
 from fleet.cluster.local.gpus import Gpus
 from fleet.model import Fleet, Replica
 from fleet.names import ReplicaName, RevisionName
+from fleet.reasons import Reason
 from fleet.settings import Settings
 
 SERVER = Path(__file__).with_name("tiny_server.py")
@@ -28,15 +30,22 @@ def manifest(
     annotations: dict[str, str] | None = None,
     env: dict[str, str] | None = None,
     command: list[str] | None = None,
+    port: int = 8000,
 ) -> dict[str, object]:
     """A Deployment that runs the tiny server."""
-    server = [sys.executable, "-I", "-S", str(SERVER), *modes]
+    # It is told its address, as a server has to be that cannot ask for it.
+    server = [sys.executable, "-I", "-S", str(SERVER), *modes, "$(POD_IP)"]
+    pod_ip = {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
+    variables = {"PORT": str(port), **(env or {})}
     container: dict[str, object] = {
         "name": "server",
         "image": "tiny",
         "command": command or server,
-        "env": [{"name": key, "value": value} for key, value in (env or {}).items()],
-        "ports": [{"name": "http", "containerPort": 8000}],
+        "env": [
+            pod_ip,
+            *({"name": key, "value": value} for key, value in variables.items()),
+        ],
+        "ports": [{"name": "http", "containerPort": port}],
     }
     if gpus:
         container["resources"] = {"limits": {"nvidia.com/gpu": gpus}}
@@ -134,6 +143,19 @@ def open_ones(fleet: Fleet, name: str) -> list[Replica]:
     return [r for r in fleet.of(named(name)) if r.address and r.phase.value == "loading"]
 
 
+def free_port() -> int:
+    """A port that nobody listens on, on any address of this machine."""
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return int(probe.getsockname()[1])
+
+
+async def wanted(cluster: LocalCluster, name: str, replicas: int) -> None:
+    """Scale a Deployment."""
+    version = cluster.fleet().revisions[named(name)].version
+    await cluster.scale(named(name), replicas, expect=version, reason=Reason.DEMAND)
+
+
 def alive(pid: int) -> bool:
     """Whether a process is there and is not a zombie."""
     try:
@@ -141,3 +163,8 @@ def alive(pid: int) -> bool:
     except OSError:
         return False
     return stat.rpartition(")")[2].split()[0] not in ("Z", "X")
+
+
+def command(pid: int) -> str:
+    """The words a process was started with."""
+    return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").replace("\0", " ")

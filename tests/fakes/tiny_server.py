@@ -3,7 +3,8 @@
 Usage: tiny_server.py [MODE...]; it listens on $POD_IP:$PORT (8000) and answers every connection
 with 200 and its process id. Modes: ``wildcard`` binds 0.0.0.0; ``crash`` prints and exits 3;
 ``children`` starts a child, and a grandchild in a session of its own (their ids are printed);
-``deaf`` ignores SIGTERM; ``slow`` waits 0.3 s before it listens.
+``deaf`` ignores SIGTERM; ``slow`` waits 0.3 s before it listens. Other words are
+not looked at.
 """
 
 import os

@@ -9,6 +9,7 @@ Rule 3: a replica sees its own GPUs only, so one that asks for none sees none; w
 
 import asyncio
 import contextlib
+import shutil
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ GPU_CLASS = "gpu"
 """The one class that all GPUs of this machine are of."""
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
-_QUERY = ("nvidia-smi", "--query-gpu=index,uuid,name", "--format=csv,noheader")
+_QUERY = ("--query-gpu=index,uuid,name", "--format=csv,noheader")
 _PATIENCE = 10.0
 _COLUMNS = 3
 
@@ -42,7 +43,7 @@ class Gpus:
 
 async def count_gpus(given: int | None, environ: Mapping[str, str]) -> Gpus:
     """The GPUs to hand out, `given` by the operator or found by nvidia-smi."""
-    found = visible(await _ask(), environ.get(_VISIBLE))
+    found = visible(await _ask(environ), environ.get(_VISIBLE))
     if given is None:
         return Gpus(ids=found, real=bool(found), counted=bool(found))
     if 0 < given <= len(found):
@@ -60,11 +61,14 @@ def visible(rows: Sequence[tuple[str, str]], allowed: str | None) -> tuple[str, 
     return tuple(uuid for name in names if name for index, uuid in rows if name in (index, uuid))
 
 
-async def _ask() -> list[tuple[str, str]]:
+async def _ask(environ: Mapping[str, str]) -> list[tuple[str, str]]:
     """Index and UUID of each GPU; empty without a driver that answers in time."""
+    tool = shutil.which("nvidia-smi", path=environ.get("PATH", ""))
+    if tool is None:
+        return []
     try:
         process = await asyncio.create_subprocess_exec(
-            *_QUERY, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL
+            tool, *_QUERY, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL
         )
     except OSError:
         return []

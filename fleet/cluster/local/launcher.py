@@ -190,6 +190,8 @@ def _read_order() -> list[str] | None:
 
 def main() -> None:
     """Read the order and carry it out."""
+    # uvloop leaves copies of these pipes in its children: held by a stray, they would never end.
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     fields = _read_order()
     if fields is None:
         return

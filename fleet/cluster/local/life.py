@@ -121,6 +121,8 @@ def _in_words(intruder: Intruder, address: str, port: int) -> str:
 def _failure(record: Record, ending: Ending, lines: tuple[str, ...], cause: str) -> Failure:
     if ending.error is not None:
         return Failure(reason=Reason.CANNOT_EXECUTE, message=str(ending), log=lines)
-    said = "; ".join(part for part in (str(ending), cause, record.intruded) if part)
+    said = f"{ending}: {cause}" if cause else str(ending)
+    if record.intruded:
+        said = f"{said}; {record.intruded}"
     reason = Reason.ADDRESS_IN_USE if record.intruded else Reason.EXITED
     return Failure(reason=reason, message=said, log=lines)

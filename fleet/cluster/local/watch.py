@@ -4,6 +4,8 @@ Rule 1: files and folders are looked at twice a second: modification time, size 
 Rule 2: a change counts once it has stood still for one look, so that half a file is not read.
 Rule 3: a file that was named and is gone holds nothing; one that is there and cannot be read is
         broken.
+Rule 4: a file that held Deployments is read as if it were named: broken, it must not pass for one
+        that is no manifest at all.
 """
 
 import asyncio
@@ -37,6 +39,7 @@ class Watch:
         self._clock = clock
         self._read = read
         self._seen: Look = {}
+        self._held: frozenset[Path] = frozenset()
 
     async def read(self) -> Manifests:
         """What the paths hold now."""
@@ -55,9 +58,12 @@ class Watch:
     def _read_now(self) -> Manifests:
         # Looked at first: what changes during the reading is noticed afterwards.
         self._seen = _look(tuple(_places(self._paths)))
-        manifests = self._read(self._paths)
-        there = frozenset(path for path in manifests.broken if path.exists())
-        return replace(manifests, broken=there)
+        held = sorted(path for path in self._held if path.exists())
+        manifests = self._read((*held, *self._paths))
+        broken = frozenset(path for path in manifests.broken if path.exists())
+        holding = frozenset(deployment.file for deployment in manifests.deployments)
+        self._held = holding | (self._held & broken)
+        return replace(manifests, broken=broken)
 
 
 def _places(paths: Sequence[Path]) -> Iterator[Path]:
