@@ -3,13 +3,13 @@
 import asyncio
 from contextlib import asynccontextmanager
 
-from activator.core.ledger import Seat, Ticket
+from activator.core.ledger import Seat, State, Ticket
 from activator.hall import Hall
 from activator.line import Line
 from activator.wiring import Outside, Refusal
 from fleet.bus.memory import MemoryBus
 from fleet.clock import LoopClock
-from fleet.names import GatewayName, RevisionName
+from fleet.names import GatewayName, ReplicaName, RevisionName
 from fleet.reasons import Reason
 from fleet.runtimes import Endpoint, Reading
 from fleet.settings import Settings
@@ -51,11 +51,14 @@ class Client:
 
     def __init__(self, world: "World", service: float) -> None:
         self.world = world
+        self.line = world.line
         self.service = service
         self.dispatches: list[tuple[float, Seat]] = []
         self.refusal: Refusal | None = None
         self.ended_at: float | None = None
         self.left = False
+        self.lives = 0
+        """How often its replica broke: what the broken one would still have done, it does not."""
         self.ticket: Ticket | None = None
 
     def dispatched(self, ticket: Ticket, seat: Seat) -> None:
@@ -63,8 +66,8 @@ class Client:
         assert self.refusal is None
         self.dispatches.append((self.world.now, seat))
         self.world.order.append(self)
-        self.world.loop.call_later(self.service / 2, self._first_byte, ticket)
-        self.world.loop.call_later(self.service, self._done, ticket, len(self.dispatches))
+        self.world.loop.call_later(self.service / 2, self._first_byte, ticket, self.lives)
+        self.world.loop.call_later(self.service, self._done, ticket, self.lives)
 
     def refused(self, ticket: Ticket, refusal: Refusal) -> None:
         assert self.refusal is None, "refused twice"
@@ -73,20 +76,30 @@ class Client:
 
     def leave(self) -> None:
         self.left = True
-        self.world.line.leave(self.ticket)
+        self.line.leave(self.ticket)
+
+    def replica_broke(self, name: ReplicaName) -> None:
+        """What the request path does when its connection breaks before a byte of the answer."""
+        ticket = self.ticket
+        if ticket.state is not State.RUNNING or ticket.seat.name != name:
+            return
+        self.lives += 1
+        if not self.line.again(ticket):
+            self.left = True
+            self.line.leave(ticket)
 
     @property
     def reason(self) -> Reason | None:
         return None if self.refusal is None else self.refusal.reason
 
-    def _first_byte(self, ticket: Ticket) -> None:
-        if not self.left:
-            self.world.line.first_byte(ticket)
+    def _first_byte(self, ticket: Ticket, life: int) -> None:
+        if not self.left and life == self.lives:
+            self.line.first_byte(ticket)
 
-    def _done(self, ticket: Ticket, dispatch: int) -> None:
-        if not self.left and dispatch == len(self.dispatches):
+    def _done(self, ticket: Ticket, life: int) -> None:
+        if not self.left and life == self.lives:
             self.ended_at = self.world.now
-            self.world.line.leave(ticket)
+            self.line.leave(ticket)
 
 
 class World:
