@@ -303,3 +303,15 @@ def test_only_the_last_logs_of_a_deployment_are_kept(tmp_path: Path) -> None:
     assert len(names) == 20
     assert {"a-abc12-29.log", "a-b-abc12-29.log", "a-abc12-20.log"} <= names
     assert "a-abc12-19.log" not in names
+
+
+async def test_the_command_dies_with_its_launcher_though_nobody_looks(tmp_path: Path) -> None:
+    async with running(words("sleep", "60", folder=tmp_path), tmp_path / "log") as process:
+        async with asyncio.timeout(local.PATIENCE):
+            while not (pids := descendants(process.pid)):
+                await asyncio.sleep(0.01)
+            while "sleep 60" not in local.command(pids[0]):
+                await asyncio.sleep(0.01)
+        os.kill(process.pid, signal.SIGKILL)
+        assert await ended(pids, within=SOON)
+        assert str(await process.end(LoopClock())) == "its launcher was killed"
