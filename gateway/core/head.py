@@ -10,6 +10,7 @@ Rule 2: a body is framed by one Content-Length, or by a Transfer-Encoding that i
 Rule 3: hop-by-hop fields, those named in Connection, and ``Ebbtide-*`` go no further, either way.
 """
 
+import re
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -22,6 +23,8 @@ __all__ = ["RequestHead", "ResponseHead", "read_request_head", "read_response_he
 
 _OURS = b"ebbtide-"
 _MAX_LENGTH_DIGITS = 18
+_COMMON = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH", b"OPTIONS"})
+_METHOD = re.compile(rb"[A-Z][A-Z-]*")
 _FRAMING = frozenset({b"close", b"keep-alive"})
 
 
@@ -217,6 +220,10 @@ def read_request_head(raw: bytes) -> RequestHead:
         raise _malformed(msg)
     head = RequestHead()
     head.method, head.target, version = parts
+    # The parser skips a bare LF before the method.
+    if head.method not in _COMMON and _METHOD.fullmatch(head.method) is None:
+        msg = "there is no such method"
+        raise _malformed(msg)
     if version != b"HTTP/1.1":
         if version != b"HTTP/1.0":
             msg = "only HTTP/1.1 and HTTP/1.0 are spoken here"

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 __all__ = [
     "COPY_BYTES",
+    "DISCARDED_BYTES",
     "KEPT_BYTES",
     "MAX_FIELDS",
     "MAX_TARGET",
@@ -20,6 +21,8 @@ KEPT_BYTES = 2**20
 """A body is kept for sending again up to this."""
 NAMING_BODY_BYTES = 64 * 2**20
 """A body that names its model is read whole before anything else: at most this."""
+DISCARDED_BYTES = 64 * 2**10
+"""A body that nobody wants is read to its end up to this; beyond it the connection closes."""
 COPY_BYTES = 256 * 2**10
 """An answer about metadata is kept up to this."""
 WATER_MARK = 256 * 2**10

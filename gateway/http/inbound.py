@@ -310,7 +310,7 @@ class Inbound(asyncio.Protocol):
                 return b""
             reception.open(raw)
         except RefusedError as error:
-            reception.head = None
+            reception.complete = False
             self.refuse(error.reason, error.detail)
             return b""
         rest = reader.rest
@@ -338,8 +338,8 @@ class Inbound(asyncio.Protocol):
             return b""
         if reception.complete:
             self._state = _ANSWER
-            if reception.begun:
-                reception.begin_named()
+            if reception.begun and self.exchange is None:
+                reception.completed()
         else:
             self._heard = self.context.now()
         return data[used:]

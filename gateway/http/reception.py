@@ -1,7 +1,7 @@
 """The request that a connection is reading now: what it leads to, and its body.
 
-Rule 1: what came in one read with the head is taken in before anything is decided to be done, so
-        that a refused request that is complete costs its sender no connection.
+Rule 1: a request that is refused, or answered here, is first read to its end, up to 64 KiB of body:
+        so it costs its sender no connection, and is answered alike however its bytes are cut.
 Rule 2: only an inference gets in line and so wakes; metadata and configuration do when no copy of
         an answer was ever seen; nothing else does, and nothing that is refused here.
 Rule 3: a body that names its model is read whole first, up to 64 MiB.
@@ -14,7 +14,7 @@ from fleet.runtimes import CallKind
 from gateway.core.answers import CONTINUE
 from gateway.core.bodies import Body
 from gateway.core.head import RequestHead, read_request_head
-from gateway.core.limits import NAMING_BODY_BYTES
+from gateway.core.limits import DISCARDED_BYTES, NAMING_BODY_BYTES
 from gateway.core.naming import read_named_body
 from gateway.core.refused import RefusedError
 from gateway.core.route import find_route, route_by_body
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from gateway.http.inbound import Inbound
 
 __all__ = ["Reception"]
+
+_CLOSES = frozenset({Reason.MALFORMED, Reason.TARGET_TOO_LONG, Reason.BODY_TOO_LARGE})
 
 
 class Reception:
@@ -72,7 +74,7 @@ class Reception:
             self._pieces = []
 
     def open(self, raw: bytes) -> None:
-        """A head is here. Raises `RefusedError` when it is none."""
+        """A head is here. Raises `RefusedError` where the connection must close."""
         self.head = head = read_request_head(raw)
         if head.has_body:
             self._body = Body(None if head.chunked else head.length)
@@ -81,6 +83,8 @@ class Reception:
         try:
             self._decide(head)
         except RefusedError as error:
+            if error.reason in _CLOSES:
+                raise
             self._verdict = error
 
     def take(self, data: bytes) -> int:
@@ -101,6 +105,9 @@ class Reception:
 
     def _pass_on(self, pieces: list[bytes]) -> None:
         if self._verdict is not None or self._reply is not None:
+            self._size += sum(map(len, pieces))
+            if self._size > DISCARDED_BYTES:
+                raise self._verdict or _too_large(DISCARDED_BYTES)
             return
         exchange = self._inbound.exchange
         for piece in pieces:
@@ -115,21 +122,30 @@ class Reception:
     def begin(self) -> None:
         """Do what was decided: what came with the head has been taken in."""
         self.begun = True
-        inbound = self._inbound
-        if self._verdict is not None:
+        inbound, head = self._inbound, self.head
+        if inbound.exchange is not None:
+            inbound.exchange.start()
+        elif self.complete:
+            self.completed()
+        elif head is None:
+            return
+        elif self._verdict is not None and (head.expects or (head.length or 0) > DISCARDED_BYTES):
             inbound.refuse(self._verdict.reason, self._verdict.detail)
+        elif head.expects and not self._size:
+            inbound.send(CONTINUE)
+
+    def completed(self) -> None:
+        """The request has been read whole."""
+        if self._verdict is not None:
+            self._inbound.refuse(self._verdict.reason, self._verdict.detail)
         elif self._reply is not None:
             tally = self._context.other if self.entry is None else self.entry.tally
             tally.count(self._reply.status)
-            inbound.answer(self._reply)
-        elif inbound.exchange is not None:
-            inbound.exchange.start()
-        elif self.complete:
-            self.begin_named()
-        elif self.head is not None and self.head.expects and not self._size:
-            inbound.send(CONTINUE)
+            self._inbound.answer(self._reply)
+        else:
+            self._begin_named()
 
-    def begin_named(self) -> None:
+    def _begin_named(self) -> None:
         """A body that may name its model is complete."""
         head, named = self.head, self._named
         if head is None or named is None:

@@ -70,6 +70,10 @@ def test_what_leaves_doubt_is_refused(fields):
         b"SOURCE /x ICE/1.0",
         b"PRI * HTTP/2.0",
         b"GET /x y HTTP/1.1",
+        b"\nGET /x HTTP/1.1",
+        b"\rGET /x HTTP/1.1",
+        b"\r\n\nGET /x HTTP/1.1",
+        b"get /x HTTP/1.1",
         b"",
     ],
 )

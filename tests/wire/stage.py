@@ -171,6 +171,11 @@ async def stage(
     cluster = FakeCluster(gpus=4, start=start)
     server = ModelUnderTest(load=0.0)
     clock = LoopClock()
+    # An exception in a callback reaches nobody else.
+    errors: list[dict[str, object]] = []
+    loop = asyncio.get_running_loop()
+    before = loop.get_exception_handler()
+    loop.set_exception_handler(lambda _loop, context: errors.append(context))
     settings = settings or Settings()
     async with asyncio.timeout(30), asyncio.TaskGroup() as group:
         outside = Outside(
@@ -198,7 +203,9 @@ async def stage(
         try:
             yield found
             assert not recorder.faults, recorder.faults
+            assert not errors, errors
         finally:
+            loop.set_exception_handler(before)
             for client in found.clients:
                 client.abort()
             front.stop_accepting()

@@ -1,0 +1,439 @@
+"""What is refused: nothing of it reaches the model server, and nothing is woken for it."""
+
+import asyncio
+
+import pytest
+
+from fleet.model import Policy, WarmUp
+from fleet.settings import Settings
+from tests.core.test_route import FORBIDDEN
+from tests.core.test_target import REFUSED_PATHS
+from tests.wire.stage import INFER, LOOPS, UVLOOP, infer, stage
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend():
+    return UVLOOP
+
+
+BODY = b"5\r\nhello\r\n0\r\n\r\n"
+NEXT = b"GET /v2/models/demo HTTP/1.1\r\nHost: gw\r\n\r\n"
+
+
+def line(text: bytes, fields: bytes = b"Host: gw\r\n") -> bytes:
+    return text + b"\r\n" + fields + b"\r\n"
+
+
+def fields(text: bytes, body: bytes = b"") -> bytes:
+    return INFER + text + b"\r\n" + body
+
+
+MALFORMED = {
+    # Two lengths, or one that is none.
+    "cl and te": fields(b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", BODY),
+    "te and cl": fields(b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", BODY),
+    "cl twice": fields(b"Content-Length: 5\r\nContent-Length: 5\r\n", b"hello"),
+    "cl twice, differing": fields(b"Content-Length: 5\r\nContent-Length: 6\r\n", b"hello"),
+    "cl list": fields(b"Content-Length: 5, 5\r\n", b"hello"),
+    "cl plus": fields(b"Content-Length: +5\r\n", b"hello"),
+    "cl minus": fields(b"Content-Length: -5\r\n", b"hello"),
+    "cl hex": fields(b"Content-Length: 0x5\r\n", b"hello"),
+    "cl empty": fields(b"Content-Length: \r\n", b"hello"),
+    "cl spaced": fields(b"Content-Length: 5 5\r\n", b"hello"),
+    "cl huge": fields(b"Content-Length: 18446744073709551621\r\n", b"hello"),
+    "cl float": fields(b"Content-Length: 5.0\r\n", b"hello"),
+    "cl underscore": fields(b"Content-Length: 1_0\r\n", b"hello"),
+    # Codings that are not exactly chunked.
+    "te xchunked": fields(b"Transfer-Encoding: xchunked\r\n", BODY),
+    "te identity": fields(b"Transfer-Encoding: identity\r\n", BODY),
+    "te identity and cl": fields(b"Transfer-Encoding: identity\r\nContent-Length: 5\r\n", b"hello"),
+    "te gzip, chunked": fields(b"Transfer-Encoding: gzip, chunked\r\n", BODY),
+    "te chunked, identity": fields(b"Transfer-Encoding: chunked, identity\r\n", BODY),
+    "te chunked, chunked": fields(b"Transfer-Encoding: chunked, chunked\r\n", BODY),
+    "te twice": fields(b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", BODY),
+    "te then identity": fields(
+        b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n", BODY
+    ),
+    "te parameter": fields(b"Transfer-Encoding: chunked;q=1\r\n", BODY),
+    "te quoted": fields(b'Transfer-Encoding: "chunked"\r\n', BODY),
+    "te vertical tab": fields(b"Transfer-Encoding: chunked\x0b\r\n", BODY),
+    "te leading vertical tab": fields(b"Transfer-Encoding: \x0bchunked\r\n", BODY),
+    "te nul": fields(b"Transfer-Encoding: chunked\x00\r\n", BODY),
+    "te empty": fields(b"Transfer-Encoding: \r\n", BODY),
+    "te comma": fields(b"Transfer-Encoding: ,chunked\r\n", BODY),
+    "te folded": fields(b"Transfer-Encoding:\r\n chunked\r\n", BODY),
+    "te space before colon": fields(b"Transfer-Encoding : chunked\r\n", BODY),
+    "te tab before colon": fields(b"Transfer-Encoding\t: chunked\r\n", BODY),
+    "te on 1.0": b"POST /v2/models/demo/infer HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"
+    + BODY,
+    # Lines and fields.
+    "folded": fields(b"X: a\r\n b\r\n"),
+    "folded tab": fields(b"X: a\r\n\tb\r\n"),
+    "space before colon": fields(b"X : a\r\n"),
+    "leading space": b"POST /v2/models/demo/infer HTTP/1.1\r\n Host: gw\r\n\r\n",
+    "bare lf in fields": fields(b"X: a\nContent-Length: 5\r\n", b"hello"),
+    "bare lf after line": b"POST /v2/models/demo/infer HTTP/1.1\nHost: gw\r\n\r\n",
+    "bare lf at the end": b"POST /v2/models/demo/infer HTTP/1.1\r\nHost: gw\r\n\n\r\n",
+    "all bare lf": b"POST /v2/models/demo/infer HTTP/1.1\nHost: gw\n\n",
+    "bare cr in value": fields(b"X: a\rTransfer-Encoding: chunked\r\n"),
+    "bare cr as end": b"POST /v2/models/demo/infer HTTP/1.1\rHost: gw\r\r",
+    "nul in value": fields(b"X: a\x00b\r\n"),
+    "nul in name": fields(b"X\x00: a\r\n"),
+    "control in value": fields(b"X: a\x01b\r\n"),
+    "delete in value": fields(b"X: a\x7fb\r\n"),
+    "empty name": fields(b": a\r\n"),
+    "no colon": fields(b"X\r\n"),
+    "name with space": fields(b"X Y: a\r\n"),
+    "name with slash": fields(b"X/Y: a\r\n"),
+    "name with utf-8": fields(b"X\xc3\xa9: a\r\n"),
+    # Hosts.
+    "no host": line(b"POST /v2/models/demo/infer HTTP/1.1", b""),
+    "two hosts": fields(b"Host: gw\r\n"),
+    "two hosts, differing": fields(b"Host: other\r\n"),
+    "empty host": line(b"POST /v2/models/demo/infer HTTP/1.1", b"Host:\r\n"),
+    "host with path": line(b"POST /v2/models/demo/infer HTTP/1.1", b"Host: gw/x\r\n"),
+    "host with user": line(b"POST /v2/models/demo/infer HTTP/1.1", b"Host: a@gw\r\n"),
+    "host list": line(b"POST /v2/models/demo/infer HTTP/1.1", b"Host: gw, other\r\n"),
+    # Request lines.
+    "no version": line(b"GET /v2/models/demo"),
+    "no version, lf": b"GET /v2/models/demo\nHost: gw\r\n\r\n",
+    "http/0.9": line(b"GET /v2/models/demo HTTP/0.9"),
+    "http/1.2": line(b"GET /v2/models/demo HTTP/1.2"),
+    "http/2.0": line(b"GET /v2/models/demo HTTP/2.0"),
+    "http/1": line(b"GET /v2/models/demo HTTP/1"),
+    "http/1.10": line(b"GET /v2/models/demo HTTP/1.10"),
+    "http/01.1": line(b"GET /v2/models/demo HTTP/01.1"),
+    "lower-case http": line(b"GET /v2/models/demo http/1.1"),
+    "rtsp": line(b"OPTIONS /v2/models/demo RTSP/1.0"),
+    "preface of http/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "two spaces": line(b"GET  /v2/models/demo HTTP/1.1"),
+    "two spaces before version": line(b"GET /v2/models/demo  HTTP/1.1"),
+    "tab": line(b"GET\t/v2/models/demo HTTP/1.1"),
+    "trailing space": line(b"GET /v2/models/demo HTTP/1.1 "),
+    "leading line space": line(b" GET /v2/models/demo HTTP/1.1"),
+    "leading lf": b"\n" + line(b"GET /v2/models/demo HTTP/1.1"),
+    "two empty lines first": b"\r\n\r\n" + line(b"GET /v2/models/demo HTTP/1.1"),
+    "lower-case method": line(b"get /v2/models/demo HTTP/1.1"),
+    "unknown method": line(b"FOO /v2/models/demo HTTP/1.1"),
+    "method with control": line(b"GE\x01T /v2/models/demo HTTP/1.1"),
+    "connect": line(b"CONNECT gw:443 HTTP/1.1"),
+    "connect with path": line(b"CONNECT /v2/models/demo/infer HTTP/1.1"),
+    "asterisk": line(b"OPTIONS * HTTP/1.1"),
+    "another authority": line(b"GET http://other/v2/models/demo HTTP/1.1"),
+    "another port": line(b"GET http://gw:81/v2/models/demo HTTP/1.1"),
+    "https": line(b"GET https://gw/v2/models/demo HTTP/1.1"),
+    "fragment": line(b"GET /v2/models/demo#x HTTP/1.1"),
+    "space in target": line(b"GET /v2/models /demo HTTP/1.1"),
+    "tls hello": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"x" * 50,
+    "garbage": b"\x00" * 20,
+    # Upgrades and expectations.
+    "websocket": fields(b"Connection: Upgrade\r\nUpgrade: websocket\r\n"),
+    "websocket with body": fields(
+        b"Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 5\r\n", b"hello"
+    ),
+    "h2c": fields(b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n"),
+    "upgrade alone": fields(b"Upgrade: x\r\nContent-Length: 0\r\n"),
+    "another expectation": fields(b"Expect: 101-x\r\nContent-Length: 0\r\n"),
+}
+
+CHUNKS = {
+    "size plus": b"+5\r\nhello\r\n0\r\n\r\n",
+    "size minus": b"-1\r\nhello\r\n0\r\n\r\n",
+    "size 0x": b"0x5\r\nhello\r\n0\r\n\r\n",
+    "size and space": b"5 \r\nhello\r\n0\r\n\r\n",
+    "space and size": b" 5\r\nhello\r\n0\r\n\r\n",
+    "size overflow": b"10000000000000005\r\nhello\r\n0\r\n\r\n",
+    "size none": b"\r\nhello\r\n0\r\n\r\n",
+    "size letters": b"xyz\r\nhello\r\n0\r\n\r\n",
+    "lf after size": b"5\nhello\r\n0\r\n\r\n",
+    "lf after data": b"5\r\nhello\n0\r\n\r\n",
+    "cr after size": b"5\rhello\r\n0\r\n\r\n",
+    "too long": b"4\r\nhello\r\n0\r\n\r\n",
+    "nothing after data": b"5\r\nhello0\r\n\r\n",
+    "lf in extension": b"5;a\nb\r\nhello\r\n0\r\n\r\n",
+    "cr in extension": b"5;a\rb\r\nhello\r\n0\r\n\r\n",
+    "nul in extension": b"5;\x00\r\nhello\r\n0\r\n\r\n",
+    "endless extension": b"5;" + b"a" * 5000,
+    "bad trailer": b"5\r\nhello\r\n0\r\nno colon\r\n\r\n",
+    "spaced trailer": b"5\r\nhello\r\n0\r\nX : y\r\n\r\n",
+    "lf in trailer": b"5\r\nhello\r\n0\r\nX: y\n\r\n",
+    "endless trailers": b"5\r\nhello\r\n0\r\n" + b"X: y\r\n" * 3000,
+}
+
+
+async def test_malformed_requests_are_answered_400_and_closed():
+    async with stage(awake=False) as s:
+        for name, data in MALFORMED.items():
+            client = await s.client()
+            client.send(data + NEXT)
+            found = await client.answer()
+            assert (found.status, found.field("ebbtide-reason")) == (400, "malformed"), name
+            assert found.field("connection") == "close", name
+            assert await client.closed(), name
+            assert found.field("server-timing") is not None
+            await client.leave()
+        assert not s.recorder.heads
+        assert not s.cluster.writes
+        await s.until(lambda: s.front.connections == 0)
+
+
+async def test_bad_targets_are_refused_and_wake_nothing():
+    async with stage(awake=False) as s:
+        for path in REFUSED_PATHS:
+            client = await s.client()
+            client.send(b"POST " + path + b" HTTP/1.1\r\nHost: gw\r\nContent-Length: 0\r\n\r\n")
+            assert (await client.answer()).status == 400, path
+            await client.leave()
+        assert not s.recorder.heads
+        assert not s.cluster.writes
+
+
+SPELLINGS = [
+    b"/v2/repository/index",
+    b"/V2/repository/index",
+    b"/v2/Repository/index",
+    b"/v2/%72epository/index",
+    b"/v2/repositor%79/index",
+    b"/v2/repository%2findex",
+    b"/v2//repository/index",
+    b"/v2/./repository/index",
+    b"/v2/models/demo/../../repository/index",
+    b"/v2/models/..%2frepository/index",
+    b"/v2/models/demo/%2e%2e/%2e%2e/repository/index",
+    b"/v2/models/demo/infer/../../../repository/index",
+    b"/v2;x/repository/index",
+    b"/v2/repository;x/index",
+    b"/v2/repository/index/",
+    b"/v2/repository/index?x=/v2/models/demo/infer",
+    b"/v2/systemsharedmemory/status",
+    b"/v2/cudasharedmemory/status",
+    b"/v2/trace/setting",
+    b"/v2/models/demo/trace/setting",
+    b"/v2/models/demo/%74race/setting",
+    b"/v2/logging",
+    b"/v2/%6cogging",
+    b"/models/demo/v2/repository/index",
+    b"/models/demo/v2/%72epository/index",
+    b"/models/demo/v2/models/demo/../../repository/index",
+    b"/models/demo//v2/repository/index",
+    b"http://gw/v2/repository/index",
+]
+
+
+@pytest.mark.parametrize("awake", [True, False])
+async def test_what_the_allow_list_does_not_name_never_passes(awake):
+    async with stage(awake=awake) as s:
+        for method in (b"POST", b"GET"):
+            for path in SPELLINGS:
+                for extra in (b"", b"Ebbtide-Model: demo\r\n"):
+                    head = b"%b %b HTTP/1.1\r\nHost: gw\r\n%bContent-Length: 2\r\n\r\n{}"
+                    found = await s.call(head % (method, path, extra))
+                    assert found.status in (400, 404), (path, found)
+        client = await s.client()
+        for method, path in FORBIDDEN:
+            client.send(f"{method} {path} HTTP/1.1\r\nHost: gw\r\n\r\n".encode())
+            assert (await client.answer()).status == 404
+        assert not s.recorder.heads
+        assert not s.cluster.writes
+
+
+async def test_bad_chunks_break_the_replicas_connection_off_and_it_is_not_used_again():
+    async with stage() as s:
+        for name, data in CHUNKS.items():
+            client = await s.client()
+            client.send(fields(b"Transfer-Encoding: chunked\r\n", data))
+            found = await client.answer()
+            assert (found.status, found.field("ebbtide-reason")) == (400, "malformed"), name
+            assert await client.closed(), name
+            await client.leave()
+        for data in CHUNKS.values():
+            before = len(s.recorder.heads)
+            client = await s.client()
+            client.send(fields(b"Transfer-Encoding: chunked\r\n", b"1\r\nx\r\n"))
+            await s.recorder.heads_seen(before + 1)
+            client.send(data)
+            assert (await client.answer()).status == 400
+            await client.leave()
+        assert not s.recorder.requests
+        await s.until(s.idle)
+        assert (await s.call(infer())).status == 200
+        assert [one.body for one in s.recorder.requests] == [b"{}"]
+
+
+async def test_front_and_back_agree_on_where_messages_end():
+    inside = b"GET /v2/models/demo HTTP/1.1\r\nHost: gw\r\n\r\n"
+    async with stage() as s:
+        client = await s.client()
+        client.send(infer(inside))
+        client.send(
+            fields(
+                b"Transfer-Encoding: chunked\r\n", b"%x\r\n%b\r\n0\r\n\r\n" % (len(inside), inside)
+            )
+        )
+        client.send(b"\r\n" + infer(b"last"))
+        for _ in range(3):
+            assert (await client.answer()).status == 200
+        assert [one.body for one in s.recorder.requests] == [inside, inside, b"last"]
+
+
+@pytest.mark.parametrize(
+    ("head", "status", "reason"),
+    [
+        (b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n", 414, "target_too_long"),
+        (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: gw\r\n\r\n", 414, "target_too_long"),
+        (INFER + b"X: " + b"a" * 70_000 + b"\r\n\r\n", 431, "head_too_large"),
+        (INFER + b"X: a\r\n" * 20_000 + b"\r\n", 431, "head_too_large"),
+        (INFER + b"X: a\r\n" * 200 + b"\r\n", 431, "head_too_large"),
+    ],
+)
+@pytest.mark.parametrize("size", [500_000, 1000])
+async def test_heads_are_limited(head, status, reason, size):
+    async with stage(awake=False) as s:
+        client = await s.client()
+        for start in range(0, len(head), size):
+            client.send(head[start : start + size])
+            await asyncio.sleep(0)
+        found = await client.answer()
+        assert (found.status, found.field("ebbtide-reason")) == (status, reason)
+        assert not s.cluster.writes
+
+
+SMALL = Policy(max_body=1000, slots=4, warm_up=WarmUp.NONE)
+
+
+async def test_a_body_over_the_limit_known_beforehand_reaches_nothing():
+    async with stage(awake=False, policy=SMALL) as s:
+        client = await s.client()
+        client.send(INFER + b"Content-Length: 1001\r\n\r\n" + b"x" * 10)
+        found = await client.answer()
+        assert (found.status, found.field("ebbtide-reason")) == (413, "body_too_large")
+        assert await client.closed()
+        assert not s.cluster.writes
+        assert not s.recorder.heads
+
+
+async def test_an_answer_reaches_a_client_that_is_still_sending():
+    async with stage(policy=SMALL) as s:
+        client = await s.client()
+        client.send(INFER + b"Content-Length: 5000000\r\n\r\n" + b"x" * 5_000_000)
+        assert (await client.answer()).status == 413
+
+
+async def test_a_chunked_body_over_the_limit_is_cut_off_when_it_passes_it():
+    async with stage(policy=SMALL) as s:
+        client = await s.client()
+        client.send(fields(b"Transfer-Encoding: chunked\r\n", b"3e8\r\n" + b"x" * 1000 + b"\r\n"))
+        await s.recorder.heads_seen(1)
+        client.send(b"1\r\nx\r\n0\r\n\r\n")
+        assert (await client.answer()).status == 413
+        await s.until(s.idle)
+        assert not s.recorder.requests
+
+
+async def test_slow_senders_are_cut_off():
+    async with stage(settings=Settings(header_timeout=0.2)) as s:
+        slow, steady = await s.client(), await s.client()
+        slow.send(b"POST /v2/models/demo/infer HTTP/1.1\r\n")
+        begun = asyncio.get_running_loop().time()
+
+        async def drip():
+            while True:
+                slow.send(b"X: y\r\n")
+                await asyncio.sleep(0.02)
+
+        dripping = asyncio.get_running_loop().create_task(drip())
+        found = await slow.answer()
+        took = asyncio.get_running_loop().time() - begun
+        dripping.cancel()
+        assert (found.status, found.field("ebbtide-reason")) == (408, "header_timeout")
+        assert 0.15 <= took < 1.0
+        steady.send(infer())
+        assert (await steady.answer()).status == 200
+        await asyncio.sleep(0.4)
+        steady.send(infer())
+        assert (await steady.answer()).status == 200
+
+
+@pytest.mark.parametrize("path", [b"/v2/models/demo/infer", b"/v1/completions"])
+async def test_a_body_that_stops_coming_is_cut_off(path):
+    async with stage(settings=Settings(body_timeout=0.2)) as s:
+        client = await s.client()
+        client.send(b"POST %b HTTP/1.1\r\nHost: gw\r\nContent-Length: 9\r\n\r\nx" % path)
+        found = await client.answer()
+        assert (found.status, found.field("ebbtide-reason")) == (408, "body_timeout")
+        assert await client.closed()
+        await s.until(s.idle)
+
+
+async def test_idle_connections_are_closed():
+    async with stage(settings=Settings(http_keepalive=0.2)) as s:
+        fresh, used = await s.client(), await s.client()
+        used.send(infer())
+        await used.answer()
+        assert await fresh.closed()
+        assert await used.closed()
+        await s.until(lambda: s.front.connections == 0)
+
+
+async def test_a_request_is_limited_from_dispatch_to_its_last_byte():
+    policy = Policy(request_timeout=0.3, slots=4, warm_up=WarmUp.NONE)
+    async with stage(policy=policy) as s:
+
+        async def never(request, writer):
+            await asyncio.Event().wait()
+
+        async def half(request, writer):
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+            await asyncio.Event().wait()
+
+        s.recorder.script = never
+        found = await s.call(infer())
+        assert (found.status, found.field("ebbtide-reason")) == (504, "request_timeout")
+        await s.until(s.idle)
+        s.recorder.script = half
+        client = await s.client()
+        client.send(infer())
+        assert (await client.head())[0] == 200
+        with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+            await client.reader.readexactly(10)
+        await s.until(s.idle)
+
+
+async def test_connections_over_the_limit_are_told_so():
+    async with stage(settings=Settings(max_connections=2)) as s:
+        held = [await s.client(), await s.client()]
+        await s.until(lambda: s.front.connections == 2)
+        found = await s.call(infer())
+        assert (found.status, found.field("ebbtide-reason")) == (503, "too_many_connections")
+        assert found.field("retry-after") == "1"
+        held[0].abort()
+        await s.until(lambda: s.front.connections == 1)
+        assert (await s.call(infer())).status == 200
+
+
+async def test_a_refused_request_that_was_complete_costs_no_connection():
+    policy = Policy(slots=1, queue_limit=0, warm_up=WarmUp.NONE)
+    async with stage(awake=False, policy=policy) as s:
+        client = await s.client()
+        for path, status in ((b"/v2/models/demo/infer", 503), (b"/v2/models/nope/infer", 404)):
+            for _ in range(2):
+                client.send(infer(path=path))
+                found = await client.answer()
+                assert (found.status, found.field("connection")) == (status, None)
+        assert not s.recorder.heads
+
+
+@pytest.mark.parametrize("anyio_backend", LOOPS, ids=["asyncio", "uvloop"])
+async def test_a_client_that_takes_no_answers_is_not_served_on():
+    async with stage() as s:
+        client = await s.client(limit=1024)
+        ask = b"GET /nope HTTP/1.1\r\nHost: gw\r\nX: " + b"x" * 200 + b"\r\n\r\n"
+        client.writer.transport.set_write_buffer_limits(high=10**9)
+        client.send(ask * 100_000)
+        await s.until(lambda: s.front.connections == 1)
+        (inbound,) = s.front._context.inbounds
+        await s.until(lambda: inbound.choked)
+        assert inbound.transport.get_write_buffer_size() < 2**20
+        assert sum(s.front.other.codes.values()) < 50_000
