@@ -19,7 +19,7 @@ from fleet.cluster.local.process import Ending, Process, spawn
 
 __all__ = ["Attendant", "Post"]
 
-_TICK = 0.01
+_TICK = 0.005
 _INTRUDED_TICK = 0.25
 _RECHECK = 0.25
 _LOG_CHECK = 30.0

@@ -11,16 +11,17 @@ Rule 2: all of these must belong to the tree: sockets that share a port share it
 import errno
 import os
 import socket
-import struct
 from dataclasses import dataclass
 
 from fleet.cluster.local.launcher import descendants
+from fleet.cluster.local.listeners import listeners
 
 __all__ = ["Intruder", "answers", "can_bind", "intruder"]
 
-_LISTEN = "0A"
-_ANY_V4 = "00000000"
-_ANY_V6 = "0" * 32
+_ANY_V4 = bytes(4)
+_ANY_V6 = bytes(16)
+_MAPPED = bytes(10) + b"\xff\xff"
+"""What comes before an IPv4 address within IPv6."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +63,7 @@ def intruder(address: str, port: int, root: int) -> Intruder | None:
 
     To be asked when `answers` said yes. A listener that is gone again counts as nobody's.
     """
-    inodes, everywhere = _listeners(address, port)
+    inodes, everywhere = _listening_on(address, port)
     own = frozenset[int]().union(*(_sockets(pid) for pid in descendants(root)))
     foreign = inodes - own
     if inodes and not foreign:
@@ -71,39 +72,16 @@ def intruder(address: str, port: int, root: int) -> Intruder | None:
     return Intruder(pid=pid, name=_name(pid), everywhere=everywhere)
 
 
-def _listeners(address: str, port: int) -> tuple[frozenset[int], bool]:
+def _listening_on(address: str, port: int) -> tuple[frozenset[int], bool]:
     """The inodes of the sockets that take connections, and whether they are bound to all."""
-    word = struct.unpack("=I", socket.inet_aton(address))[0]
-    exact = f"{word:08X}"
-    mapped = _mapped(word)
-    found: dict[str, set[int]] = {}
-    for path in ("/proc/net/tcp", "/proc/net/tcp6"):
-        for host, inode in _listening_on(path, port):
-            found.setdefault(host, set()).add(inode)
-    specific = found.get(exact, set()) | found.get(mapped, set())
+    exact = socket.inet_aton(address)
+    found: dict[bytes, set[int]] = {}
+    for host, inode in listeners(port):
+        found.setdefault(host, set()).add(inode)
+    specific = found.get(exact, set()) | found.get(_MAPPED + exact, set())
     if specific:
         return frozenset(specific), False
     return frozenset(found.get(_ANY_V4) or found.get(_ANY_V6) or ()), True
-
-
-def _mapped(word: int) -> str:
-    """An IPv4 address within IPv6, as /proc/net/tcp6 writes it: four words in host order."""
-    words = struct.unpack("=4I", socket.inet_pton(socket.AF_INET6, "::ffff:0.0.0.0"))
-    return "".join(f"{part:08X}" for part in (*words[:3], word))
-
-
-def _listening_on(path: str, port: int) -> list[tuple[str, int]]:
-    ending = f":{port:04X}"
-    try:
-        with open(path) as file:
-            rows = [line.split() for line in file if ending in line]
-    except OSError:
-        return []  # no IPv6 here
-    return [
-        (row[1].partition(":")[0], int(row[9]))
-        for row in rows
-        if row[1].endswith(ending) and row[3] == _LISTEN
-    ]
 
 
 def _sockets(pid: int) -> set[int]:
