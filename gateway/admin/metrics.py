@@ -39,13 +39,14 @@ def registry(view: AdminView) -> CollectorRegistry:
 class _Figures(Collector):
     def __init__(self, view: AdminView) -> None:
         self._view = view
+        self._highest: dict[tuple[str, ...], float] = {}
 
     def collect(self) -> Iterator[Metric]:
         states = model_states(self._view)
         yield from _requests(self._tallies(states))
         yield from _models(states)
         yield from _fleet(self._view)
-        yield from _cost(bill(self._view.cost()))
+        yield from _cost(bill(self._view.cost()), self._highest)
 
     def _tallies(self, states: Sequence[ModelState]) -> list[tuple[tuple[str, str], Tally]]:
         fleet = self._view.fleet()
@@ -146,7 +147,9 @@ def _fleet(view: AdminView) -> Iterator[Metric]:
     )
 
 
-def _cost(account: Bill) -> Iterator[Metric]:
+def _cost(account: Bill, highest: dict[tuple[str, ...], float]) -> Iterator[Metric]:
+    """`highest` keeps what was shown: busy time that is reported late makes idle time give some
+    back, and a counter that falls would be taken for a restart."""
     labels = (*_MODEL, "gpu_class")
     used = CounterMetricFamily(
         "ebbtide_gpu_seconds", "GPU-seconds held, by what for.", labels=(*labels, "state")
@@ -160,7 +163,9 @@ def _cost(account: Bill) -> Iterator[Metric]:
     for line in account.lines:
         named = (line.model, line.revision, line.gpu_class)
         for state in _STATES:
-            used.add_metric((*named, state), getattr(line.amounts, state))
+            key = (*named, state)
+            highest[key] = max(highest.get(key, 0.0), getattr(line.amounts, state))
+            used.add_metric(key, highest[key])
         released.add_metric(named, line.amounts.released)
         saved.add_metric(named, line.amounts.saved)
         cost.add_metric(named, line.amounts.cost)

@@ -1,25 +1,23 @@
-"""The admin port: its answers field for field, its metrics, whom it answers, how it ends."""
+"""The admin port: its answers field for field, whom it answers, how it ends."""
 
 import asyncio
 import json
 import re
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import httpx
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from fleet.errors import SettingError
 from fleet.model import Phase
 from fleet.names import RevisionName
 from gateway.admin.app import make_app
 from gateway.admin.host import host_is_allowed
-from gateway.admin.metrics import registry
 from gateway.admin.server import AdminServer
 from tests.fakes.adminview import FakeLine, FakeView, busy_view, sample
+from tests.wire.adminport import asking
 
 pytestmark = pytest.mark.anyio
 
@@ -31,13 +29,6 @@ AMOUNTS = {
     "starting", "serving", "idle", "draining", "allocated", "always_on", "released",
     "cost", "saved",
 }  # fmt: skip
-
-
-@asynccontextmanager
-async def asking(view: FakeView, **options: object) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(app=make_app(view, **options), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8081") as client:
-        yield client
 
 
 @pytest.fixture
@@ -254,81 +245,6 @@ async def test_ready_ends_with_sigterm_and_alive_does_not(view: FakeView) -> Non
         answer = await client.get("/readyz")
         assert (answer.status_code, answer.json()["reason"]) == (503, "shutting_down")
         assert (await client.get("/healthz")).status_code == 200
-
-
-# Metrics.
-
-
-async def families(client: httpx.AsyncClient) -> dict[str, list]:
-    answer = await client.get("/metrics")
-    assert answer.headers["content-type"].startswith("text/plain")
-    found = text_string_to_metric_families(answer.text)
-    return {family.name: family.samples for family in found}
-
-
-def value(samples: list, name: str, **labels: str) -> float:
-    (found,) = [s.value for s in samples if s.name == name and labels.items() <= s.labels.items()]
-    return found
-
-
-async def test_metrics_have_their_names_and_no_other_labels(client: httpx.AsyncClient) -> None:
-    known = {"model", "revision", "reason", "phase", "state", "code", "source", "gpu_class", "le"}
-    found = await families(client)
-    assert len(found) >= 15
-    for name, samples in found.items():
-        assert re.fullmatch(r"ebbtide(_[a-z]+)+", name)
-        assert samples, f"{name} has no sample"
-        for each in samples:
-            assert set(each.labels) <= known
-
-
-async def test_metrics_tell_what_the_api_tells(client: httpx.AsyncClient) -> None:
-    found = await families(client)
-    ocr = {"model": "team/ocr", "revision": "default/ocr"}
-    requests = found["ebbtide_requests"]
-    assert value(requests, "ebbtide_requests_total", code="200", **ocr) == 40
-    assert value(requests, "ebbtide_requests_total", code="404", model="", revision="") == 1
-    refusals = found["ebbtide_refusals"]
-    assert value(refusals, "ebbtide_refusals_total", reason="wait_timeout", **ocr) == 1
-    replicas = found["ebbtide_replicas"]
-    for state, count in {"desired": 3, "ready": 1, "starting": 0, "draining": 1}.items():
-        assert value(replicas, "ebbtide_replicas", state=state, **ocr) == count
-    phases = [s.labels["phase"] for s in found["ebbtide_model_phase"] if s.value == 1]
-    assert sorted(phases) == ["asleep", "failed", "loading", "ready"]
-    waiting = found["ebbtide_waiting_requests"]
-    assert value(waiting, "ebbtide_waiting_requests", **ocr) == 2
-    gpus = found["ebbtide_gpus"]
-    assert value(gpus, "ebbtide_gpus", gpu_class="gpu", state="held") == 4
-    seconds = found["ebbtide_gpu_seconds"]
-    assert value(seconds, "ebbtide_gpu_seconds_total", state="serving", model="ocr") == 200
-
-
-async def test_what_is_unknown_is_absent_from_the_metrics(client: httpx.AsyncClient) -> None:
-    idle = (await families(client))["ebbtide_idle_seconds"]
-    assert [s.labels["model"] for s in idle] == ["magika"]
-
-
-async def test_time_histograms_are_cumulative_and_reach_900_s(client: httpx.AsyncClient) -> None:
-    for name in ("ebbtide_wait_seconds", "ebbtide_upstream_seconds"):
-        bounds = {s.labels["le"] for s in (await families(client))[name] if "le" in s.labels}
-        assert {"900.0", "+Inf"} <= bounds
-    found = (await families(client))["ebbtide_wait_seconds"]
-    wait = [s for s in found if s.labels["model"] == "team/ocr"]
-    counts = {s.labels["le"]: s.value for s in wait if s.name.endswith("_bucket")}
-    assert (counts["0.001"], counts["0.25"], counts["0.5"]) == (1, 1, 2)
-    assert (counts["600.0"], counts["900.0"], counts["+Inf"]) == (2, 3, 4)
-    assert value(wait, "ebbtide_wait_seconds_count") == 4
-    assert value(wait, "ebbtide_wait_seconds_sum") == pytest.approx(5700.3005)
-
-
-async def test_figures_are_read_when_asked_for_and_registries_are_apart(view: FakeView) -> None:
-    async with asking(view) as client:
-        await families(client)
-        view.tallies[None].count(404)
-        requests = (await families(client))["ebbtide_requests"]
-        assert value(requests, "ebbtide_requests_total", model="", code="404") == 2
-    # Two in one process do not meet in a registry that both would share.
-    assert registry(view) is not registry(FakeView())
 
 
 # Who it answers, and the page.
