@@ -12,7 +12,7 @@ from typing import assert_never
 
 from fleet.cluster.local.backoff import Backoff
 from fleet.cluster.local.life import Failure, Means, live
-from fleet.cluster.local.manifests import LocalDeployment
+from fleet.cluster.local.manifests import Deployments, LocalDeployment
 from fleet.cluster.local.reconcile import Create, Drop, Retire, Start, Step, World, plan
 from fleet.cluster.local.roster import Record, Roster
 from fleet.model import Phase, Replica, Revision
@@ -25,8 +25,6 @@ __all__ = ["Controller"]
 _log = log(__name__)
 _NO_GPU = "this machine has no GPU; start with --gpus N to count imaginary ones"
 _APART = 1e-6
-
-Deployments = Mapping[RevisionName, LocalDeployment]
 
 
 class Controller:

@@ -26,7 +26,7 @@ from fleet.document import Node, Report
 from fleet.model import Problem, Revision
 from fleet.names import RevisionName
 
-__all__ = ["LocalDeployment", "Manifests", "read_manifests"]
+__all__ = ["Deployments", "LocalDeployment", "Manifests", "read_manifests"]
 
 _KEY = re.compile(r"(?!\.\.?$)[-._a-zA-Z0-9]{1,253}")
 
@@ -44,6 +44,10 @@ class LocalDeployment:
     revision: Revision
     pod: PodSpec
     file: Path
+
+
+Deployments = Mapping[RevisionName, LocalDeployment]
+"""Registered Deployments, each under its name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ Rule 3: of two that claim one name the elder keeps it (`fleet.registry`); one th
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from fleet.cluster.local.manifests import LocalDeployment, Manifests
+from fleet.cluster.local.manifests import Deployments, LocalDeployment, Manifests
 from fleet.model import Problem
 from fleet.names import RevisionName
 from fleet.registry import settle
@@ -18,8 +18,6 @@ from fleet.registry import settle
 __all__ = ["Taken", "take_over"]
 
 _AFTER_EACH_OTHER = 1e-6
-
-Deployments = Mapping[RevisionName, LocalDeployment]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

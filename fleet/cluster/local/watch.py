@@ -22,7 +22,7 @@ __all__ = ["Watch"]
 _EVERY = 0.5
 _ENDINGS = (".yaml", ".yml", ".json")
 
-Look = dict[Path, tuple[int, int, int] | None]
+_Look = dict[Path, tuple[int, int, int] | None]
 
 
 class Watch:
@@ -38,7 +38,7 @@ class Watch:
         self._paths = tuple(paths)
         self._clock = clock
         self._read = read
-        self._seen: Look = {}
+        self._seen: _Look = {}
         self._held: frozenset[Path] = frozenset()
 
     async def read(self) -> Manifests:
@@ -76,8 +76,8 @@ def _places(paths: Sequence[Path]) -> Iterator[Path]:
             yield from (Path(where, name) for name in names if name.endswith(_ENDINGS))
 
 
-def _look(places: Sequence[Path]) -> Look:
-    found: Look = {}
+def _look(places: Sequence[Path]) -> _Look:
+    found: _Look = {}
     for place in places:
         try:
             status = place.stat()
