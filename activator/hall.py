@@ -8,7 +8,6 @@ Rule 3: a line stays until its Deployment is gone *and* nothing runs there any m
 import asyncio
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TypeVar
 
 from activator.line import Line
 from activator.wiring import Outside, Wiring
@@ -16,6 +15,7 @@ from fleet.messages import Sample
 from fleet.model import Fleet
 from fleet.names import GatewayName, ReplicaName, RevisionName
 from fleet.reasons import Reason
+from fleet.subscribers import Subscribers
 
 __all__ = ["Hall"]
 
@@ -34,12 +34,12 @@ class Hall:
         self._clock = outside.clock
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
-        self._listeners: dict[object, Callable[[Fleet], None]] = {}
-        self._quiet_listeners: dict[object, Callable[[ReplicaName], None]] = {}
+        self._subscribers = Subscribers[Fleet]()
+        self._quieted = Subscribers[ReplicaName]()
         self._lines: dict[RevisionName, Line] = {}
         self._leaving: list[Line] = []
         self._wiring = Wiring(
-            outside=outside, publish=self.publish, quiet=self._quiet, waits=self._waits
+            outside=outside, publish=self.publish, quiet=self._quieted.tell, waits=self._waits
         )
         self._unsubscribe = outside.cluster.subscribe(self._observe)
         self._observe(self.fleet)
@@ -66,11 +66,11 @@ class Hall:
 
     def subscribe(self, listener: Callable[[Fleet], None]) -> Callable[[], None]:
         """Call `listener` after the lines have taken in a snapshot; returns what ends that."""
-        return _register(self._listeners, listener)
+        return self._subscribers.add(listener)
 
     def on_quiet(self, listener: Callable[[ReplicaName], None]) -> Callable[[], None]:
         """Call `listener` when nothing runs any more on a replica that takes nothing new."""
-        return _register(self._quiet_listeners, listener)
+        return self._quieted.add(listener)
 
     async def run(self) -> None:
         """Endless: once a second look at every line and publish the sample."""
@@ -113,16 +113,11 @@ class Hall:
             before = self._lines[name].revision.drain
             self._lines[name].observe(fleet, now)
             draining |= revision.drain is not None and revision.drain != before
-        for listener in tuple(self._listeners.values()):
-            listener(fleet)
+        self._subscribers.tell(fleet)
         if draining:
             # The leader waits for the acknowledgement: between processes it would come with the
             # next sample, in one process it comes within the mark's own call.
             self.publish()
-
-    def _quiet(self, replica: ReplicaName) -> None:
-        for listener in tuple(self._quiet_listeners.values()):
-            listener(replica)
 
     def _waits(self, deadline: float | None) -> None:
         if deadline is None:
@@ -145,16 +140,3 @@ class Hall:
         deadlines = [line.deadline for line in lines if line.deadline is not None]
         if deadlines:
             self._waits(min(deadlines))
-
-
-_T = TypeVar("_T")
-
-
-def _register(listeners: dict[object, _T], listener: _T) -> Callable[[], None]:
-    key = object()
-    listeners[key] = listener
-
-    def end() -> None:
-        listeners.pop(key, None)
-
-    return end

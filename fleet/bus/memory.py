@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from fleet.clock import Clock
 from fleet.messages import Entry, Received, Sample
 from fleet.names import GatewayName, RevisionName
+from fleet.subscribers import Subscribers
 
 __all__ = ["MemoryBus"]
 
@@ -18,7 +19,7 @@ class MemoryBus:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._samples: dict[GatewayName, Received] = {}
-        self._listeners: dict[object, Callable[[RevisionName], None]] = {}
+        self._pokes = Subscribers[RevisionName]()
         self._journal: deque[Entry] = deque(maxlen=_JOURNAL)
 
     def publish(self, sample: Sample) -> None:
@@ -28,13 +29,10 @@ class MemoryBus:
         return dict(self._samples)
 
     def poke(self, revision: RevisionName) -> None:
-        for listener in tuple(self._listeners.values()):
-            listener(revision)
+        self._pokes.tell(revision)
 
     def on_poke(self, listener: Callable[[RevisionName], None]) -> Callable[[], None]:
-        key = object()
-        self._listeners[key] = listener
-        return lambda: self._listeners.pop(key, None) and None
+        return self._pokes.add(listener)
 
     def append(self, entry: Entry) -> None:
         self._journal.append(entry)

@@ -25,6 +25,7 @@ from fleet.model import (
 )
 from fleet.names import ModelName, ReplicaName, RevisionName
 from fleet.reasons import Reason
+from fleet.subscribers import Subscribers
 
 
 def revision(name: str = "demo", **changes: object) -> Revision:
@@ -60,7 +61,7 @@ class FakeCluster:
         """Raised by every write while set."""
         self._revisions: dict[RevisionName, Revision] = {}
         self._replicas: dict[RevisionName, list[Replica]] = {}
-        self._listeners: dict[object, Callable[[Fleet], None]] = {}
+        self._subscribers = Subscribers[Fleet]()
         self._number = itertools.count(1)
         self._names = itertools.count(1)
         self._fleet = Fleet()
@@ -72,9 +73,7 @@ class FakeCluster:
         return self._fleet
 
     def subscribe(self, listener: Callable[[Fleet], None]) -> Callable[[], None]:
-        key = object()
-        self._listeners[key] = listener
-        return lambda: self._listeners.pop(key, None) and None
+        return self._subscribers.add(listener)
 
     async def scale(
         self, revision: RevisionName, replicas: int, *, expect: str, reason: Reason
@@ -221,5 +220,4 @@ class FakeCluster:
             replicas=MappingProxyType({n: tuple(r) for n, r in self._replicas.items() if r}),
             gpus=(GpuPool(name="gpu", total=self.gpus, free=self._free()),),
         )
-        for listener in tuple(self._listeners.values()):
-            listener(self._fleet)
+        self._subscribers.tell(self._fleet)

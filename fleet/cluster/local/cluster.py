@@ -28,6 +28,7 @@ from fleet.model import Drain, Fleet, GpuPool, Problem, Revision
 from fleet.names import ReplicaName, RevisionName
 from fleet.reasons import Reason
 from fleet.settings import Settings
+from fleet.subscribers import Subscribers
 from fleet.tasks import endless
 from fleet.telemetry import log
 
@@ -84,7 +85,7 @@ class LocalCluster:
         self._controller = Controller(means, run=run)
         self._deployments: dict[RevisionName, LocalDeployment] = {}
         self._problems: tuple[Problem, ...] = ()
-        self._listeners: dict[object, Callable[[Fleet], None]] = {}
+        self._subscribers = Subscribers[Fleet]()
         self._versions = itertools.count(1)
         self._fleet = Fleet()
         self._following: asyncio.Task[None] | None = None
@@ -98,9 +99,7 @@ class LocalCluster:
 
     def subscribe(self, listener: Callable[[Fleet], None]) -> Callable[[], None]:
         """Call `listener` with every new snapshot; returns what ends that."""
-        key = object()
-        self._listeners[key] = listener
-        return lambda: self._listeners.pop(key, None) and None
+        return self._subscribers.add(listener)
 
     async def scale(
         self, revision: RevisionName, replicas: int, *, expect: str, reason: Reason
@@ -218,8 +217,7 @@ class LocalCluster:
             gpus=(GpuPool(name=GPU_CLASS, total=total, free=free),),
             problems=self._problems + tuple(self._too_small()),
         )
-        for listener in tuple(self._listeners.values()):
-            listener(self._fleet)
+        self._subscribers.tell(self._fleet)
 
     def _too_small(self) -> list[Problem]:
         return [
