@@ -2,8 +2,7 @@
 
 Rule 1: ready is `GET /health` (200 once the engine runs); a server without it is asked for its list
         of models instead.
-Rule 2: these servers batch continuously and say nothing about room, so `auto` slots are 16, and
-        their load is unknown.
+Rule 2: these servers batch continuously and say nothing about room.
 """
 
 import json
@@ -12,16 +11,16 @@ from collections.abc import Sequence
 import httpx
 
 from fleet.errors import UnavailableError
-from fleet.runtimes import Endpoint, Reading
+from fleet.runtimes import Endpoint
 from fleet.runtimes.asking import answer, json_object, patience, url
+from fleet.runtimes.quiet_server import QuietServer
 
 __all__ = ["OpenAIServer"]
 
-_SLOTS = 16
 _NO_SUCH_PATH = (httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED)
 
 
-class OpenAIServer:
+class OpenAIServer(QuietServer):
     """A `ModelServer` for the OpenAI API. `client` is shared and not closed here."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
@@ -37,9 +36,6 @@ class OpenAIServer:
             return False
         return said.status_code == httpx.codes.OK
 
-    async def slots(self, endpoint: Endpoint, models: Sequence[str], *, timeout: float) -> int:
-        return _SLOTS
-
     async def warm_up(
         self, endpoint: Endpoint, model: str, *, request: bytes | None, timeout: float
     ) -> None:
@@ -53,9 +49,6 @@ class OpenAIServer:
             )
             # A refused prompt (4xx: an embedding model, say) is an answer: the model is loaded.
             answer(said, below=500)
-
-    async def read(self, endpoint: Endpoint, models: Sequence[str], *, timeout: float) -> Reading:
-        return Reading()
 
 
 def _path(body: bytes) -> str:

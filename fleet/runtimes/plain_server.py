@@ -3,7 +3,6 @@
 Rule 1: ready is a connection that it accepts.
 Rule 2: a warm-up is only ever the request given: `METHOD PATH`, header lines, an empty line, and
         the body, as in ``POST /predict``. None is made up.
-Rule 3: `auto` slots are 16, and its load is unknown.
 """
 
 import asyncio
@@ -13,16 +12,16 @@ from collections.abc import Sequence
 import httpx
 
 from fleet.errors import UnavailableError
-from fleet.runtimes import Endpoint, Reading
+from fleet.runtimes import Endpoint
 from fleet.runtimes.asking import answer, patience, url
+from fleet.runtimes.quiet_server import QuietServer
 
 __all__ = ["PlainServer"]
 
-_SLOTS = 16
 _EMPTY_LINE = re.compile(rb"\r?\n\r?\n")
 
 
-class PlainServer:
+class PlainServer(QuietServer):
     """A `ModelServer` for any HTTP server. `client` is shared and not closed here."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
@@ -37,9 +36,6 @@ class PlainServer:
         writer.close()
         return True
 
-    async def slots(self, endpoint: Endpoint, models: Sequence[str], *, timeout: float) -> int:
-        return _SLOTS
-
     async def warm_up(
         self, endpoint: Endpoint, model: str, *, request: bytes | None, timeout: float
     ) -> None:
@@ -51,9 +47,6 @@ class PlainServer:
                 method, url(endpoint, path), headers=headers, content=body
             )
             answer(said, below=500)
-
-    async def read(self, endpoint: Endpoint, models: Sequence[str], *, timeout: float) -> Reading:
-        return Reading()
 
 
 def _parse(request: bytes) -> tuple[str, str, dict[str, str], bytes]:
