@@ -4,24 +4,14 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from fleet.model import Policy, Ports, Revision, RuntimeName, Served
+from fleet.model import Revision, Served
 from fleet.registry import settle
+from tests.fakes import cluster as fakes
 
 
 def revision(name: str, *models: str, created: float = 0.0) -> Revision:
-    return Revision(
-        name=f"default/{name}",
-        models=tuple(Served(name=model, served=model) for model in models),
-        runtime=RuntimeName.TRITON,
-        ports=Ports(http=8000),
-        policy=Policy(),
-        gpus=1,
-        replicas=0,
-        version="1",
-        template="t",
-        created=created,
-        source=f"{name}.yaml",
-    )
+    served = tuple(Served(name=model, served=model) for model in models)
+    return fakes.revision(name, models=served, created=created, source=f"{name}.yaml")
 
 
 def test_the_elder_keeps_the_name_and_the_problem_names_both() -> None:

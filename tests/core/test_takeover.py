@@ -10,27 +10,21 @@ from fleet.cluster.local.gpus import visible
 from fleet.cluster.local.manifests import LocalDeployment, Manifests
 from fleet.cluster.local.podspec import PodSpec
 from fleet.cluster.local.takeover import Taken, take_over
-from fleet.model import Drain, Policy, Ports, Problem, Revision, RuntimeName, Served
+from fleet.model import Drain, Policy, Problem, Revision, RuntimeName, Served
 from fleet.names import ModelName, RevisionName
+from tests.fakes import cluster as fakes
 
 FILE = Path("/m/a.yaml")
 PROBLEM = Problem(source="a.yaml", deployment="a", key="k", value="v", allowed="w")
 
 
 def deployment(name: str = "a", *, model: str = "", file: Path = FILE, **changes: object):
-    revision = Revision(
-        name=RevisionName(name),
-        models=(Served(name=ModelName(model or name), served=name),),
-        runtime=RuntimeName.PLAIN,
-        ports=Ports(http=8000),
-        policy=Policy(),
-        gpus=1,
-        replicas=1,
-        version="",
-        template="t1",
-    )
+    models = (Served(name=ModelName(model or name), served=name),)
+    wanted = fakes.revision(name, models=models, runtime=RuntimeName.PLAIN, replicas=1, version="")
     pod = PodSpec(namespace="n", container="c", command=("x",), args=(), folder=file.parent)
-    return LocalDeployment(revision=replace(revision, **changes), pod=pod, file=file)
+    return LocalDeployment(
+        revision=replace(wanted, name=RevisionName(name), **changes), pod=pod, file=file
+    )
 
 
 def manifests(*deployments: LocalDeployment, **changes: object) -> Manifests:

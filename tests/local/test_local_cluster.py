@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fleet.cluster.local.cluster import LocalCluster
 from fleet.cluster.local.gpus import Gpus, count_gpus
 from fleet.errors import GoneError, UnavailableError
 from fleet.model import Fleet, Phase, Replica
@@ -242,11 +243,7 @@ async def test_a_named_file_that_is_deleted_is_removed(folder: Path) -> None:
 async def test_a_changed_template_surges_when_a_gpu_is_free(folder: Path) -> None:
     local.write(folder, manifest("a", replicas=1))
     async with local_cluster(folder, gpus=2) as cluster:
-        before = await until(cluster, lambda f: open_ones(f, "a"))
-        seen: list[Fleet] = []
-        cluster.subscribe(seen.append)
-        local.write(folder, manifest("a", env={"NEW": "1"}))
-        after = await until(cluster, lambda f: _replaced(f, before))
+        before, seen, after = await _replacing(cluster, folder)
         assert all(open_ones(fleet, "a") for fleet in seen)
         assert after.of(named("a"))[0].template != before.of(named("a"))[0].template
         stopped = [r for f in seen for r in f.of(named("a")) if r.phase is Phase.DRAINING]
@@ -256,16 +253,21 @@ async def test_a_changed_template_surges_when_a_gpu_is_free(folder: Path) -> Non
 async def test_a_changed_template_replaces_in_place_when_no_gpu_is_free(folder: Path) -> None:
     local.write(folder, manifest("a", replicas=1))
     async with local_cluster(folder, gpus=1) as cluster:
-        before = await until(cluster, lambda f: open_ones(f, "a"))
-        seen: list[Fleet] = []
-        cluster.subscribe(seen.append)
-        local.write(folder, manifest("a", env={"NEW": "1"}))
-        await until(cluster, lambda f: _replaced(f, before))
+        before, seen, _ = await _replacing(cluster, folder)
         # The new one got its GPU only when the old one was gone.
         assert all(sum(r.gpus for r in fleet.of(named("a"))) <= 1 for fleet in seen)
         old = before.of(named("a"))[0].name
         starts = [f for f in seen if any(r.started for r in f.of(named("a")) if r.name != old)]
         assert all(old not in {r.name for r in f.of(named("a"))} for f in starts)
+
+
+async def _replacing(cluster: LocalCluster, folder: Path) -> tuple[Fleet, list[Fleet], Fleet]:
+    """Change the template of `a`, whose replica is ready: before, every snapshot, and after."""
+    before = await until(cluster, lambda f: open_ones(f, "a"))
+    seen: list[Fleet] = []
+    cluster.subscribe(seen.append)
+    local.write(folder, manifest("a", env={"NEW": "1"}))
+    return before, seen, await until(cluster, lambda f: _replaced(f, before))
 
 
 def _replaced(fleet: Fleet, before: Fleet) -> bool:
