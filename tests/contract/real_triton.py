@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sysconfig
 import time
 import urllib.error
 import urllib.request
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from fleet.cluster.local.tritonserver import locate
 from fleet.model import Ports
 from fleet.runtimes import Endpoint
 
@@ -30,26 +30,17 @@ def write_model(repository: Path, name: str, *, config: str, code: str) -> None:
 def _launch(
     models_env: Path, scratch: Path, *, repository: Path, address: str
 ) -> subprocess.Popen[bytes]:
-    (server,) = models_env.glob("lib/python3.*/site-packages/pytriton/tritonserver")
-    packages = server.parents[1]
-    version = packages.parent.name.removeprefix("python")
-    # Triton wants the backend and its stub for this Python in one directory.
-    backend = scratch / "backends" / "python"
-    backend.mkdir(parents=True)
-    parts = [*(server / "backends" / "python").iterdir()]
-    parts.append(server / "python_backend_stubs" / version / "triton_python_backend_stub")
-    for part in parts:
-        (backend / part.name).symlink_to(part)
-    libraries = [str(packages / "nvidia_pytriton.libs"), sysconfig.get_config_var("LIBDIR")]
+    server = locate(str(models_env), os.environ, state_dir=scratch)
+    assert server is not None
     environment = {
-        "LD_LIBRARY_PATH": ":".join(filter(None, libraries)),
-        "PATH": f"{models_env / 'bin'}:{os.environ['PATH']}",
+        "LD_LIBRARY_PATH": ":".join(map(str, server.libraries)),
+        "PATH": ":".join([*map(str, server.path), os.environ["PATH"]]),
     }
     flags = [f"--{kind}-address={address}" for kind in ("http", "grpc", "metrics")]
-    command = [server / "bin" / "tritonserver", f"--model-repository={repository}", *flags]
+    command = [server.binary, f"--model-repository={repository}", *flags]
     with (scratch / "log").open("wb") as log:
         return subprocess.Popen(
-            [*command, f"--backend-directory={backend.parent}"],
+            [*command, f"--backend-directory={server.backend_directory}"],
             env=environment,
             stdout=log,
             stderr=subprocess.STDOUT,
