@@ -120,7 +120,11 @@ class Front:
         context.watch.close()
 
     def _observe(self, fleet: Fleet) -> None:
+        before = self._tables.now
         self._tables.update(fleet.revisions, self._hall.lines)
+        if self._tables.now is not before:
+            # They hold on to what they led to.
+            self._context.request_heads.forget()
 
     def _changed(self) -> None:
         context = self._context

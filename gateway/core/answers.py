@@ -2,9 +2,13 @@
 
 from http import HTTPStatus
 
-__all__ = ["CONTINUE", "status_line", "timing_line"]
+from gateway.core.head import ResponseHead
+
+__all__ = ["CONTINUE", "NO_BODY", "answer_start", "status_line", "timing_line"]
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+NO_BODY = frozenset({204, 304})
+"""Statuses whose answers have no body, whatever their head says."""
 
 _LINES = {
     status.value: b"HTTP/1.1 %d %b" % (status.value, status.phrase.encode())
@@ -17,6 +21,19 @@ def status_line(status: int) -> bytes:
     line = _LINES.get(status)
     # The reason phrase may be empty, the space before it may not be left out.
     return b"HTTP/1.1 %d " % status if line is None else line
+
+
+def answer_start(head: ResponseHead) -> bytes:
+    """Status line, fields and Content-Length as they go to a client, without the last CRLF.
+
+    Remembered in the head: a head seen before goes the same way.
+    """
+    if not head.start:
+        lines = [status_line(head.status), *head.fields]
+        if head.length is not None and head.status not in NO_BODY:
+            lines.append(b"Content-Length: %d" % head.length)
+        head.start = b"\r\n".join(lines)
+    return head.start
 
 
 def timing_line(wait: float, upstream: float, cold: float | None = None) -> bytes:

@@ -12,6 +12,7 @@ Rule 3: hop-by-hop fields, those named in Connection, and ``Ebbtide-*`` go no fu
 
 import re
 from collections.abc import Callable
+from copy import copy
 from typing import TypeVar
 
 from fleet.reasons import Reason
@@ -52,7 +53,7 @@ class _Head:
 class RequestHead(_Head):
     """A request's head."""
 
-    __slots__ = ("expects", "host", "method", "model", "target")
+    __slots__ = ("expects", "host", "led", "method", "model", "start", "target")
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,6 +64,16 @@ class RequestHead(_Head):
         """The value of `Ebbtide-Model`."""
         self.expects = False
         """The sender waits for 100 Continue before it sends the body."""
+        self.led: tuple[object, object, bytes] | None = None
+        """A note of `find_route`: in which table it led to which route, with which query."""
+        self.start: tuple[bytes, bytes, bytes] | None = None
+        """A note of `request_pieces`: for which request line and Host it became which bytes."""
+
+    def reframed(self, length: int) -> "RequestHead":
+        """The same with a body of `length` bytes, whatever its framing was."""
+        made = copy(self)
+        made.chunked, made.length, made.start = False, length, None
+        return made
 
     @property
     def has_body(self) -> bool:
@@ -73,7 +84,7 @@ class RequestHead(_Head):
 class ResponseHead(_Head):
     """An answer's head."""
 
-    __slots__ = ("encoded", "media", "status")
+    __slots__ = ("encoded", "media", "start", "status")
 
     def __init__(self) -> None:
         super().__init__()
@@ -82,6 +93,8 @@ class ResponseHead(_Head):
         """It has a Content-Encoding."""
         self.media = b""
         """Its Content-Type."""
+        self.start = b""
+        """A note of `answer_start`: status line and fields as they go to a client."""
 
 
 _H = TypeVar("_H", bound=_Head)

@@ -10,6 +10,8 @@ Rule 2: a client's name is replaced by the served one *before* the runtime's all
 Rule 3: nothing here wakes: a wake begins only where a route's kind says so, after all of this.
 """
 
+from typing import cast
+
 from fleet.reasons import Reason
 from fleet.runtimes import Call, CallKind
 from gateway.core.head import RequestHead
@@ -30,6 +32,14 @@ _BODY = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/embeddings"})
 
 def find_route(table: Table, head: RequestHead, suffix: str = "") -> tuple[Route, bytes]:
     """Where `head` leads, and its query. Raises `RefusedError`."""
+    if head.led is not None and head.led[0] is table:
+        return cast(tuple[Route, bytes], head.led[1:])
+    route, query = _lead(table, head, suffix)
+    head.led = (table, route, query)
+    return route, query
+
+
+def _lead(table: Table, head: RequestHead, suffix: str) -> tuple[Route, bytes]:
     path, query = split_query(origin_form(head.target, head.host))
     named = _by_field(table, head, suffix) if suffix or head.model is not None else None
     if named is not None:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from fleet.settings import Settings
 from gateway.core.copies import Copies
+from gateway.core.head import RequestHead, ResponseHead
+from gateway.core.known import Known
 from gateway.core.limits import Limits
 from gateway.core.table import Tables
 from gateway.core.tally import Tally
@@ -34,6 +36,8 @@ class Context:
         self.deadlines = Deadlines(self.loop)
         self.watch = Watch(self.loop)
         self.copies = Copies()
+        self.request_heads: Known[RequestHead] = Known()
+        self.response_heads: Known[ResponseHead] = Known()
         self.inbounds: set[Inbound] = set()
         """Open client connections."""
         self.links: set[Link] = set()

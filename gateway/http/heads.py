@@ -4,13 +4,16 @@ Rule 1: bytes are counted before the parser sees them: its time for an endless h
 Rule 2: exactly the head is fed, up to its empty line; the parser must find it complete there, or
         the message is refused: two opinions of where a head ends are one too many.
 Rule 3: a head in pieces is fed as it comes, so that what is wrong with it is said at once.
+Rule 4: a head whose bytes were accepted before is not read again (`gateway.core.known`).
 """
 
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
 import httptools
 
 from fleet.reasons import Reason
+from gateway.core.known import Known
 from gateway.core.refused import RefusedError
 
 __all__ = ["HeadReader", "Parser"]
@@ -18,17 +21,31 @@ __all__ = ["HeadReader", "Parser"]
 _END = b"\r\n\r\n"
 
 Parser = httptools.HttpRequestParser | httptools.HttpResponseParser
+_H = TypeVar("_H")
 
 
-class HeadReader:
-    """Reads the heads of one connection, one after the other."""
+class HeadReader(Generic[_H]):
+    """Reads the heads of one connection, one after the other.
 
-    __slots__ = ("_headed", "_limit", "_make", "_parser", "_raw", "rest")
+    `make` makes the parser, `read` reads what the parser has accepted, `known` is shared with other
+    connections of the kind, `limit` is in bytes.
+    """
 
-    def __init__(self, make: Callable[["HeadReader"], Parser], limit: int) -> None:
+    __slots__ = ("_headed", "_known", "_limit", "_make", "_parser", "_raw", "_read", "rest")
+
+    def __init__(
+        self,
+        make: Callable[["HeadReader[_H]"], Parser],
+        read: Callable[[bytes], _H],
+        known: Known[_H],
+        *,
+        limit: int,
+    ) -> None:
         self.rest = b""
         """What came behind the last head."""
         self._make = make
+        self._read = read
+        self._known = known
         self._limit = limit
         self._raw = b""
         self._parser: Parser | None = None
@@ -43,8 +60,24 @@ class HeadReader:
         """The parser's word that the head is complete."""
         self._headed = True
 
-    def read(self, data: bytes) -> bytes | None:
+    def read(self, data: bytes) -> _H | None:
         """The head, once it is complete; None until then. Raises `RefusedError`."""
+        if not self._raw:
+            end = data.find(_END) + 4
+            if end <= self._limit:
+                head = self._known.find(data[:end])
+                if head is not None:
+                    self.rest = data[end:]
+                    return head
+        raw = self._accept(data)
+        if raw is None:
+            return None
+        head = self._read(raw)
+        self._known.remember(raw, head)
+        return head
+
+    def _accept(self, data: bytes) -> bytes | None:
+        """The bytes of the head, accepted by the parser."""
         seen = len(self._raw)
         if seen:
             data = self._raw + data

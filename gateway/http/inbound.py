@@ -20,6 +20,7 @@ from typing import cast
 import httptools
 
 from fleet.reasons import Reason
+from gateway.core.head import read_request_head
 from gateway.core.limits import WATER_MARK
 from gateway.core.refused import RefusedError
 from gateway.errors import ERRORS
@@ -68,7 +69,12 @@ class Inbound(asyncio.Protocol):
         self.choked = False
         """The client does not take what was sent."""
         self.filed = 0
-        self._reader = HeadReader(httptools.HttpRequestParser, context.limits.max_head)
+        self._reader = HeadReader(
+            httptools.HttpRequestParser,
+            read_request_head,
+            context.request_heads,
+            limit=context.limits.max_head,
+        )
         self._reception = Reception(self, context)
         self._state = _HEAD
         self._later = b""
@@ -302,13 +308,13 @@ class Inbound(asyncio.Protocol):
         reader, reception = self._reader, self._reception
         begun = reader.begun
         try:
-            raw = reader.read(data)
-            if raw is None:
+            head = reader.read(data)
+            if head is None:
                 if not begun:
                     self._since = self.context.now()
                     self.file(self._since + self.context.limits.header_timeout)
                 return b""
-            reception.open(raw)
+            reception.open(head)
         except RefusedError as error:
             reception.complete = False
             self.refuse(error.reason, error.detail)

@@ -30,7 +30,7 @@ class Caller(Protocol):
 class Link:
     """What the gateway keeps with a seat."""
 
-    __slots__ = ("_connecting", "_context", "_idle", "closed", "host", "host_line", "port")
+    __slots__ = ("_connecting", "_context", "_idle", "closed", "host", "host_line", "known", "port")
 
     def __init__(self, context: Context, host: str, port: int) -> None:
         self.host = host
@@ -38,6 +38,8 @@ class Link:
         name = f"[{host}]" if ":" in host else host
         self.host_line = f"Host: {name}:{port}".encode()
         """The Host field of what is sent there, without CRLF."""
+        self.known = context.response_heads
+        """Heads that a model server has sent before."""
         self.closed = False
         self._context = context
         self._idle: list[Outbound] = []

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 import httptools
 
 from fleet.reasons import Reason
+from gateway.core.answers import NO_BODY
 from gateway.core.chunks import Chunks
 from gateway.core.head import ResponseHead, read_response_head
 from gateway.core.limits import WATER_MARK
@@ -22,11 +23,9 @@ if TYPE_CHECKING:
     from gateway.http.link import Link
     from gateway.http.relay import Exchange
 
-__all__ = ["NO_BODY", "Outbound"]
+__all__ = ["Outbound"]
 
 _MAX_HEAD = 64 * 2**10
-NO_BODY = frozenset({204, 304})
-"""Statuses whose answers have no body, whatever their head says."""
 _HEAD, _LENGTH, _CHUNKED, _UNTIL_CLOSE = range(4)
 
 
@@ -55,7 +54,9 @@ class Outbound(asyncio.Protocol):
         """It has brought an answer before."""
         self.choked = False
         """Its send buffer is full."""
-        self._reader = HeadReader(httptools.HttpResponseParser, _MAX_HEAD)
+        self._reader = HeadReader(
+            httptools.HttpResponseParser, read_response_head, link.known, limit=_MAX_HEAD
+        )
         self._state = _HEAD
         self._left = 0
         self._chunks: Chunks | None = None
@@ -133,11 +134,10 @@ class Outbound(asyncio.Protocol):
         exchange.flush()
 
     def _read_head(self, exchange: "Exchange", data: bytes) -> bytes:
-        raw = self._reader.read(data)
-        if raw is None:
+        head = self._reader.read(data)
+        if head is None:
             return b""
         rest = self._reader.rest
-        head = read_response_head(raw)
         if head.status < 200:
             if head.status == 101:
                 raise RefusedError(Reason.UPSTREAM_INVALID, "it switched protocols unasked")

@@ -13,7 +13,7 @@ from fleet.reasons import Reason
 from fleet.runtimes import CallKind
 from gateway.core.answers import CONTINUE
 from gateway.core.bodies import Body
-from gateway.core.head import RequestHead, read_request_head
+from gateway.core.head import RequestHead
 from gateway.core.limits import DISCARDED_BYTES, NAMING_BODY_BYTES
 from gateway.core.naming import read_named_body
 from gateway.core.refused import RefusedError
@@ -73,9 +73,9 @@ class Reception:
         if self._pieces:
             self._pieces = []
 
-    def open(self, raw: bytes) -> None:
+    def open(self, head: RequestHead) -> None:
         """A head is here. Raises `RefusedError` where the connection must close."""
-        self.head = head = read_request_head(raw)
+        self.head = head
         if head.has_body:
             self._body = Body(None if head.chunked else head.length)
         else:
@@ -187,8 +187,7 @@ class Reception:
             raise _too_large(entry.revision.policy.max_body)
         if named.model is not None and named.model != entry.served:
             body = named.renamed(entry.served)
-        head.chunked, head.length = False, len(body)
-        exchange = Exchange(self._inbound, entry, route, head, query)
+        exchange = Exchange(self._inbound, entry, route, head.reframed(len(body)), query)
         exchange.body_in(body)
         exchange.body_in_end()
         return exchange

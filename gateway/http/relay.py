@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from activator.core.ledger import Seat, Ticket
 from fleet.reasons import Reason
 from fleet.runtimes import CallKind
-from gateway.core.answers import CONTINUE, status_line, timing_line
+from gateway.core.answers import CONTINUE, NO_BODY, answer_start, status_line, timing_line
 from gateway.core.chunks import LAST_CHUNK, chunk
 from gateway.core.copies import Copying
 from gateway.core.head import RequestHead, ResponseHead
@@ -29,7 +29,7 @@ from gateway.core.ports import Refusal
 from gateway.core.requests import request_pieces
 from gateway.core.table import Entry, Route
 from gateway.http.link import link_of
-from gateway.http.outbound import NO_BODY, Outbound
+from gateway.http.outbound import Outbound
 
 if TYPE_CHECKING:
     from gateway.http.inbound import Inbound
@@ -250,7 +250,7 @@ class Exchange:
         cold = None
         if self._ticket is not None and self._ticket.cold:
             cold = self.inbound.context.now() - self._ticket.arrived
-        lines = [status_line(head.status), *head.fields, timing_line(wait, upstream, cold)]
+        lines = [answer_start(head), timing_line(wait, upstream, cold)]
         self._frame(head, lines, framed=framed)
         connection = self.inbound.connection_line(keep=self.complete and not self._cut)
         if connection:
@@ -262,9 +262,7 @@ class Exchange:
         """Say in `lines` how the client finds the end of the body."""
         if head.status in NO_BODY:
             self.bodiless = True
-        elif head.length is not None:
-            lines.append(b"Content-Length: %d" % head.length)
-        elif not framed or head.chunked:
+        elif head.length is None and (not framed or head.chunked):
             # An old client cannot read chunks: for it the end of the connection ends the body.
             self._cut = self._head.old
             self._chunked = not self._cut and not self.bodiless
