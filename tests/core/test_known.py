@@ -51,6 +51,15 @@ def test_a_head_in_pieces_means_the_same(cut):
         assert getattr(pieces, name) == getattr(whole, name)
 
 
+def test_a_head_seen_before_is_none_when_it_continues_another():
+    reading = Reading()
+    reading.reader.read(HEAD)
+    assert reading.reader.read(b"GET /x HTTP/1.1\r\nX-Rest: ") is None
+    # Alone the same bytes would be a request; here they are the value of a field, and more.
+    joined = reading.reader.read(HEAD)
+    assert joined.target == b"/x"
+
+
 def test_what_was_refused_is_refused_again():
     reading = Reading()
     bad = HEAD.replace(b"Content-Length: 2", b"Content-Length: 2\r\nContent-Length: 3")
