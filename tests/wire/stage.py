@@ -4,6 +4,8 @@ import asyncio
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 
+import pytest
+
 from activator.hall import Hall
 from activator.line import Line
 from activator.wiring import Outside
@@ -22,8 +24,13 @@ LOOPS = [
     ("asyncio", {"use_uvloop": True}),
 ]
 UVLOOP = LOOPS[1]
+BOTH_LOOPS = pytest.mark.parametrize("anyio_backend", LOOPS, ids=["asyncio", "uvloop"])
 
+GET = b"GET %b HTTP/1.1\r\nHost: gw\r\n\r\n"
 INFER = b"POST /v2/models/demo/infer HTTP/1.1\r\nHost: gw\r\n"
+CHUNKED = INFER + b"Transfer-Encoding: chunked\r\n\r\n"
+
+ONE = Policy(slots=1, warm_up=WarmUp.NONE)
 
 
 def infer(body: bytes = b"{}", extra: bytes = b"", path: bytes = b"/v2/models/demo/infer") -> bytes:
