@@ -115,8 +115,10 @@ class Front:
         context.deadlines.close()
         for inbound in tuple(context.inbounds):
             inbound.transport.abort()
-        for link in tuple(context.links):
-            link.close()
+        for task in tuple(context.connecting):
+            task.cancel()
+        for outbound in tuple(context.outbounds):
+            outbound.abort()
         context.watch.close()
 
     def _observe(self, fleet: Fleet) -> None:

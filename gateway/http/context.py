@@ -16,7 +16,7 @@ from gateway.http.watch import Watch
 
 if TYPE_CHECKING:
     from gateway.http.inbound import Inbound
-    from gateway.http.link import Link
+    from gateway.http.outbound import Outbound
 
 __all__ = ["Context"]
 
@@ -40,7 +40,10 @@ class Context:
         self.response_heads: Known[ResponseHead] = Known()
         self.inbounds: set[Inbound] = set()
         """Open client connections."""
-        self.links: set[Link] = set()
+        self.outbounds: set[Outbound] = set()
+        """Open connections to replicas, idle and busy."""
+        self.connecting: set[asyncio.Task[None]] = set()
+        """Connections to replicas that are being made."""
         self.requests = 0
         """Requests that have been routed to a model and are not over, those included whose client
         has left while its model server still works."""

@@ -30,7 +30,7 @@ class Caller(Protocol):
 class Link:
     """What the gateway keeps with a seat."""
 
-    __slots__ = ("_connecting", "_context", "_idle", "closed", "host", "host_line", "known", "port")
+    __slots__ = ("_idle", "closed", "context", "host", "host_line", "known", "port")
 
     def __init__(self, context: Context, host: str, port: int) -> None:
         self.host = host
@@ -41,10 +41,8 @@ class Link:
         self.known = context.response_heads
         """Heads that a model server has sent before."""
         self.closed = False
-        self._context = context
+        self.context = context
         self._idle: list[Outbound] = []
-        self._connecting: set[asyncio.Task[None]] = set()
-        context.links.add(self)
 
     @property
     def idle(self) -> int:
@@ -73,14 +71,14 @@ class Link:
 
     def connect(self, caller: Caller) -> None:
         """Make a connection for `caller`."""
-        task = self._context.loop.create_task(self._connect(caller))
-        self._connecting.add(task)
-        task.add_done_callback(self._connecting.discard)
+        connecting = self.context.connecting
+        task = self.context.loop.create_task(self._connect(caller))
+        connecting.add(task)
+        task.add_done_callback(connecting.discard)
 
     def close(self) -> None:
         """The seat is gone: what is idle closes now, what is busy when it is done."""
         self.closed = True
-        self._context.links.discard(self)
         self.drop_idle()
 
     def drop_idle(self) -> None:
@@ -90,9 +88,9 @@ class Link:
             outbound.transport.close()
 
     async def _connect(self, caller: Caller) -> None:
-        loop = self._context.loop
+        loop = self.context.loop
         try:
-            async with asyncio.timeout(self._context.limits.connect_timeout):
+            async with asyncio.timeout(self.context.limits.connect_timeout):
                 _, outbound = await loop.create_connection(
                     partial(Outbound, self), self.host, self.port
                 )

@@ -86,6 +86,7 @@ class Outbound(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        self.link.context.outbounds.add(self)
         self.transport.set_write_buffer_limits(high=WATER_MARK)
 
     def pause_writing(self) -> None:
@@ -114,6 +115,7 @@ class Outbound(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         exchange = self.exchange
+        self.link.context.outbounds.discard(self)
         if exchange is None:
             self.link.forget(self)
             return

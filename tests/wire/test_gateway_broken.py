@@ -224,3 +224,63 @@ async def test_a_replica_that_breaks_in_the_middle_of_its_head():
         found = await s.call(infer())
         assert (found.status, found.field("ebbtide-reason")) == (502, "replica_lost")
         assert len(s.recorder.requests) == 1
+
+
+async def test_breaking_while_idle_does_not_count_as_one_of_the_two_crashes():
+    async with stage() as s:
+        await s.call(infer(b"warm"))
+        tries = []
+
+        async def third_time_lucky(request, writer):
+            tries.append(request.connection)
+            if len(tries) < 3:
+                writer.transport.abort()
+            else:
+                writer.write(answer())
+
+        s.recorder.script = third_time_lucky
+        assert (await s.call(infer())).status == 200
+        assert tries == [1, 2, 3]
+
+
+async def test_an_idle_connection_that_speaks_unasked_is_not_used_again():
+    async with stage() as s:
+        await s.call(infer())
+        (writer,) = s.recorder.writers
+        writer.write(answer(b"unasked"))
+        await s.until(lambda: not s.recorder.writers)
+        assert (await s.call(infer())).body == b'{"ok":true}'
+        assert s.recorder.connections == 2
+
+
+async def test_a_connection_to_a_seat_that_is_gone_closes_when_its_request_is_done():
+    async with stage() as s:
+        s.recorder.script = gate = Gate()
+        client = await s.client()
+        client.send(infer())
+        await s.recorder.seen(1)
+        line = s.line
+        s.cluster.remove(line.revision.name)
+        assert line.peek() is None
+        gate.open.set()
+        assert (await client.answer()).status == 200
+        await s.until(lambda: not s.recorder.writers)
+
+
+async def test_half_an_answer_to_an_old_client_is_a_reset():
+    async with stage() as s:
+        go = asyncio.Event()
+
+        async def half(request, writer):
+            writer.write(HALVES["chunked"])
+            await go.wait()
+            writer.close()
+
+        s.recorder.script = half
+        client = await s.client()
+        client.send(b"POST /v2/models/demo/infer HTTP/1.0\r\nContent-Length: 2\r\n\r\n{}")
+        await client.head()
+        assert await client.reader.readexactly(4) == b"half"
+        go.set()
+        with pytest.raises(ConnectionResetError):
+            await client.reader.read()

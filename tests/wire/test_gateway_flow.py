@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.fakes.recorder import answer
 from tests.wire.scripts import Gate
 from tests.wire.stage import BOTH_LOOPS, INFER, ONE, infer, stage
 
@@ -156,3 +157,41 @@ async def test_a_changed_template_goes_on_with_the_same_connection():
         s.cluster.put(replace(s.line.revision, policy=replace(ONE, max_body=1)))
         client.send(infer())
         assert (await client.answer()).status == 413
+
+
+async def test_a_connection_is_never_left_paused_for_its_next_user():
+    async with stage() as s:
+        size = 0
+
+        async def sized(request, writer):
+            writer.write(answer(b"x" * size if request.body == b"big" else b"small"))
+
+        s.recorder.script = sized
+        for size in range(2**18, 8 * 2**20, 3 * 2**16):
+            # It reads nothing: some size ends just where the gateway pauses.
+            stuck = await s.client(limit=2**10)
+            stuck.send(infer(b"big"))
+            await s.recorder.seen(1)
+            s.recorder.requests.clear()
+            await asyncio.sleep(0.003)
+            async with asyncio.timeout(2):
+                assert (await s.call(infer())).body == b"small", size
+            stuck.abort()
+
+
+async def test_the_first_byte_of_an_answer_opens_the_other_slots():
+    async with stage(awake=False, start=1000.0) as s:
+
+        async def first_streams(request, writer):
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nsome")
+            await asyncio.Event().wait()
+
+        s.recorder.script = first_streams
+        clients = [await s.client() for _ in range(3)]
+        for client in clients:
+            client.send(infer())
+        await s.until(lambda: s.line.waiting == 3)
+        for replica in s.cluster.fleet().of(s.line.revision.name):
+            s.cluster.open(replica.name)
+        # Without it the slots open after a second.
+        await s.until(lambda: len(s.recorder.requests) == 3, seconds=0.8)
