@@ -5,7 +5,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +40,29 @@ class Up:
                 if condition(state):
                     return state
                 await asyncio.sleep(0.02)
+
+    async def crowd(self, calls: Sequence[tuple[str, bytes]]) -> list[httpx.Response]:
+        """Many inferences at once, (model, body) each, each on a connection of its own.
+
+        Not through httpx: its pool looks at every connection for every request.
+        """
+        return await asyncio.gather(*(self._one_of_many(name, body) for name, body in calls))
+
+    async def _one_of_many(self, name: str, body: bytes) -> httpx.Response:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        head = (
+            f"POST /v2/models/{name}/infer HTTP/1.1\r\nHost: ebbtide\r\nConnection: close\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        try:
+            writer.write(head.encode() + body)
+            raw = await asyncio.wait_for(reader.read(), 120)
+        finally:
+            writer.close()
+        start, _, content = raw.partition(b"\r\n\r\n")
+        status, *fields = start.decode().split("\r\n")
+        headers = [tuple(field.split(": ", 1)) for field in fields]
+        return httpx.Response(int(status.split()[1]), headers=headers, content=content)
 
     async def infer(self, name: str, body: bytes, *, timeout: float = 60.0) -> httpx.Response:
         """A V2 inference through the gateway."""
