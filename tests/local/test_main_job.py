@@ -221,3 +221,29 @@ def _command(pid: int) -> str:
             return comm.read()
     except OSError:
         return ""
+
+
+async def test_load_brings_a_second_replica_and_its_end_lets_all_sleep(tmp_path, models_env):
+    write_model(tmp_path, "busy", run_s=0.3, slots=2, keep_alive="4s", max_replicas=2)
+    async with up(tmp_path, gpus=2, tritonserver=models_env) as ebbtide:
+        stop = asyncio.Event()
+
+        async def caller() -> int:
+            calls = 0
+            while not stop.is_set():
+                assert (await ebbtide.infer("busy", infer_body(1))).status_code == 200
+                calls += 1
+            return calls
+
+        callers = [asyncio.ensure_future(caller()) for _ in range(8)]
+        state = await ebbtide.until("busy", lambda s: s["replicas"]["ready"] == 2, timeout=60)
+        assert [entry["after"] for entry in state["journal"] if entry["event"] == "scaled"] == [2]
+        assert state["decision"]["inputs"]
+        stop.set()
+        assert sum(await asyncio.gather(*callers)) >= 8
+        await ebbtide.until("busy", lambda s: s["phase"] == "asleep", timeout=30)
+        cost = (await ebbtide.client.get(f"http://127.0.0.1:{ebbtide.admin}/api/cost")).json()
+        (line,) = cost["models"]
+        states = sum(line[state] for state in ("starting", "serving", "idle", "draining"))
+        assert states == pytest.approx(line["allocated"])
+        assert line["serving"] > 1
