@@ -8,6 +8,7 @@ Rule 2: a deadline is never met early, and at most about a tick late.
 
 import asyncio
 from heapq import heappop, heappush
+from itertools import chain
 from math import inf
 from typing import Protocol
 
@@ -77,10 +78,13 @@ class Deadlines:
     def _fire(self) -> None:
         self._timer = None
         now = self._loop.time()
+        due: list[set[Timed]] = []
         # A timer may fire a little early: what is due within a hundredth is due.
         while self._order and self._order[0] <= now * _PER_SECOND + 0.1:
-            for item in self._buckets.pop(heappop(self._order)):
-                item.filed = 0
-                self.file(item, max(now, item.overdue(now)))
+            due.append(self._buckets.pop(heappop(self._order)))
+        # Only then looked at: what is due a moment later goes back into the bucket it came from.
+        for item in chain.from_iterable(due):
+            item.filed = 0
+            self.file(item, max(now, item.overdue(now)))
         if self._order:
             self._set_timer()
