@@ -25,6 +25,11 @@ spec:
           command: [tritonserver]
 """
 
+# Each line merges the one before it ten times over.
+MERGES = b"- &a0 {k: v}\n" + b"".join(
+    b"- &a%d {<<: [%b]}\n" % (n, b",".join([b"*a%d" % (n - 1)] * 10)) for n in range(1, 10)
+)
+
 
 def deployment(name: str, model: str = "", more: str = "") -> str:
     return DEPLOYMENT.format(name=name, model=model or name, more=more)
@@ -139,10 +144,15 @@ def test_broken_yaml_is_told_with_its_line_and_loses_nothing_before_it(tmp_path:
     ("text", "message"),
     [
         (b"a: &a [*a]", "nested at most"),
-        (b"[" * 3000, ""),
+        (b"[" * 100_000, "nested more than"),
+        (b"- " * 100_000, "nested more than"),
+        (b"{a: " * 100_000, "nested more than"),
+        (MERGES, "merges more than"),
         (b"a: \xff\xfe", "is not UTF-8 text"),
         (b"a: 1\nb: 2\na: 3", "the key 'a' stands here twice"),
         (b"a: !!int x", "cannot be taken"),
+        (b"a: !!int ''", "cannot be taken"),
+        (b"a: 1%s.5" % (b":1" * 300), "cannot be taken"),
         (b"a: !!bool x", "cannot be taken"),
         (b"a: !!timestamp x", "cannot be taken"),
         (b"a: !!python/object:os.system x", "could not determine a constructor"),

@@ -30,7 +30,13 @@ _LARGEST = 8 * 2**20
 _MARKS = (b"apiVersion", b"kind")
 _PLAIN_TEXT = ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value")
 # What PyYAML's constructors raise for scalars that are not what their tag says.
-_WRONG_VALUE = (yaml.YAMLError, ValueError, KeyError, AttributeError, TypeError, RecursionError)
+_WRONG_VALUE = (
+    *(yaml.YAMLError, RecursionError),
+    *(ValueError, TypeError, AttributeError, LookupError, ArithmeticError),
+)
+# libyaml's binding would recurse until the stack is used up, and merge until the memory is.
+_DEEPEST = 100
+_MOST_MERGED = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +68,30 @@ class _BrokenError(Exception):
 
 
 class _Loader(SafeLoader):
-    """YAML as Kubernetes reads it: dates stay text, and a key stands only once."""
+    """YAML as Kubernetes reads it: dates stay text, and a key stands only once. Bounded."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._depth = self._merged = 0
+
+    def descend_resolver(self, parent: yaml.Node | None, index: object) -> None:
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            message = f"nested more than {_DEEPEST} deep"
+            mark = None if parent is None else parent.start_mark
+            raise yaml.composer.ComposerError(None, None, message, mark)
+        super().descend_resolver(parent, index)
+
+    def ascend_resolver(self) -> None:
+        self._depth -= 1
+        super().ascend_resolver()
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        super().flatten_mapping(node)
+        self._merged += len(node.value)
+        if self._merged > _MOST_MERGED:
+            message = f"merges more than {_MOST_MERGED} values"
+            raise yaml.constructor.ConstructorError(None, None, message, node.start_mark)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:  # noqa: FBT001, FBT002  # PyYAML's own signature
         seen: set[str] = set()
