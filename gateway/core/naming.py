@@ -4,6 +4,8 @@ Rule 1: the body is strict JSON in UTF-8, an object, with one key that reads as 
         whatever case: a server that takes the last of two, or does not look at case, must not see
         another model than we do.
 Rule 2: replacing the name changes the bytes of that one value and no others.
+Rule 3: what a body costs to read is bounded by more than its size: a value of two bytes takes 64
+        once it is read, and all others wait meanwhile.
 """
 
 import json
@@ -15,6 +17,8 @@ from gateway.core.refused import RefusedError
 
 __all__ = ["NamedBody", "read_named_body"]
 
+_MOST_KEYS = 256
+_MOST_VALUES = 4 * 2**20
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
@@ -43,6 +47,9 @@ _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 def read_named_body(body: bytes) -> NamedBody:
     """Find the model that `body` names. Raises `RefusedError`."""
+    # A few more than there are, since text holds these characters too.
+    if sum(map(body.count, (b",", b"[", b"{"))) > _MOST_VALUES:
+        raise RefusedError(Reason.BODY_TOO_LARGE, f"at most {_MOST_VALUES} values")
     try:
         text = body.decode()
         return _read(text)
@@ -56,7 +63,7 @@ def _read(text: str) -> NamedBody:
     if text[_skip(text, at)] == "}":
         _end(text, at)
         return NamedBody(text=text, model=None)
-    while True:
+    for _ in range(_MOST_KEYS):
         key, at = _DECODER.raw_decode(text, _skip(text, at))
         at = _skip(text, _expect(text, at, ":"))
         value, end = _DECODER.raw_decode(text, at)
@@ -68,10 +75,10 @@ def _read(text: str) -> NamedBody:
             found = (value, at, end)
         at = _skip(text, end)
         if text[at] != ",":
-            break
+            _end(text, at)
+            return _named(text, found)
         at += 1
-    _end(text, at)
-    return _named(text, found)
+    raise RefusedError(Reason.BODY_TOO_LARGE, f"at most {_MOST_KEYS} keys")
 
 
 def _named(text: str, found: tuple[object, int, int] | None) -> NamedBody:

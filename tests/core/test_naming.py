@@ -72,6 +72,27 @@ def test_what_another_reader_could_read_differently_is_refused(body):
     assert refused.value.reason is Reason.MALFORMED
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"model":"a","x":[' + b"[]," * 2_200_000 + b"0]}",
+        b'{"model":"a","x":[' + b"0," * 4_300_000 + b"0]}",
+        b'{"model":"a"' + b"".join(b',"%d":0' % n for n in range(300)) + b"}",
+    ],
+    ids=["lists", "numbers", "keys"],
+)
+def test_a_body_of_countless_values_is_refused(body):
+    # Reading 64 MiB of `[],` would stop everyone else for seconds and take gigabytes.
+    with pytest.raises(RefusedError) as refused:
+        read_named_body(body)
+    assert refused.value.reason is Reason.BODY_TOO_LARGE
+
+
+def test_a_long_text_is_no_countless_values():
+    text = "well, then, " * 100_000
+    assert read_named_body(json.dumps({"model": "a", "prompt": text}).encode()).model == "a"
+
+
 _VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
     lambda inner: (
