@@ -63,8 +63,9 @@ def route_by_body(table: Table, route: Route, method: bytes, body: NamedBody) ->
             raise RefusedError(Reason.UNKNOWN_MODEL)
         return _allowed(entry, method, route.path)
     if body.model is not None:
-        other = table.names.get(body.model)
-        if other is not entry and not (other is None and body.model == entry.served):
+        # By name, not by entry: the table may have been swapped since the head was read.
+        served = body.model == entry.served and body.model not in table.names
+        if body.model != entry.name and not served:
             raise RefusedError(Reason.MODEL_CONFLICT, "the body names another model")
     return route
 

@@ -17,6 +17,8 @@ from gateway.core.tally import Tally
 __all__ = ["Entry", "Route", "Table", "Tables"]
 
 _MAX_ROUTES = 8192
+_LONGEST_KEY = 512
+_LONGEST_NAME = 253
 
 
 class Entry:
@@ -67,6 +69,8 @@ class Table:
     def at(self, path: str, start: int) -> Entry | None:
         """The longest registered name in `path` from `start` on; None when there is none."""
         end = len(path)
+        if end > start + _LONGEST_NAME:
+            end = path.rfind("/", start, start + _LONGEST_NAME + 1)
         names = self.names
         while end > start:
             entry = names.get(path[start:end])
@@ -92,7 +96,9 @@ class Table:
         return self._routes.get(key)
 
     def remember(self, key: bytes, route: Route) -> None:
-        """Keep a route; a bounded number of them."""
+        """Keep a route; a bounded number of bounded size."""
+        if len(key) > _LONGEST_KEY:
+            return
         if len(self._routes) >= _MAX_ROUTES:
             self._routes.clear()
         self._routes[key] = route

@@ -297,6 +297,17 @@ def test_a_body_must_agree_with_the_header(table):
         assert refused.value.reason is Reason.MODEL_CONFLICT
 
 
+def test_a_table_swapped_while_the_body_came_is_no_conflict(table):
+    found, _ = route(table, "/v1/completions", "Ebbtide-Model: org/llm")
+    # Any change of any revision swaps the table: a model that wakes does.
+    newer = tables(*(replace(one, replicas=1) for one in REVISIONS)).now
+    for body in (b"{}", b'{"model":"org/llm"}', b'{"model":"served-llm"}'):
+        assert route_by_body(newer, found, b"POST", read_named_body(body)) is found
+    with pytest.raises(RefusedError) as refused:
+        route_by_body(newer, found, b"POST", read_named_body(b'{"model":"llm"}'))
+    assert refused.value.reason is Reason.MODEL_CONFLICT
+
+
 def test_a_name_that_would_read_as_something_else_at_the_server_does_not_pass():
     table = tables(named("m", "m/trace/setting", "x=y/trace/setting")).now
     assert reason(table, "/v2/models/m/trace/setting", method="GET") is Reason.NOT_ALLOWED
@@ -310,6 +321,30 @@ def test_routes_are_remembered_by_method_and_path(table):
     assert reason(table, "/v2/models/demo/infer", method="GET") is Reason.NOT_ALLOWED
     with_header, _ = route(table, "/v2/models/demo/infer", "Ebbtide-Model: demo")
     assert with_header.entry is first.entry
+
+
+def test_a_long_path_is_not_remembered(table):
+    for size, remembered in ((100, True), (5000, False)):
+        path = "/models/anything/" + "x" * size
+        found, _ = route(table, path)
+        assert found.path == path.removeprefix("/models/anything")
+        assert (table.known(f"POST {path}".encode()) is found) is remembered
+
+
+def test_a_path_of_many_segments_costs_no_more_look_ups_than_a_name_has(table):
+    class Counting(dict):
+        looks = 0
+
+        def get(self, key, default=None):
+            self.looks += 1
+            return super().get(key, default)
+
+    table.names = names = Counting(table.names)
+    longest = "n" + "/n" * 126
+    names[longest] = names["demo"]
+    assert table.at(f"/models/{longest}/{'a/' * 3900}", len("/models/")) is names[longest]
+    assert reason(table, "/models/" + "a/" * 3900) is Reason.UNKNOWN_MODEL
+    assert names.looks < 300
 
 
 def test_the_elder_of_two_claimants_has_the_name():
