@@ -244,6 +244,8 @@ def read_request_head(raw: bytes) -> RequestHead:
         head.old = True
     del lines[0]
     _read_fields(head, lines, _REQUEST)
+    # An old sender would take 100 Continue for the answer: RFC 9110, 10.1.1.
+    head.expects = head.expects and not head.old
     if head.host is None and not head.old:
         msg = "there must be one Host field"
         raise _malformed(msg)

@@ -57,6 +57,13 @@ def test_what_leaves_doubt_is_refused(fields):
     assert refused.value.reason is Reason.MALFORMED
 
 
+def test_an_old_sender_is_not_told_to_go_on():
+    # RFC 9110, 10.1.1: it would take 100 Continue for the answer.
+    fields = (HOST, b"Content-Length: 5", b"Expect: 100-continue")
+    assert read_request_head(request(*fields)).expects
+    assert not read_request_head(request(*fields, line=b"POST /x HTTP/1.0")).expects
+
+
 @pytest.mark.parametrize(
     "line",
     [
