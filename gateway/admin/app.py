@@ -139,7 +139,9 @@ def _json(content: object, *, status: int = 200) -> Response:
 def _limit(text: str | None) -> int:
     if text is None:
         return _JOURNAL_DEFAULT
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _JOURNAL_MOST):
+    if not (
+        text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= _JOURNAL_MOST
+    ):
         allowed = f"a whole number from 1 to {_JOURNAL_MOST}"
         raise _RefusedError(400, Reason.MALFORMED, f"limit: {text!r}: expected {allowed}")
     return int(text)

@@ -147,6 +147,8 @@ async def test_the_last_error_comes_with_its_log_lines(client: httpx.AsyncClient
         ("/api/journal?model=nobody", 404, "unknown_model"),
         ("/api/journal?limit=0", 400, "malformed"),
         ("/api/journal?limit=1001", 400, "malformed"),
+        ("/api/journal?limit=0000000019999", 400, "malformed"),
+        (f"/api/journal?limit={'0' * 5000}1", 400, "malformed"),
         ("/api/journal?limit=ten", 400, "malformed"),
         ("/api/journal?limit=1000000001", 400, "malformed"),
         ("/nothing", 404, "not_allowed"),
