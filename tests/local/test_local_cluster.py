@@ -114,7 +114,7 @@ async def test_a_model_that_asks_for_more_gpus_than_there_are_says_so(folder: Pa
     async with local_cluster(folder, gpus=2) as cluster:
         (pending,) = cluster.fleet().of(named("a"))
         assert pending.phase is Phase.PENDING
-        assert pending.message == "it asks for 3 GPUs per replica, and there are 2"
+        assert pending.message == "it asks for 3 GPUs per replica, and this machine has 2"
         assert [problem.value for problem in cluster.fleet().problems] == ["3"]
 
 

@@ -20,6 +20,7 @@ from fleet.cluster.local.controller import Controller
 from fleet.cluster.local.gpus import GPU_CLASS, Gpus
 from fleet.cluster.local.life import Explain, Means
 from fleet.cluster.local.manifests import LocalDeployment, Manifests, read_manifests
+from fleet.cluster.local.news import tell_models, tell_problems
 from fleet.cluster.local.preparing import Preparing
 from fleet.cluster.local.takeover import take_over
 from fleet.cluster.local.watch import Watch
@@ -35,7 +36,6 @@ from fleet.telemetry import log
 __all__ = ["Host", "LocalCluster"]
 
 _log = log(__name__)
-_NO_GPU = "this machine has no GPU; start with --gpus N to count imaginary ones"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,8 +121,9 @@ class LocalCluster:
         return self._write(replace(self._checked(revision, expect), drain=drain))
 
     async def note(self, revision: RevisionName, reason: str, message: str) -> None:
-        """Write a line to the log."""
-        _log("note", revision=revision, reason=reason, message=message)
+        """Write a line to the log, where there is more to say than the write itself has said."""
+        if message:
+            _log("note", revision=revision, reason=reason, message=message)
 
     # Beyond the port.
 
@@ -172,11 +173,11 @@ class LocalCluster:
         same = taken.deployments == self._deployments and taken.problems == self._problems
         if same and self._fleet.number > 0:
             return
-        for problem in taken.problems:
-            if problem not in self._problems:
-                _log("problem", message=str(problem), warning=problem.warning)
+        if self._fleet.number > 0:
+            tell_models(self._deployments, taken.deployments)
         self._deployments = dict(taken.deployments)
         self._problems = taken.problems
+        tell_problems(self._fleet.problems, self._all_problems())
         self._settle()
 
     # Writes.
@@ -215,12 +216,13 @@ class LocalCluster:
             revisions=MappingProxyType({n: d.revision for n, d in self._deployments.items()}),
             replicas=self._controller.replicas(),
             gpus=(GpuPool(name=GPU_CLASS, total=total, free=free),),
-            problems=self._problems + tuple(self._too_small()),
+            problems=self._all_problems(),
         )
         self._subscribers.tell(self._fleet)
 
-    def _too_small(self) -> list[Problem]:
-        return [
+    def _all_problems(self) -> tuple[Problem, ...]:
+        """What is wrong in the manifests, and what they ask for that this machine has not."""
+        too_small = (
             Problem(
                 source=revision.source,
                 deployment=revision.name,
@@ -231,7 +233,8 @@ class LocalCluster:
             )
             for revision in (found.revision for found in self._deployments.values())
             if revision.gpus > len(self._gpus.ids)
-        ]
+        )
+        return (*self._problems, *too_small)
 
 
 def _run_name(pid: int, wall: float) -> str:

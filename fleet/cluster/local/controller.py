@@ -6,6 +6,7 @@ Rule 2: a FAILED replica holds none; after its back-off another replica takes it
 
 import asyncio
 import itertools
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import assert_never
@@ -61,8 +62,8 @@ class Controller:
         if not self._means.gpus.counted:
             return _NO_GPU
         if revision.gpus > total:
-            return f"it asks for {revision.gpus} GPUs per replica, and there are {total}"
-        return f"it needs {revision.gpus} of {total} GPUs, and {self.free()} are free"
+            return f"it asks for {revision.gpus} GPUs per replica, and this machine has {total}"
+        return f"it needs {revision.gpus} of {total} GPUs; free now: {self.free()}"
 
     def settle(self, deployments: Deployments) -> None:
         """Do all that is to be done now, so that there is what `deployments` want."""
@@ -162,7 +163,7 @@ class Controller:
         _log("replica_started", replica=name, gpus=",".join(record.replica.gpu_ids))
         failure = await live(record, deployment, self._means)
         if record.replica.phase is Phase.DRAINING:
-            _log("replica_stopped", replica=name, reason=failure.message)
+            _log("replica_stopped", replica=name, ending=failure.ending or failure.message)
             self._roster.remove(name)
             self._means.changed()
             return
@@ -195,9 +196,11 @@ class Controller:
         )
         _log(
             "replica_failed",
+            level=logging.WARNING,
             replica=record.replica.name,
             reason=failure.reason.value,
             message=failure.message,
             again_in=backoff.seconds,
+            log=failure.file or "-",
         )
         return backoff.seconds

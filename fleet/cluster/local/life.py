@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from fleet.clock import Clock
 from fleet.cluster.local import listening, logs
@@ -31,7 +32,11 @@ class Failure:
 
     reason: Reason
     message: str
+    ending: str = ""
+    """How its command ended, without the cause."""
     log: tuple[str, ...] = ()
+    file: Path | None = None
+    """Where all of its log is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +80,8 @@ async def live(record: Record, deployment: LocalDeployment, means: Means) -> Fai
         return Failure(reason=Reason.CANNOT_EXECUTE, message=str(error))
     finally:
         await asyncio.to_thread(means.preparing.clean, place)
-    return _failure(record, ending, lines, means.explain(deployment.revision.runtime, lines))
+    cause = means.explain(deployment.revision.runtime, lines)
+    return replace(_failure(record, ending, lines, cause), file=prepared.log)
 
 
 def _post(
@@ -125,4 +131,4 @@ def _failure(record: Record, ending: Ending, lines: tuple[str, ...], cause: str)
     if record.intruded:
         said = f"{said}; {record.intruded}"
     reason = Reason.ADDRESS_IN_USE if record.intruded else Reason.EXITED
-    return Failure(reason=reason, message=said, log=lines)
+    return Failure(reason=reason, message=said, ending=str(ending), log=lines)
