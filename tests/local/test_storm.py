@@ -31,6 +31,7 @@ def recorder(folder: Path) -> dict:
                 "ebbtide.dev/allow": "POST /predict",
                 "ebbtide.dev/keep-alive": "1s",
                 "ebbtide.dev/slots": "8",
+                "ebbtide.dev/max-replicas": "1",
             },
         },
         "spec": {

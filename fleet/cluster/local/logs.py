@@ -26,11 +26,18 @@ def open_place(folder: Path, pod_name: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     deployment = pod_name.rsplit("-", 2)[0]
     siblings = re.compile(re.escape(deployment) + r"-[0-9a-z]+-\d+\.log(\.1)?")
-    found = [entry for entry in os.scandir(folder) if siblings.fullmatch(entry.name)]
-    found.sort(key=lambda entry: entry.stat().st_mtime_ns, reverse=True)
-    for entry in found[_FILES - 1 :]:
-        Path(entry.path).unlink(missing_ok=True)
+    found = [Path(entry.path) for entry in os.scandir(folder) if siblings.fullmatch(entry.name)]
+    for old in sorted(found, key=_written, reverse=True)[_FILES - 1 :]:
+        old.unlink(missing_ok=True)
     return folder / f"{pod_name}.log"
+
+
+def _written(log: Path) -> int:
+    """When it was written to last; a file that another replica has just removed is the oldest."""
+    try:
+        return log.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def bound(log: Path) -> None:
