@@ -7,6 +7,7 @@ Rule 3: a line stays until its Deployment is gone *and* nothing runs there any m
 
 import asyncio
 from collections.abc import Callable, Mapping
+from math import inf
 from types import MappingProxyType
 
 from activator.line import Line
@@ -33,7 +34,8 @@ class Hall:
         self._bus = outside.bus
         self._clock = outside.clock
         self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._timer_at = inf
         self._subscribers = Subscribers[Fleet]()
         self._quieted = Subscribers[ReplicaName]()
         self._lines: dict[RevisionName, Line] = {}
@@ -120,19 +122,18 @@ class Hall:
             self.publish()
 
     def _waits(self, deadline: float | None) -> None:
-        if deadline is None:
-            return
-        if self._timer is None or deadline < self._timer.when():
+        if deadline is not None and deadline < self._timer_at:
             self._set_timer(deadline)
 
     def _set_timer(self, deadline: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        when = max(deadline, self._loop.time() + _SLACK_S)
-        self._timer = self._loop.call_at(when, self._expire)
+        # Kept apart: uvloop's handle for what is due by now does not know when that is.
+        self._timer_at = max(deadline, self._loop.time() + _SLACK_S)
+        self._timer = self._loop.call_at(self._timer_at, self._expire)
 
     def _expire(self) -> None:
-        self._timer = None
+        self._timer, self._timer_at = None, inf
         now = self._clock.now()
         lines = [line for line in self._lines.values() if line.waiting]
         for line in lines:
