@@ -20,7 +20,8 @@ from fleet.bus.memory import MemoryBus
 from fleet.clock import LoopClock
 from fleet.cluster.local.cluster import Host, LocalCluster
 from fleet.cluster.local.gpus import Gpus, count_gpus
-from fleet.errors import SettingError
+from fleet.cluster.local.tritonserver import locate
+from fleet.errors import SettingError, system_said
 from fleet.names import GatewayName
 from fleet.reasons import Reason
 from fleet.runtimes.asking import asking_client
@@ -85,14 +86,16 @@ class Parts:
 async def assembled(options: Options) -> AsyncIterator[Parts]:
     """Everything started; stopped in order at the end."""
     clock = LoopClock()
+    settings = options.settings
+    if settings.tritonserver:
+        # A wrong setting is told now, and not when the first model is called.
+        locate(settings.tritonserver, options.environ, state_dir=Path(settings.state_dir))
     gpus = await count_gpus(options.gpus, options.environ)
     halls: list[Hall] = []
     async with asking_client() as client, asyncio.TaskGroup() as replicas:
         cluster = LocalCluster(
             options.paths,
-            host=Host(
-                clock=clock, group=replicas, settings=options.settings, environ=options.environ
-            ),
+            host=Host(clock=clock, group=replicas, settings=settings, environ=options.environ),
             gpus=gpus,
             running=lambda name: sum(hall.running_on(name) for hall in halls),
             explain=lambda runtime, lines: profile(runtime).explain(lines),
@@ -103,7 +106,7 @@ async def assembled(options: Options) -> AsyncIterator[Parts]:
                 bus=MemoryBus(clock),
                 clock=clock,
                 servers=servers(client),
-                settings=options.settings,
+                settings=settings,
                 group=group,
             )
             hall = Hall(_NAME, outside)
@@ -153,5 +156,5 @@ async def _listen(front: Front, options: Options) -> int:
         return await front.start(options.host, options.port)
     except OSError as error:
         where = f"{options.host}:{options.port}"
-        msg = f"cannot listen on {where}: {error.strerror or error}; --port takes another"
+        msg = f"cannot listen on {where}: {system_said(error)}; --port takes another"
         raise SettingError(msg) from error

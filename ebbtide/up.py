@@ -9,10 +9,9 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-import uvloop
-
 from ebbtide.parts import Options, Parts, assembled
 from ebbtide.signals import Stop, stop_signals
+from fleet.cluster.local.gpus import Gpus
 from fleet.errors import EbbtideError
 from fleet.quantities import parse_int
 from fleet.settings import read_settings
@@ -21,6 +20,11 @@ from fleet.telemetry import configure_logging, log
 __all__ = ["HELP", "arguments", "run"]
 
 HELP = "Serve the models of manifests on this machine."
+
+try:
+    from uvloop import new_event_loop
+except ImportError:  # it is made for CPython alone
+    from asyncio import new_event_loop  # type: ignore[assignment]
 
 _log = log(__name__)
 _MAX_GPUS = 1024
@@ -82,7 +86,7 @@ def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
         settings=settings,
         environ=environ,
     )
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(_serve(options))
 
 
@@ -118,17 +122,22 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
 
 def _greet(parts: Parts, options: Options) -> None:
     models = [revision.model for revision in parts.hall.fleet.revisions.values()]
-    kind = "" if parts.gpus.real or not parts.gpus.ids else " (counted, not real)"
     lines = (
         f"ebbtide {version('ebbtide')}",
         f"  requests  http://{_shown(options.host)}:{parts.port}",
         f"  admin     http://{_shown(options.admin_host)}:{parts.admin_port}",
-        f"  GPUs      {len(parts.gpus.ids)}{kind}",
+        f"  GPUs      {_told(parts.gpus)}",
         f"  models    {', '.join(models) or 'none yet: manifests are watched'}",
-        "Ctrl-C stops it.",
+        "Ctrl-C stops it when what runs is finished; a second one at once.",
     )
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
+
+
+def _told(gpus: Gpus) -> str:
+    if not gpus.counted:
+        return "0 (nvidia-smi shows none; --gpus N counts N that need not be there)"
+    return f"{len(gpus.ids)}{'' if gpus.real or not gpus.ids else ' (counted, not real)'}"
 
 
 def _shown(host: str) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import uvicorn
 from starlette.types import ASGIApp
 
-from fleet.errors import SettingError
+from fleet.errors import SettingError, system_said
 
 __all__ = ["AdminServer"]
 
@@ -30,7 +30,8 @@ class AdminServer:
         try:
             self._socket = socket.create_server((host, port), family=family, backlog=_BACKLOG)
         except OSError as error:
-            msg = f"the admin port cannot listen on {host}:{port}: {error.strerror or error}"
+            why = system_said(error)
+            msg = f"cannot listen on {host}:{port}: {why}; --admin-port takes another"
             raise SettingError(msg) from error
         self._server = _Quiet(
             uvicorn.Config(

@@ -114,3 +114,16 @@ async def test_a_note_without_a_message_adds_nothing(folder: Path, said: list[st
         await cluster.note(named("a"), "demand", "")
         await cluster.note(named("a"), "evicted", "for b")
     assert about(said, "note") == ['INFO note revision=default/a reason=evicted message="for b"']
+
+
+async def test_without_a_tritonserver_that_is_told_once_if_a_model_needs_it(
+    folder: Path, said: list[str]
+) -> None:
+    triton = ["tritonserver", "--model-repository=/m"]
+    local.write(folder, manifest("a", command=triton), manifest("b", command=triton))
+    async with local_cluster(folder) as cluster:
+        (told,) = about(said, "problem")
+        assert told.startswith('WARNING problem message="this machine: EBBTIDE_TRITONSERVER: ')
+        assert "nvidia-pytriton" in told
+        local.write(folder, manifest("a"), manifest("b"))
+        await until(cluster, lambda f: not f.problems)

@@ -22,6 +22,7 @@ from fleet.cluster.local.life import Explain, Means
 from fleet.cluster.local.manifests import LocalDeployment, Manifests, read_manifests
 from fleet.cluster.local.news import tell_models, tell_problems
 from fleet.cluster.local.preparing import Preparing
+from fleet.cluster.local.shortfalls import shortfalls
 from fleet.cluster.local.takeover import take_over
 from fleet.cluster.local.watch import Watch
 from fleet.errors import ConflictError, GoneError, UnavailableError
@@ -85,6 +86,7 @@ class LocalCluster:
         self._controller = Controller(means, run=run)
         self._deployments: dict[RevisionName, LocalDeployment] = {}
         self._problems: tuple[Problem, ...] = ()
+        self._no_triton = ""
         self._subscribers = Subscribers[Fleet]()
         self._versions = itertools.count(1)
         self._fleet = Fleet()
@@ -177,6 +179,7 @@ class LocalCluster:
             tell_models(self._deployments, taken.deployments)
         self._deployments = dict(taken.deployments)
         self._problems = taken.problems
+        self._no_triton = self._preparing.no_triton()
         tell_problems(self._fleet.problems, self._all_problems())
         self._settle()
 
@@ -222,19 +225,13 @@ class LocalCluster:
 
     def _all_problems(self) -> tuple[Problem, ...]:
         """What is wrong in the manifests, and what they ask for that this machine has not."""
-        too_small = (
-            Problem(
-                source=revision.source,
-                deployment=revision.name,
-                key="nvidia.com/gpu",
-                value=str(revision.gpus),
-                allowed=self._controller.lack(revision),
-                warning=True,
-            )
-            for revision in (found.revision for found in self._deployments.values())
-            if revision.gpus > len(self._gpus.ids)
+        lacking = shortfalls(
+            self._deployments,
+            gpus=len(self._gpus.ids),
+            no_gpu=self._controller.lack,
+            no_triton=self._no_triton,
         )
-        return (*self._problems, *too_small)
+        return (*self._problems, *lacking)
 
 
 def _run_name(pid: int, wall: float) -> str:

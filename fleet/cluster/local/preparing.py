@@ -68,6 +68,14 @@ class Preparing:
         folder = self._state / "logs" / place.pod.namespace
         return Prepared(launch=made, log=logs.open_place(folder, place.pod_name))
 
+    def no_triton(self) -> str:
+        """Why no `tritonserver` can be started here; empty when one can."""
+        try:
+            found = locate(self._settings.tritonserver, self._environ, state_dir=self._state)
+        except SettingError as error:
+            return str(error)
+        return MISSING if found is None else ""
+
     def clean(self, place: Place) -> None:
         """Remove what a replica that ended had on disk, its log apart."""
         shutil.rmtree(self._scratch_of(place), ignore_errors=True)
