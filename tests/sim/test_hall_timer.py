@@ -23,13 +23,14 @@ async def test_a_timer_set_for_now_may_be_no_timer(monkeypatch):
     loop = asyncio.get_running_loop()
     call_at = loop.call_at
 
-    def as_uvloop(when: float, callback):
-        soon = when - loop.time() < 0.01
-        return loop.call_soon(callback) if soon else call_at(when, callback)
+    def as_uvloop(when: float, *callback, **options):
+        if when - loop.time() < 0.003:
+            return loop.call_soon(*callback, **options)
+        return call_at(when, *callback, **options)
 
     monkeypatch.setattr(loop, "call_at", as_uvloop)
     async with world(start=60) as w:
-        w.cluster.put(revision(policy=Policy(slots=4, wait_timeout=0.005)))
+        w.cluster.put(revision(policy=Policy(slots=4, wait_timeout=0.001)))
         clients = [w.call() for _ in range(3)]
         await asyncio.sleep(0.02)
         later = w.call()
