@@ -14,6 +14,7 @@ Rule 4: a connection is kept only when both sides know where the next request be
 import asyncio
 import socket
 import struct
+from contextlib import suppress
 from math import inf
 from typing import cast
 
@@ -379,5 +380,7 @@ class Inbound(asyncio.Protocol):
         self._later = b""
         self.settle()
         if not self.transport.is_closing():
-            self.transport.write_eof()
+            # It may have gone just now; its answer may have been what told us.
+            with suppress(OSError):
+                self.transport.write_eof()
         self.file(self._since + context.limits.linger)

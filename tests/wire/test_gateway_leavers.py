@@ -1,10 +1,12 @@
 """Clients that leave, in every state of their request, on both loops."""
 
 import asyncio
+import socket
 
 import pytest
 
 from fleet.model import RuntimeName
+from fleet.reasons import Reason
 from tests.wire.scripts import Gate
 from tests.wire.stage import BOTH_LOOPS, CHUNKED, INFER, ONE, infer, model, stage
 
@@ -159,3 +161,20 @@ async def test_both_leave_at_once():
             writer.transport.abort()
         await s.until(s.idle)
         await s.until(lambda: s.front.connections == 0)
+
+
+async def test_a_client_that_leaves_in_the_moment_of_its_refusal_harms_nobody_else():
+    async with stage(awake=False, start=1000.0) as s:
+        sock = socket.create_connection(("127.0.0.1", s.port))
+        sock.sendall(INFER + b"Content-Length: 1000000\r\n\r\nx")
+        await s.until(lambda: s.line.waiting == 1)
+        other = await s.client()
+        other.send(infer())
+        await s.until(lambda: s.line.waiting == 2)
+        # No turn of the loop lies between: the gateway refuses somebody it still takes for there,
+        # and its answer is what resets the connection.
+        sock.close()
+        s.line.refuse_waiting(Reason.WAIT_TIMEOUT)
+        assert (await other.answer()).status == 504
+        await s.until(s.idle)
+        await s.until(lambda: s.front.connections == 1)
