@@ -184,6 +184,13 @@ def test_mounts_that_mean_nothing_are_refused(found: dict[str, Any], message: st
     assert message in refused({"command": ["x"], **found}, annotations=PLAIN, pod=pod)
 
 
+def test_a_mount_of_a_volume_that_is_refused_is_not_a_second_fault() -> None:
+    pod = volumes({"name": "v", "hostPath": {"path": "/x"}})
+    told = refused({"command": ["x"], **mounts(("v", "/v"))}, annotations=PLAIN, pod=pod)
+    assert "volumes[0].hostPath" in told
+    assert "volumeMounts" not in told
+
+
 @pytest.mark.parametrize("name", ["../v", "", "V", "a" * 64])
 def test_the_name_of_a_volume_is_no_path(name: str) -> None:
     pod = volumes({"name": name, "emptyDir": {}})

@@ -39,6 +39,8 @@ class Volumes:
 
     folders: Mapping[str, Path]
     fresh: Mapping[str, Volume]
+    refused: frozenset[str] = frozenset()
+    """There, but no good, which has been reported."""
 
 
 def read_volumes(
@@ -76,7 +78,11 @@ def read_volumes(
         else:
             _refuse(volume, name)
     _check_places(places, names, report)
-    return Volumes(folders=MappingProxyType(folders), fresh=MappingProxyType(fresh))
+    return Volumes(
+        folders=MappingProxyType(folders),
+        fresh=MappingProxyType(fresh),
+        refused=frozenset(names) - folders.keys() - fresh.keys(),
+    )
 
 
 def _name(volume: Node) -> str:
@@ -163,8 +169,9 @@ def _mount(node: Node, volumes: Volumes) -> Mount | None:
         node.at("subPathExpr").refuse("subPath instead: it is the same for every replica here")
     if below.text() and not _inside(below.text()):
         below.refuse("a relative path without ..")
+    if name.text() in volumes.refused:
+        return None
     if name.text() not in (*volumes.folders, *volumes.fresh):
-        # One that is there but refused has been reported already.
         known = ", ".join(sorted((*volumes.folders, *volumes.fresh))) or "there is none"
         name.refuse(f"the name of a volume of the pod: {known}")
     # Two slashes at the beginning would be another root to PurePosixPath.
