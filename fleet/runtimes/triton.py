@@ -68,22 +68,27 @@ def _explain(lines: Sequence[str]) -> str:
 
 
 def _unavailable(lines: Sequence[str]) -> list[str]:
-    """`MODEL: cause` for each model whose row of the model table says UNAVAILABLE."""
+    """`MODEL: cause (at PLACE)` for each model whose row of the model table says UNAVAILABLE."""
     found: list[str] = []
-    open_row = False
-    for line in lines:
+    told: list[str] | None = None
+    for line in [*lines, ""]:
         row = _ROW.fullmatch(line.strip())
-        if row is None:
-            open_row = False
-        elif row["status"].startswith(_UNAVAILABLE):
-            found.append(f"{row['model']}: {row['status'].removeprefix(_UNAVAILABLE).strip()}")
-            open_row = True
-        elif open_row and not row["model"] and row["status"].strip():
-            # The message goes on in rows without a name, up to an empty one before the trace.
-            found[-1] += " " + row["status"].strip()
-        else:
-            open_row = False
+        if told is not None and (row is None or row["model"]):
+            found.append(_in_one_line(told))
+            told = None
+        if row is not None and row["status"].startswith(_UNAVAILABLE):
+            told = [f"{row['model']}: {row['status'].removeprefix(_UNAVAILABLE).strip()}"]
+        elif row is not None and told is not None:
+            # The message goes on in rows without a name.
+            told.append(row["status"].strip())
     return found
+
+
+def _in_one_line(told: Sequence[str]) -> str:
+    """The message, which ends at an empty row, and the innermost call of the trace after it."""
+    end = told.index("") if "" in told else len(told)
+    message, trace = " ".join(told[:end]), told[end + 1 :]
+    return f"{message} (at {trace[1]})" if trace[:1] == ["At:"] and trace[1:] else message
 
 
 def _last_error(lines: Sequence[str]) -> str:

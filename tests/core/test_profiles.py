@@ -237,10 +237,15 @@ def table(*rows: str) -> list[str]:
                 "|      |         | on two lines                             |",
                 "|      |         |                                          |",
                 "|      |         | At:                                      |",
-                "|      |         |   model.py(4): initialize                |",
+                "|      |         |   model.py(4): load                      |",
+                "|      |         |   model.py(9): initialize                |",
                 "| good | 1       | READY                                    |",
             ),
-            "bad: Internal: ValueError: a | b on two lines",
+            "bad: Internal: ValueError: a | b on two lines (at model.py(4): load)",
+        ),
+        (
+            table("| a | 1 | UNAVAILABLE: one |", "| | | |", "| b | 2 | READY |"),
+            "a: one",
         ),
         (
             table("| a | 1 | UNAVAILABLE: one |", "| b | 2 | UNAVAILABLE: two |"),
