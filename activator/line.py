@@ -75,7 +75,7 @@ class Line:
         ledger = self.ledger
         if not ledger.seats:
             ticket.cold = True
-            reason = self._hopeless(now)
+            reason = self.hopeless()
             if reason is not None:
                 ticket.state = State.LEFT
                 guest.refused(ticket, self._refusal(reason, now))
@@ -116,10 +116,10 @@ class Line:
         seat = ticket.seat
         if ticket.state is not State.RUNNING or seat is None:
             return False
-        self._opening.doubt(self.revision, seat)
+        self._opening.doubt(seat)
         ticket.crashes += crash
         now = self._now()
-        if ticket.crashes >= _CRASHES or self._hopeless(now) is not None:
+        if ticket.crashes >= _CRASHES or self.hopeless() is not None:
             return False
         self.ledger.again(ticket, now)
         if seat.draining:
@@ -132,6 +132,13 @@ class Line:
         """A ready replica for a call that takes no slot; None when there is none."""
         seats = [seat for seat in self.ledger.seats.values() if seat.open]
         return min(seats, key=lambda seat: len(seat.running), default=None)
+
+    def hopeless(self) -> Reason | None:
+        """Why a request that finds nothing ready is refused at once; None when it may wait."""
+        if self._removed:
+            return Reason.MODEL_REMOVED
+        blocked = self._starts.blocked(self._now())
+        return hopeless(self.revision, self._fleet, blocked=blocked)
 
     # What the admin side reads.
 
@@ -186,9 +193,9 @@ class Line:
 
     @property
     def deadline(self) -> float | None:
-        """When the first in line has waited long enough; None when nobody waits."""
-        first = self.ledger.first
-        return None if first is None else first.arrived + self.revision.policy.wait_timeout
+        """When somebody will have waited long enough; None when nobody waits."""
+        since = self.ledger.waits_since
+        return None if since is None else since + self.revision.policy.wait_timeout
 
     def observe(self, fleet: Fleet, now: float) -> None:
         """Take in a new snapshot that has this revision."""
@@ -200,6 +207,7 @@ class Line:
         self.ledger.limit_bytes = revision.policy.queue_limit_bytes
         self._opening.follow(revision, fleet.of(revision.name), now)
         self._follow_cold_start()
+        self._wiring.waits(self.deadline)
         self.look(now)
 
     def look(self, now: float) -> None:
@@ -267,11 +275,6 @@ class Line:
         first = self.ledger.first
         spent = 0.0 if first is None else now - first.arrived
         return Refusal(reason=reason, retry_after=self._eta.retry_after(spent))
-
-    def _hopeless(self, now: float) -> Reason | None:
-        if self._removed:
-            return Reason.MODEL_REMOVED
-        return hopeless(self.revision, self._fleet, blocked=self._starts.blocked(now))
 
     def _left_draining(self, seat: Seat) -> None:
         """Something left a seat that takes nothing new: whoever waits for that is told."""

@@ -38,6 +38,8 @@ class Opening:
         self._ready = ready
         self._release = release
         self._probes: dict[ReplicaName, asyncio.Task[None]] = {}
+        self._revision: Revision | None = None
+        """The newest: its policy may change while a replica loads."""
 
     def follow(self, revision: Revision, replicas: tuple[Replica, ...], now: float) -> None:
         """Probe what has an address and no seat yet; unseat what is gone or going."""
@@ -51,21 +53,42 @@ class Opening:
         for name, replica in here.items():
             if name not in self._ledger.seats and name not in self._probes:
                 self._start(name, self._open(revision, replica))
+        before, self._revision = self._revision, revision
+        if before is not None and before.policy.slots != revision.policy.slots:
+            self._count_slots_again(revision)
         self._ledger.drain(revision.drain.replicas if revision.drain else ())
 
-    def doubt(self, revision: Revision, seat: Seat) -> None:
+    def doubt(self, seat: Seat) -> None:
         """A request broke there: nothing new until its model answers."""
-        if seat.doubtful or seat.name not in self._ledger.seats:
-            return
-        seat.turn(doubtful=True)
-        if seat.name not in self._probes:
-            self._start(seat.name, self._trust_again(revision, seat))
+        if not seat.doubtful and seat.name in self._ledger.seats:
+            seat.turn(doubtful=True)
+            self._probe_doubtful(seat.name)
 
     def widen(self, seat: Seat) -> None:
         """The seat has proved itself: all its slots are open."""
         seat.proved = True
         seat.limit = seat.slots
         self._release()
+
+    def _count_slots_again(self, revision: Revision) -> None:
+        """The policy says another number, or leaves it to the model now."""
+        given = revision.policy.slots
+        for seat in tuple(self._ledger.seats.values()):
+            if given is not None:
+                self._give_slots(seat, given)
+            elif seat.name not in self._probes:
+                self._start(seat.name, self._recount(revision, seat))
+
+    async def _recount(self, revision: Revision, seat: Seat) -> None:
+        endpoint = Endpoint(address=seat.host, ports=revision.ports)
+        server = self._wiring.outside.servers(revision.runtime)
+        self._give_slots(seat, await slots_of(revision, server, endpoint))
+
+    def _give_slots(self, seat: Seat, slots: int) -> None:
+        newest = None if self._revision is None else self._revision.policy.slots
+        seat.slots = slots if newest is None else newest
+        if seat.proved:
+            self.widen(seat)
 
     def _start(self, name: ReplicaName, work: Coroutine[Any, Any, None]) -> None:
         task = self._wiring.outside.group.create_task(work, name=f"probe {name}")
@@ -75,6 +98,14 @@ class Opening:
     def _ended(self, name: ReplicaName, done: asyncio.Task[None]) -> None:
         if self._probes.get(name) is done:
             del self._probes[name]
+            if not done.cancelled():
+                self._probe_doubtful(name)
+
+    def _probe_doubtful(self, name: ReplicaName) -> None:
+        seat, revision = self._ledger.seats.get(name), self._revision
+        busy = name in self._probes
+        if seat is not None and seat.doubtful and revision is not None and not busy:
+            self._start(name, self._trust_again(revision, seat))
 
     def _close(self, seat: Seat) -> None:
         if seat.link is not None:
@@ -88,6 +119,7 @@ class Opening:
         clock = self._wiring.outside.clock
         await until_ready(server, endpoint, served_names(revision), clock=clock)
         now = clock.now()
+        revision = self._revision or revision
         seat = Seat(
             replica.name,
             host=endpoint.address,
@@ -103,7 +135,7 @@ class Opening:
         try:
             # Tells the line, which releases the first in line onto it.
             self._ready(seat)
-            seat.slots = await slots_of(revision, server, endpoint)
+            self._give_slots(seat, await slots_of(revision, server, endpoint))
             if not somebody_waits and revision.policy.warm_up is not WarmUp.NONE:
                 await warm_up(revision, server, endpoint)
             if seat.proved or not somebody_waits:

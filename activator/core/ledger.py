@@ -52,6 +52,7 @@ class Ticket:
         "guest",
         "number",
         "seat",
+        "since",
         "size",
         "state",
     )
@@ -63,6 +64,8 @@ class Ticket:
         self.state = State.NEW
         self.seat: Seat | None = None
         self.arrived = 0.0
+        self.since = 0.0
+        """When it began to wait: at its arrival, or when its replica broke."""
         self.dispatched = 0.0
         self.number = 0
         self.crashes = 0
@@ -183,7 +186,7 @@ class Ledger:
     def arrive(self, ticket: Ticket, now: float) -> Seat | Reason | None:
         """Dispatched at once (its seat), refused (the reason), or parked (None)."""
         self.tick(now)
-        ticket.arrived = now
+        ticket.arrived = ticket.since = now
         self._numbers += 1
         ticket.number = self._numbers
         self.arrivals += 1
@@ -241,6 +244,7 @@ class Ledger:
         self.tick(now)
         self._stop(ticket)
         ticket.state = State.WAITING
+        ticket.since = now
         self.waiting_bytes += ticket.size
         insort(self._again, ticket, key=lambda one: one.number)
 
@@ -255,12 +259,24 @@ class Ledger:
             ticket.state = State.LEFT
         return refused
 
+    @property
+    def waits_since(self) -> float | None:
+        """When whoever has waited longest began to; None when nobody waits."""
+        begun = [ticket.since for ticket in self._again]
+        eldest = next(iter(self._line), None)
+        if eldest is not None:
+            begun.append(eldest.since)
+        return min(begun, default=None)
+
     def expire(self, before: float, now: float) -> list[Ticket]:
-        """Everyone who waits and arrived at or before `before` leaves; returns them in order."""
-        expired: list[Ticket] = []
-        while (ticket := self.first) is not None and ticket.arrived <= before:
-            self.leave(ticket, now)
+        """Everyone who has waited since `before` or longer leaves; returns them in order."""
+        expired = [ticket for ticket in self._again if ticket.since <= before]
+        for ticket in self._line:
+            if ticket.since > before:
+                break
             expired.append(ticket)
+        for ticket in expired:
+            self.leave(ticket, now)
         return expired
 
     def seat(self, seat: Seat) -> None:

@@ -125,7 +125,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def expire(self, back):
         waiting = self._in(State.WAITING)
         expired = self.ledger.expire(self.now - back, self.now)
-        assert set(expired) == {t for t in waiting if t.arrived <= self.now - back}
+        assert set(expired) == {t for t in waiting if t.since <= self.now - back}
         assert expired == sorted(expired, key=lambda t: t.number)
         self.outcomes.update(dict.fromkeys(expired, "expired"))
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from fleet.errors import ConflictError, UnavailableError
-from fleet.model import Drain, Mode, Phase, Policy, WarmUp
+from fleet.model import Mode, Phase, Policy, WarmUp
 from fleet.reasons import Reason
 from tests.fakes.cluster import revision
 from tests.sim.loop import VIRTUAL
@@ -234,6 +234,33 @@ async def test_a_request_present_at_two_crashes_is_not_sent_a_third_time():
         assert w.line.waiting == 0
 
 
+async def test_one_whose_replica_broke_late_waits_anew():
+    async with world() as w:
+        w.cluster.put(revision(replicas=1, policy=Policy(slots=4, wait_timeout=5)))
+        await asyncio.sleep(3)
+        client = w.call(service=100)
+        await asyncio.sleep(20)
+        (old,) = replicas(w)
+        assert w.line.again(client.ticket)
+        w.cluster.fail(old.name)
+        w.cluster.retry(old.name)
+        await asyncio.sleep(3)
+        assert len(client.dispatches) == 2, "the time it ran was taken for time it waited"
+
+
+async def test_the_first_request_may_break_while_its_seat_is_being_opened():
+    async with world() as w:
+        w.cluster.put(revision(policy=Policy()))
+        client = w.call(service=0.5)
+        while not client.dispatches:
+            await asyncio.sleep(0.001)
+        # The slots are still being asked for: the probe of this seat is not over.
+        assert w.line.again(client.ticket, crash=False)
+        await asyncio.sleep(2)
+        assert len(client.dispatches) == 2
+        assert w.call().dispatches, "the seat stayed in doubt"
+
+
 async def test_a_doubtful_seat_takes_nothing_until_its_model_answers():
     async with world() as w:
         w.cluster.put(revision(replicas=1))
@@ -250,68 +277,6 @@ async def test_a_doubtful_seat_takes_nothing_until_its_model_answers():
         assert client.ticket.crashes == 0
 
 
-async def test_a_drain_is_acknowledged_once_nothing_runs_there():
-    async with world() as w:
-        w.cluster.put(revision(replicas=1))
-        await asyncio.sleep(3)
-        running = w.call(service=2)
-        (one,) = replicas(w)
-        version = w.line.revision.version
-        await w.cluster.mark(
-            w.revision, Drain(number=7, replicas=frozenset({one.name})), expect=version
-        )
-
-        def acknowledged():
-            return w.bus.samples()["g1"].sample.revisions[w.revision].drained
-
-        assert acknowledged() == 0
-        pokes = []
-        w.bus.on_poke(pokes.append)
-        late = w.call()
-        assert pokes == [w.revision], "only the leader can take a drain back"
-        await asyncio.sleep(2.001)
-        assert running.ended_at is not None
-        assert acknowledged() == 7
-        assert not late.dispatches, "a draining seat takes nothing new"
-        await w.cluster.mark(w.revision, None, expect=w.line.revision.version)
-        assert late.dispatches, "a drain taken back releases at once"
-
-
-async def test_an_idle_replica_is_acknowledged_within_the_mark():
-    async with world() as w:
-        w.cluster.put(revision(replicas=1))
-        await asyncio.sleep(3)
-        (one,) = replicas(w)
-        await w.cluster.mark(
-            w.revision,
-            Drain(number=1, replicas=frozenset({one.name})),
-            expect=w.line.revision.version,
-        )
-        assert w.bus.samples()["g1"].sample.revisions[w.revision].drained == 1
-
-
-async def test_a_replica_that_is_stopped_while_idle_is_quiet_at_once():
-    async with world() as w:
-        w.cluster.put(revision(replicas=1))
-        await asyncio.sleep(3)
-        (one,) = replicas(w)
-        quiet = []
-        w.hall.on_quiet(quiet.append)
-        await w.cluster.scale(w.revision, 0, expect=w.line.revision.version, reason=Reason.IDLE)
-        assert quiet == [one.name]
-
-
-async def test_a_replica_that_is_gone_is_not_asked_any_more():
-    async with world(server=ModelUnderTest(load=1000)) as w:
-        w.cluster.put(revision(replicas=1))
-        await asyncio.sleep(3)
-        await w.cluster.scale(w.revision, 0, expect=w.line.revision.version, reason=Reason.IDLE)
-        await asyncio.sleep(1)
-        asked = w.server.questions
-        await asyncio.sleep(10)
-        assert asked == w.server.questions > 0
-
-
 async def test_a_failing_second_replica_does_not_refuse_those_the_first_serves():
     async with world(start=1000) as w:
         w.cluster.put(revision(replicas=1))
@@ -325,27 +290,6 @@ async def test_a_failing_second_replica_does_not_refuse_those_the_first_serves()
             w.cluster.retry(second.name)
         assert w.line.last_failure is not None
         assert all(client.refusal is None for client in clients)
-
-
-async def test_a_removed_deployment_refuses_who_waits_and_finishes_what_runs():
-    async with world() as w:
-        w.cluster.put(revision(replicas=1))
-        await asyncio.sleep(3)
-        line = w.line
-        running = [w.call(service=1) for _ in range(4)]
-        waiting = w.call()
-        (one,) = replicas(w)
-        quiet = []
-        w.hall.on_quiet(quiet.append)
-        w.cluster.remove(w.revision)
-        assert waiting.reason is Reason.MODEL_REMOVED
-        assert w.revision not in w.hall.lines
-        assert w.hall.running_on(one.name) == 4
-        assert not quiet
-        for client in running:
-            line.leave(client.ticket)
-        assert quiet == [one.name]
-        assert w.hall.running_on(one.name) == 0
 
 
 async def test_the_queue_limit_counts_requests_and_bytes():
