@@ -14,6 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from fleet.annotations import PREFIX
 from fleet.cluster.local.manifests import Manifests, read_manifests
 from fleet.model import Problem, Revision, Served
 from fleet.registry import settle
@@ -75,6 +76,8 @@ def _print(
         _count(len(problems) - warnings, "error"),
         _count(warnings, "warning"),
     )
+    if not models and not problems:
+        console.print(Text(f"No Deployment here has the annotation {PREFIX}model."))
     console.print(Text(f"{', '.join(counts)} in {_count(len(manifests.files), 'file')}"))
 
 

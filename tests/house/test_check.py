@@ -64,6 +64,15 @@ def test_warnings_alone_are_fine(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "\nwarning  " in capsys.readouterr().out
 
 
+def test_nothing_to_serve_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path, a="apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\n")
+    assert run(str(tmp_path)) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "No Deployment here has the annotation ebbtide.dev/model.",
+        "0 models, 0 errors, 0 warnings in 1 file",
+    ]
+
+
 def test_a_path_that_is_not_there_is_a_wrong_call(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
