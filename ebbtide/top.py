@@ -20,7 +20,7 @@ from fleet.errors import UnavailableError
 
 __all__ = ["HELP", "arguments", "run"]
 
-HELP = "show models and cost, live"
+HELP = "Show models and cost, live."
 
 _ADMIN = "http://127.0.0.1:8081"
 _EVERY_S = 1.0
@@ -35,7 +35,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--admin", metavar="URL", default=_ADMIN, help="the admin port (default: %(default)s)"
     )
-    parser.add_argument("--once", action="store_true", help="print one table and end")
+    parser.add_argument("--once", action="store_true", help="print one table, and end")
     parser.add_argument(
         "--json", action="store_true", help="print what the admin port says as JSON, and end"
     )

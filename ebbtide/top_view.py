@@ -30,7 +30,8 @@ def screen(told: Mapping[str, Any], *, width: int, trouble: str | None = None) -
 
     `width` is in columns; a narrow screen shows fewer figures, not shorter names.
     """
-    parts: list[RenderableType] = [_summary(told), _table(told, wide=width >= _WIDE)]
+    wide = width >= _WIDE
+    parts: list[RenderableType] = [_summary(told, wide=wide), _table(told, wide=wide)]
     if not told["models"]:
         parts.append(Text("No model is registered.", style="dim"))
     if trouble is not None:
@@ -38,18 +39,21 @@ def screen(told: Mapping[str, Any], *, width: int, trouble: str | None = None) -
     return Group(*parts)
 
 
-def _summary(told: Mapping[str, Any]) -> Text:
+def _summary(told: Mapping[str, Any], *, wide: bool) -> Text:
     models, cost = told["models"], told["cost"]
     total = sum(pool["total"] for pool in told["gpus"])
     held = total - sum(pool["free"] for pool in told["gpus"])
     awake = sum(model["replicas"]["ready"] > 0 for model in models)
     currency, money = cost["currency"], cost["total"]
+    requests = (
+        f"  waiting {sum(model['waiting'] for model in models)}",
+        f"  running {sum(model['running'] for model in models)}",
+    )
     return Text.assemble(
         ("ebbtide", "bold"),
         f"  GPUs {held}/{total}",
         f"  awake {awake}/{len(models)}",
-        f"  waiting {sum(model['waiting'] for model in models)}",
-        f"  running {sum(model['running'] for model in models)}",
+        *(requests if wide else ()),
         f"  cost {_money(money['cost'])} {currency} in {_seconds(cost['seconds'])}",
         (f"  saved {_money(money['saved'])} {currency}", "green"),
     )

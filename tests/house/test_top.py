@@ -108,6 +108,7 @@ def test_a_narrow_screen_shows_fewer_figures_and_whole_names(
         assert name in wide
     assert "SAVED" in wide
     assert "SAVED" not in narrow
+    assert narrow.splitlines()[0].rstrip().endswith("EUR"), "the summary is one line"
     assert "…" not in narrow + wide
 
 
