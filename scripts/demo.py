@@ -177,8 +177,8 @@ def bill(stage: Stage) -> None:
     stage.console.print("GPU-seconds, by what the GPUs were held for:")
     stage.console.print(held)
     stage.console.print(
-        f"Always on, the four would have held {total['always_on']:.0f} GPU-seconds, on four GPUs;"
-        f" they held {total['allocated']:.0f}, on {GPUS}.",
+        f"Always on they would have held {total['always_on']:.0f} GPU-seconds on four GPUs;"
+        f" they held {total['allocated']:.0f} on {GPUS}.",
         soft_wrap=True,
     )
 

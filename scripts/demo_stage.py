@@ -161,6 +161,9 @@ class Stage:
         self._watcher = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> "Stage":
+        # What the models are before the first request, so that each move is told.
+        for model in self.ask("models")["models"]:
+            self._tell_phase(model)
         if self.console.is_terminal:
             self._live.start()
         self._watcher.start()
