@@ -58,6 +58,10 @@ class Line(Protocol):
         """A ready replica, for a call that takes no slot."""
         ...
 
+    def hopeless(self) -> Reason | None:
+        """Why a request that finds nothing ready is refused at once; None when it may wait."""
+        ...
+
     def phase(self) -> Phase:
         """Where the revision stands."""
         ...

@@ -9,7 +9,6 @@ Rule 2: metadata and configuration of a sleeping model are the last copy seen; w
 import json
 from dataclasses import dataclass
 
-from fleet.model import Phase
 from fleet.reasons import Reason
 from fleet.runtimes import CallKind
 from gateway.core.refused import RefusedError
@@ -40,8 +39,9 @@ def asleep(context: Context, entry: Entry, route: Route) -> Reply | None:
     lines = (b"Ebbtide-Phase: " + phase.value.encode(),)
     match route.kind:
         case CallKind.READY:
-            if phase is Phase.FAILED:
-                raise RefusedError(Reason.START_FAILED)
+            reason = entry.line.hopeless()
+            if reason is not None:
+                raise RefusedError(reason)
             if not context.settings.ready_when_asleep:
                 raise RefusedError(Reason.ASLEEP)
             return Reply(lines=lines)

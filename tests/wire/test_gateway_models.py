@@ -51,6 +51,14 @@ async def test_readiness_of_a_sleeping_model_is_ours_and_wakes_nothing():
         assert (await s.call(ready)).status == 400
 
 
+@pytest.mark.parametrize("mode", [Mode.OFF, Mode.ADVISE])
+async def test_a_sleeping_model_that_nothing_may_wake_is_not_ready(mode):
+    async with stage(awake=False) as s:
+        s.cluster.put(replace(s.line.revision, policy=Policy(mode=mode)))
+        found = await s.call(GET % b"/v2/models/demo/ready")
+        assert (found.status, found.field("ebbtide-reason")) == (503, "asleep")
+
+
 async def test_metadata_seen_once_is_answered_while_asleep():
     get = GET % b"/v2/models/demo"
     async with stage() as s:
