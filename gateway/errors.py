@@ -30,10 +30,10 @@ class ErrorRow:
 ERRORS: Mapping[Reason, ErrorRow] = MappingProxyType(
     {
         Reason.UNKNOWN_MODEL: ErrorRow(status=404, text="no such model"),
-        Reason.NOT_ALLOWED: ErrorRow(
-            status=404, text="nothing to be called by this method and path"
+        Reason.NOT_ALLOWED: ErrorRow(status=404, text="this method and path may not be called"),
+        Reason.NO_MODEL: ErrorRow(
+            status=404, text="the request names no model, by path, field, header or host"
         ),
-        Reason.NO_MODEL: ErrorRow(status=404, text="the request names no model"),
         Reason.MODEL_CONFLICT: ErrorRow(status=400, text="the request names different models"),
         Reason.MALFORMED: ErrorRow(status=400, text="the request is malformed"),
         Reason.TARGET_TOO_LONG: ErrorRow(status=414, text="the request target is too long"),
