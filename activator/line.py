@@ -119,9 +119,11 @@ class Line:
         self._opening.doubt(seat)
         ticket.crashes += crash
         now = self._now()
-        if ticket.crashes >= _CRASHES or self.hopeless() is not None:
+        # What never ran has been waiting all along, and is bounded by that alone.
+        late = not crash and now - ticket.since >= self.revision.policy.wait_timeout
+        if ticket.crashes >= _CRASHES or late or self.hopeless() is not None:
             return False
-        self.ledger.again(ticket, now)
+        self.ledger.again(ticket, now, since=now if crash else ticket.since)
         if seat.draining:
             self._left_draining(seat)
         self._parked(now)

@@ -239,12 +239,15 @@ class Ledger:
         ticket.state = State.LEFT
         return False
 
-    def again(self, ticket: Ticket, now: float) -> None:
-        """Its replica broke: it waits again, in the place its arrival gives it."""
+    def again(self, ticket: Ticket, now: float, *, since: float) -> None:
+        """Its replica broke: it waits again, in the place its arrival gives it.
+
+        `since`: from when on that counts as waiting.
+        """
         self.tick(now)
         self._stop(ticket)
         ticket.state = State.WAITING
-        ticket.since = now
+        ticket.since = since
         self.waiting_bytes += ticket.size
         insort(self._again, ticket, key=lambda one: one.number)
 

@@ -117,7 +117,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def break_and_wait_again(self, data, passed):
         self._pass(passed)
         ticket = data.draw(st.sampled_from(self._in(State.RUNNING)))
-        self.ledger.again(ticket, self.now)
+        self.ledger.again(ticket, self.now, since=self.now)
         assert ticket.state is State.WAITING
         self._release()
 
@@ -203,7 +203,7 @@ def test_those_whose_replica_broke_go_first_in_their_old_order():
         ledger.arrive(ticket, 0.0)
     seat.turn(doubtful=True)
     for broken in (tickets[2], tickets[0], tickets[1]):
-        ledger.again(broken, 1.0)
+        ledger.again(broken, 1.0, since=1.0)
     assert ledger.release(1.0) == []
     seat.turn(doubtful=False)
     assert ledger.release(2.0) == tickets[:3]

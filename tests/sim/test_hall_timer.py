@@ -8,7 +8,7 @@ from fleet.model import Policy
 from fleet.reasons import Reason
 from tests.fakes.cluster import revision
 from tests.sim.loop import VIRTUAL
-from tests.sim.world import world
+from tests.sim.world import Client, world
 
 pytestmark = pytest.mark.anyio
 
@@ -37,3 +37,30 @@ async def test_a_timer_set_for_now_may_be_no_timer(monkeypatch):
         await asyncio.sleep(0.02)
         assert {client.reason for client in (*clients, later)} == {Reason.WAIT_TIMEOUT}
         assert w.line.waiting == 0
+
+
+class Unreached(Client):
+    """A guest to whom no connection is made, although the replica answers its probe."""
+
+    def dispatched(self, ticket, seat) -> None:
+        self.world.loop.call_later(0.001, self._refused, ticket)
+
+    def _refused(self, ticket) -> None:
+        if not self.line.again(ticket, crash=False):
+            self.ended_at = self.world.now
+            self.line.leave(ticket)
+
+
+async def test_a_request_that_reaches_no_replica_waits_no_longer_than_others():
+    async with world() as w:
+        w.cluster.put(revision(replicas=1, policy=Policy(slots=4, wait_timeout=5)))
+        await asyncio.sleep(3)
+        begun = w.now
+        clients = [Unreached(w, service=0.1) for _ in range(3)]
+        for client in clients:
+            client.ticket = w.line.enter(client)
+        await asyncio.sleep(20)
+        for client in clients:
+            assert client.ended_at is not None
+            assert client.ended_at - begun == pytest.approx(5, abs=0.1)
+        assert w.line.waiting == w.line.running == 0
