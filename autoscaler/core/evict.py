@@ -1,7 +1,8 @@
 """Who gives up the GPU for a model that somebody waits for. Pure.
 
-Rule 1: only an idle model: nothing waits or runs at any member gateway, its server queues nothing,
-        it is not pinned, and has been ready for the minimum residency (`may_go`).
+Rule 1: only an idle model: nothing waits or runs at any member gateway, its server queues nothing
+        and its GPU does not work, it is not pinned, and has been ready for the minimum residency
+        (`may_go`).
 Rule 2: lowest priority first, then unused longest; whoever is marked already goes on going.
 Rule 3: the cheapest set: no replica is taken that is not needed for the room.
 Rule 4: the minimum does not protect, `pinned` does. A victim may have any priority.
@@ -11,6 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from autoscaler.core.seen import Seen
+from autoscaler.core.servers import busy
+from autoscaler.core.window import Unknown
 from fleet.model import Mode, Phase, Policy
 from fleet.names import RevisionName
 
@@ -45,7 +48,10 @@ def may_go(seen: Seen, policy: Policy, *, min_residency: float, now: float) -> b
     """Whether a model is idle, and old enough, to be evicted."""
     if policy.mode is not Mode.AUTO or policy.pinned or seen.idle_since is None:
         return False
-    if seen.count(Phase.LOADING) or not seen.servers_known or seen.pending:
+    if seen.count(Phase.LOADING) or not seen.servers_known:
+        return False
+    servers = [member.server for member in seen.ready]
+    if any(isinstance(server, Unknown) or busy(server) for server in servers):
         return False
     youngest = max((member.ready_at or now for member in seen.ready), default=now)
     return now - youngest >= min_residency

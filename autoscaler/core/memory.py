@@ -71,7 +71,7 @@ def remember_nothing(tuning: Tuning) -> Memory:
 def learn(memory: Memory, seen: Seen, now: float) -> Memory:
     """Take in what was seen, known or not."""
     tuning = memory.tuning
-    servers = follow(memory.servers, seen.members, span=tuning.stable, tick=tuning.tick)
+    servers = follow(memory.servers, seen, span=tuning.stable, tick=tuning.tick)
     memory = replace(
         memory, servers=servers, ready_after=_last(memory.ready_after, _ready_after(seen))
     )

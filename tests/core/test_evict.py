@@ -78,6 +78,11 @@ IDLE = Seen(replicas=1, members=(MEMBER,), load=load(20.0))
             AUTO,
             False,
         ),
+        (
+            replace(IDLE, members=(replace(MEMBER, server=ServerSeen(at=1, gpu_use=0.3)),)),
+            AUTO,
+            False,
+        ),
         (replace(IDLE, members=(replace(MEMBER, server=ServerSeen(at=1)),)), AUTO, True),
     ],
 )

@@ -74,9 +74,9 @@ def test_a_busy_server_stops_the_clock():
         assert (story.decision.after == 0) is rests, server
 
 
-def test_completions_must_stand_still_for_one_and_a_half_times_the_longest():
+def test_where_somebody_calls_past_the_gateway_completions_must_stand_still():
     memory = remember_nothing(Tuning())
-    policy = replace(AUTO, keep_alive=1.0)
+    policy = replace(AUTO, keep_alive=5.0)
     slept = None
     for now in range(0, 60, 2):
         done = min(now, 10)
@@ -89,6 +89,25 @@ def test_completions_must_stand_still_for_one_and_a_half_times_the_longest():
             break
         assert decision.reason in (Reason.GPU_BUSY, Reason.IDLE)
     assert slept == 10 + 30
+
+
+def test_long_requests_through_the_gateway_do_not_prolong_the_keep_alive():
+    memory = remember_nothing(Tuning())
+    policy = replace(AUTO, keep_alive=4.0)
+    slept = None
+    for now in range(0, 60, 2):
+        # One request of 20 s, by way of the gateway: its end is counted up to a look later.
+        done = int(now > 20)
+        member = replica(server=ServerSeen(at=now, pending=0, completions=done))
+        heard = load(now, running=int(now < 20), longest_s=20.0)
+        heard = replace(heard, ended_at=20.0 if now >= 20 else None)
+        seen = Seen(replicas=1, members=(member,), load=heard)
+        decision = decide(memory, seen, policy, float(now))
+        memory = decision.memory
+        if decision.after == 0:
+            slept = now
+            break
+    assert slept == 24
 
 
 def test_a_look_right_after_another_is_not_a_second_look():

@@ -304,6 +304,10 @@ def test_rollouts_never_take_the_last_open_one_before_the_next_while_a_gpu_is_fr
     world, _ = start
     for step in plan(world):
         if isinstance(step, Retire) and step.reason is Reason.TEMPLATE_CHANGED:
-            name = next(n for n, rs in world.replicas.items() for r in rs if r.name == step.replica)
+            name, victim = next(
+                (n, r) for n, rs in world.replicas.items() for r in rs if r.name == step.replica
+            )
+            if victim.address is None:
+                continue
             fresh = [r for r in world.replicas[name] if r.template == NEW and r.address]
             assert fresh or world.free < world.revisions[name].gpus
