@@ -78,7 +78,7 @@ class Line:
             reason = self.hopeless()
             if reason is not None:
                 ticket.state = State.LEFT
-                guest.refused(ticket, self._refusal(reason, now))
+                guest.refused(ticket, self._refusal(reason, now, hopeless=True))
                 return ticket
         outcome = ledger.arrive(ticket, now)
         if outcome is None:
@@ -267,8 +267,8 @@ class Line:
             guest: Guest = ticket.guest  # type: ignore[assignment]  # opaque to the ledger
             guest.refused(ticket, self._refusal(reason, now))
 
-    def _refusal(self, reason: Reason, now: float) -> Refusal:
-        if reason in _NEVER_HELPS:
+    def _refusal(self, reason: Reason, now: float, *, hopeless: bool = False) -> Refusal:
+        if reason in _NEVER_HELPS or (hopeless and reason is Reason.NO_FREE_GPU):
             return Refusal(reason=reason)
         if reason is Reason.START_FAILED and self._starts.blocked_until is not None:
             return Refusal(reason=reason, retry_after=max(1.0, self._starts.blocked_until - now))

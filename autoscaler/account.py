@@ -43,7 +43,11 @@ class Accounts:
             )
         ]
         accounts = [
-            account(revision, price=self._settings.gpu_price)
+            account(
+                revision,
+                price=self._settings.gpu_price,
+                total=fleet.pool(revision.gpu_class).total,
+            )
             for revision in fleet.revisions.values()
         ]
         self._bill = accrue(self._bill, held, accounts, now)

@@ -136,15 +136,19 @@ def holdings(
     return tuple(made)
 
 
-def account(revision: Revision, *, price: float) -> Account:
-    """What stands on the bill about a revision; `price` where it names none of its own."""
+def account(revision: Revision, *, price: float, total: int) -> Account:
+    """What stands on the bill about a revision; `price` where it names none of its own.
+
+    `total`: the GPUs of its class. One that needs more could not be always on either.
+    """
     own = revision.policy.gpu_price
+    fits = revision.gpus <= total
     return Account(
         revision=revision.name,
         model=revision.model,
         gpu_class=revision.gpu_class,
         price=price if own is None else own,
-        always_gpus=max(1, revision.policy.minimum) * revision.gpus,
+        always_gpus=max(1, revision.policy.minimum) * revision.gpus if fits else 0,
     )
 
 

@@ -37,6 +37,9 @@ def hopeless(revision: Revision, fleet: Fleet, *, blocked: bool) -> Reason | Non
     """Why someone who arrives with nothing ready is refused at once; None to let it wait."""
     if blocked:
         return Reason.START_FAILED
+    if revision.gpus > fleet.pool(revision.gpu_class).total:
+        # No wait brings GPUs that are not there.
+        return Reason.NO_FREE_GPU
     if revision.replicas == 0 and not _may_wake(revision):
         stopping = (Phase.DRAINING, Phase.FAILED)
         if all(replica.phase in stopping for replica in fleet.of(revision.name)):

@@ -58,6 +58,12 @@ def test_ask(changes, phases, free, others, expected):
     assert ask(rev, world, waiting=1, blocked=True) is Ask.NOTHING
 
 
+def test_more_gpus_than_there_are_is_hopeless_at_once():
+    rev = revision(gpus=3)
+    assert hopeless(rev, fleet(rev, free=2), blocked=False) is Reason.NO_FREE_GPU
+    assert hopeless(revision(gpus=2), fleet(rev, free=0), blocked=False) is None
+
+
 @pytest.mark.parametrize(
     ("mode", "replicas", "phases", "expected"),
     [

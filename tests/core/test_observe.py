@@ -6,9 +6,9 @@ import pytest
 
 from autoscaler.core.seen import ServerSeen
 from autoscaler.core.window import UNKNOWN
-from autoscaler.observe import hear, holdings, see
+from autoscaler.observe import account, hear, holdings, see
 from fleet.messages import Received, ReplicaSample, RevisionSample, Sample
-from fleet.model import Phase, Replica
+from fleet.model import Phase, Policy, Replica
 from fleet.names import GatewayName, ReplicaName
 from tests.fakes.cluster import revision
 
@@ -140,3 +140,9 @@ def test_a_servers_answer_belongs_to_its_replica():
     first, second = see(A, (REPLICA, other), heard, servers={R: said}, now=10.0).members
     assert first.server is said
     assert second.server is UNKNOWN
+
+
+def test_a_model_that_needs_more_gpus_than_there_are_saves_nothing():
+    rev = revision(gpus=2, policy=Policy(min_replicas=3))
+    assert account(rev, price=1.0, total=8).always_gpus == 6
+    assert account(rev, price=1.0, total=1).always_gpus == 0

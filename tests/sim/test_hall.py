@@ -139,19 +139,30 @@ async def test_waiting_ends_at_the_deadline_to_a_tenth_of_a_second():
 
 
 async def test_all_gpus_busy_is_said_at_the_deadline():
-    async with world(gpus=0) as w:
+    async with world(gpus=1) as w:
+        w.cluster.put(revision("busy", replicas=1))
         w.cluster.put(revision(policy=Policy(slots=4, wait_timeout=5)))
         client = w.call()
         pokes = []
         w.bus.on_poke(pokes.append)
         await asyncio.sleep(6)
         assert client.reason is Reason.NO_FREE_GPU
+        assert client.refusal.retry_after is not None
         assert not w.cluster.writes
         assert len(pokes) >= 3, "a lost poke must be repeated"
 
 
+async def test_a_model_that_needs_more_gpus_than_there_are_is_refused_at_once():
+    async with world(gpus=1) as w:
+        w.cluster.put(revision(gpus=2))
+        client = w.call()
+        assert client.reason is Reason.NO_FREE_GPU
+        assert client.refusal.retry_after is None
+
+
 async def test_the_sample_shows_who_waits_when_the_poke_arrives():
-    async with world(gpus=0) as w:
+    async with world(gpus=1) as w:
+        w.cluster.put(revision("busy", replicas=1))
         w.cluster.put(revision())
         seen = []
         w.bus.on_poke(

@@ -24,7 +24,8 @@ def replicas(w):
 
 
 async def test_those_who_wait_take_over_another_wait_timeout():
-    async with world(gpus=0) as w:
+    async with world(gpus=1) as w:
+        w.cluster.put(revision("busy", replicas=1))
         w.cluster.put(revision(policy=Policy(slots=4, wait_timeout=100)))
         client = w.call()
         await asyncio.sleep(1)
