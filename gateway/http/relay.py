@@ -338,7 +338,7 @@ class Exchange:
         inbound = self.inbound
         now = inbound.context.now()
         self._seat = seat
-        self._sent = self._refreshed = False
+        self._sent = False
         self._sent_at = now
         self.due = now + self._entry.revision.policy.request_timeout
         inbound.file(self.due)

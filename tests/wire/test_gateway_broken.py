@@ -243,6 +243,36 @@ async def test_breaking_while_idle_does_not_count_as_one_of_the_two_crashes():
         assert tries == [1, 2, 3]
 
 
+async def test_only_one_loss_of_a_request_is_put_down_to_an_idle_connection():
+    async with stage() as s:
+        gate, sent = Gate(), []
+
+        async def breaking(request, writer):
+            if request.body == b"breaks":
+                sent.append(request.connection)
+                s.server.dead.add("127.1.0.1")
+                writer.transport.abort()
+            elif request.body == b"other":
+                await gate(request, writer)
+            else:
+                writer.write(answer())
+
+        s.recorder.script = breaking
+        other, client = await s.client(), await s.client()
+        other.send(infer(b"other"))
+        await s.until(lambda: s.line.running == 1)
+        await s.call(infer(b"leaves an idle connection"))
+        client.send(infer(b"breaks"))
+        await s.until(lambda: s.line.waiting == 1)
+        assert sent == [2, 3]
+        gate.open.set()
+        await other.answer()
+        s.server.dead.clear()
+        assert (await client.answer()).status == 502
+        assert sent == [2, 3, 1], "two crashes, and one connection that may have been stale"
+        await s.until(s.idle)
+
+
 async def test_an_idle_connection_that_speaks_unasked_is_not_used_again():
     async with stage() as s:
         await s.call(infer())
