@@ -5,6 +5,8 @@ Rule 1: a request that is refused, or answered here, is first read to its end, u
 Rule 2: only an inference gets in line and so wakes; metadata and configuration do when no copy of
         an answer was ever seen; nothing else does, and nothing that is refused here.
 Rule 3: a body that names its model is read whole first, up to 64 MiB.
+Rule 4: of a body whose length nobody has said, the first 64 KiB are read before a sleeping model is
+        woken for it: what breaks a limit up to there, or ends badly, wakes nothing.
 """
 
 from typing import TYPE_CHECKING
@@ -99,8 +101,13 @@ class Reception:
         used = body.read(data, pieces)
         self._pass_on(pieces)
         self.complete = body.done
-        if self.complete and self._inbound.exchange is not None:
-            self._inbound.exchange.body_in_end()
+        exchange = self._inbound.exchange
+        if exchange is not None:
+            if self.complete:
+                exchange.body_in_end()
+            if exchange.gathers and (self.complete or self._size >= DISCARDED_BYTES):
+                exchange.gathers = False
+                exchange.start()
         return used
 
     def _pass_on(self, pieces: list[bytes]) -> None:
@@ -124,7 +131,7 @@ class Reception:
         self.begun = True
         inbound, head = self._inbound, self.head
         if inbound.exchange is not None:
-            inbound.exchange.start()
+            self._start(inbound.exchange)
         elif self.complete:
             self.completed()
         elif head is None:
@@ -133,6 +140,16 @@ class Reception:
             inbound.refuse(self._verdict.reason, self._verdict.detail)
         elif head.expects and not self._size:
             inbound.send(CONTINUE)
+
+    def _start(self, exchange: Exchange) -> None:
+        head, entry = self.head, self.entry
+        known = self.complete or self._size >= DISCARDED_BYTES
+        if known or head is None or not head.chunked or entry is None or entry.line.peek():
+            exchange.start()
+            return
+        exchange.gathers = True
+        if head.expects and not self._size:
+            self._inbound.send(CONTINUE)
 
     def completed(self) -> None:
         """The request has been read whole."""

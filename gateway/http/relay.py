@@ -66,6 +66,7 @@ class Exchange:
         "bodiless",
         "complete",
         "due",
+        "gathers",
         "inbound",
         "outbound",
         "route",
@@ -88,6 +89,8 @@ class Exchange:
         """The head of an answer has gone to the client."""
         self.due = inf
         """Until when the last byte must have come; loop time."""
+        self.gathers = False
+        """More of its body is to be read before it gets in line."""
         self._entry = entry
         self._line = entry.line
         self._head = head
@@ -113,7 +116,7 @@ class Exchange:
     def reads(self) -> bool:
         """Whether the client may be read from."""
         outbound = self.outbound
-        return outbound is not None and not outbound.choked
+        return self.gathers if outbound is None else not outbound.choked
 
     def start(self) -> None:
         """Get in line, or go to a seat that takes no slot for it."""

@@ -24,7 +24,11 @@ def openai(port):
 @pytest.mark.parametrize("how", ["close", "abort", "half-close"])
 @pytest.mark.parametrize(
     "request_bytes",
-    [infer(), INFER + b"Content-Length: 1000000\r\n\r\n" + b"x" * 20_000, CHUNKED + b"1\r\nx\r\n"],
+    [
+        infer(),
+        INFER + b"Content-Length: 1000000\r\n\r\n" + b"x" * 20_000,
+        CHUNKED + b"11170\r\n" + b"x" * 70_000 + b"\r\n",
+    ],
     ids=["complete", "in the middle of its body", "in the middle of a chunked body"],
 )
 async def test_a_client_that_leaves_while_held_is_never_dispatched(how, request_bytes):
@@ -46,6 +50,17 @@ async def test_a_client_that_leaves_while_held_is_never_dispatched(how, request_
             s.cluster.open(replica.name)
         assert (await s.call(infer(b"next"))).status == 200
         assert [one.body for one in s.recorder.requests] == [b"next"]
+
+
+async def test_a_client_that_leaves_before_its_model_is_woken_for_it_wakes_nothing():
+    async with stage(awake=False) as s:
+        client = await s.client()
+        client.send(CHUNKED + b"1\r\nx\r\n")
+        await s.until(lambda: s.front.requests == 1)
+        client.abort()
+        await s.until(s.idle)
+        assert s.line.arrivals == 0
+        assert not s.cluster.writes
 
 
 async def test_many_that_give_up_leave_nothing_behind():

@@ -191,6 +191,47 @@ async def test_a_chunked_body_over_the_limit_is_cut_off_when_it_passes_it():
         assert not s.recorder.requests
 
 
+async def test_a_chunked_body_over_the_limit_wakes_nothing():
+    async with stage(awake=False, policy=SMALL) as s:
+        for last in (b"3e9\r\n" + b"x" * 1001 + b"\r\n", b"zz\r\n"):
+            client = await s.client()
+            client.send(fields(b"Transfer-Encoding: chunked\r\n", b"2\r\nab\r\n"))
+            await s.until(lambda: s.front.requests == 1)
+            client.send(last)
+            assert (await client.answer()).status in (413, 400)
+            await s.until(s.idle)
+        assert not s.cluster.writes
+        assert not s.recorder.heads
+
+
+async def test_a_chunked_body_wakes_its_model_once_it_is_whole_or_long():
+    async with stage(awake=False) as s:
+        client = await s.client()
+        client.send(fields(b"Transfer-Encoding: chunked\r\n", b"2\r\nab\r\n"))
+        await s.until(lambda: s.front.requests == 1)
+        assert s.line.waiting == 0
+        client.send(b"0\r\n\r\n")
+        assert (await client.answer()).status == 200
+        assert s.recorder.requests[0].body == b"ab"
+    async with stage(awake=False) as s:
+        client = await s.client()
+        client.send(fields(b"Transfer-Encoding: chunked\r\n", b"10001\r\n" + b"x" * 65537))
+        await s.recorder.heads_seen(1)
+        client.send(b"\r\n0\r\n\r\n")
+        assert (await client.answer()).status == 200
+        assert s.recorder.requests[0].body == b"x" * 65537
+
+
+async def test_one_who_waits_for_100_continue_gets_it_before_its_model_is_woken():
+    async with stage(awake=False) as s:
+        client = await s.client()
+        client.send(fields(b"Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n", b""))
+        assert (await client.head())[0] == 100
+        assert not s.cluster.writes
+        client.send(b"2\r\nab\r\n0\r\n\r\n")
+        assert (await client.answer()).status == 200
+
+
 async def test_slow_senders_are_cut_off():
     async with stage(settings=Settings(header_timeout=0.2)) as s:
         slow, steady = await s.client(), await s.client()
