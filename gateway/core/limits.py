@@ -8,6 +8,7 @@ __all__ = [
     "KEPT_BYTES",
     "MAX_FIELDS",
     "MAX_TARGET",
+    "NAMING_BODIES_BYTES",
     "NAMING_BODY_BYTES",
     "WATER_MARK",
     "Limits",
@@ -21,6 +22,8 @@ KEPT_BYTES = 2**20
 """A body is kept for sending again up to this."""
 NAMING_BODY_BYTES = 64 * 2**20
 """A body that names its model is read whole before anything else: at most this."""
+NAMING_BODIES_BYTES = 256 * 2**20
+"""What all bodies together may take that are read whole to find their model's name."""
 DISCARDED_BYTES = 64 * 2**10
 """A body that nobody wants is read to its end up to this; beyond it the connection closes."""
 COPY_BYTES = 256 * 2**10

@@ -44,6 +44,8 @@ class Context:
         """Open connections to replicas, idle and busy."""
         self.connecting: set[asyncio.Task[None]] = set()
         """Connections to replicas that are being made."""
+        self.naming_bytes = 0
+        """What is buffered of bodies that name their model, all together."""
         self.requests = 0
         """Requests that have been routed to a model and are not over, those included whose client
         has left while its model server still works."""

@@ -4,7 +4,8 @@ Rule 1: a request that is refused, or answered here, is first read to its end, u
         so it costs its sender no connection, and is answered alike however its bytes are cut.
 Rule 2: only an inference gets in line and so wakes; metadata and configuration do when no copy of
         an answer was ever seen; nothing else does, and nothing that is refused here.
-Rule 3: a body that names its model is read whole first, up to 64 MiB.
+Rule 3: a body that names its model is read whole first, up to 64 MiB; all of them together take
+        256 MiB, and whoever would exceed that is refused.
 Rule 4: of a body whose length nobody has said, the first 64 KiB are read before a sleeping model is
         woken for it: what breaks a limit up to there, or ends badly, wakes nothing.
 """
@@ -16,7 +17,7 @@ from fleet.runtimes import CallKind
 from gateway.core.answers import CONTINUE
 from gateway.core.bodies import Body
 from gateway.core.head import RequestHead
-from gateway.core.limits import DISCARDED_BYTES, NAMING_BODY_BYTES
+from gateway.core.limits import DISCARDED_BYTES, NAMING_BODIES_BYTES, NAMING_BODY_BYTES
 from gateway.core.naming import read_named_body
 from gateway.core.refused import RefusedError
 from gateway.core.route import find_route, route_by_body
@@ -73,7 +74,7 @@ class Reception:
         self._named: tuple[Route, bytes] | None = None
         self._limit = self._size = 0
         if self._pieces:
-            self._pieces = []
+            self._take_pieces()
 
     def open(self, head: RequestHead) -> None:
         """A head is here. Raises `RefusedError` where the connection must close."""
@@ -124,7 +125,20 @@ class Reception:
             if exchange is not None:
                 exchange.body_in(piece)
             else:
-                self._pieces.append(piece)
+                self._gather(piece)
+
+    def _gather(self, piece: bytes) -> None:
+        context = self._context
+        if context.naming_bytes + len(piece) > NAMING_BODIES_BYTES:
+            raise RefusedError(Reason.QUEUE_BYTES_FULL)
+        context.naming_bytes += len(piece)
+        self._pieces.append(piece)
+
+    def _take_pieces(self) -> bytes:
+        """All that was gathered, which is gathered no more."""
+        body, self._pieces = b"".join(self._pieces), []
+        self._context.naming_bytes -= len(body)
+        return body
 
     def begin(self) -> None:
         """Do what was decided: what came with the head has been taken in."""
@@ -193,8 +207,7 @@ class Reception:
                 self._inbound.exchange = Exchange(self._inbound, entry, route, head, query)
 
     def _by_body(self, head: RequestHead, route: Route, query: bytes) -> Exchange:
-        body = b"".join(self._pieces)
-        self._pieces = []
+        body = self._take_pieces()
         named = read_named_body(body)
         route = route_by_body(self._context.tables.now, route, head.method, named)
         self.entry = entry = route.entry
