@@ -182,10 +182,17 @@ class Line:
         return phase_of(self.ledger, replicas, blocked=self._starts.blocked(self._now()))
 
     def idle_for(self, now: float) -> float | None:
-        """Seconds since the last request ended; None while one is here, and before the first."""
-        if self.ledger.waiting or self.ledger.running or self.ledger.last_end is None:
+        """Seconds since the later of Ready and the last request's end.
+
+        None while a request is here, and before either.
+        """
+        ledger = self.ledger
+        if ledger.waiting or ledger.running:
             return None
-        return now - self.ledger.last_end
+        since = [seat.ready_at for seat in ledger.seats.values()]
+        if ledger.last_end is not None:
+            since.append(ledger.last_end)
+        return now - max(since) if since else None
 
     def sample(self, now: float) -> RevisionSample:
         """What the autoscaler is told."""
@@ -225,7 +232,12 @@ class Line:
             self._gave_up(now)
         self._release(now)
         if self.ledger.waiting:
-            self._waking.ask(now)
+            reason = None if self.ledger.seats else self.hopeless()
+            if reason is None:
+                self._waking.ask(now)
+            else:
+                # The manifest has changed under those who wait.
+                self._refuse(self.ledger.refuse_all(now), reason, now, hopeless=True)
 
     def remove(self, fleet: Fleet, now: float) -> None:
         """The Deployment is gone: whoever waits is told so; what runs may finish."""
@@ -262,10 +274,12 @@ class Line:
                 guest: Guest = ticket.guest  # type: ignore[assignment]  # opaque to the ledger
                 guest.dispatched(ticket, ticket.seat)
 
-    def _refuse(self, tickets: list[Ticket], reason: Reason, now: float) -> None:
+    def _refuse(
+        self, tickets: list[Ticket], reason: Reason, now: float, *, hopeless: bool = False
+    ) -> None:
         for ticket in tickets:
             guest: Guest = ticket.guest  # type: ignore[assignment]  # opaque to the ledger
-            guest.refused(ticket, self._refusal(reason, now))
+            guest.refused(ticket, self._refusal(reason, now, hopeless=hopeless))
 
     def _refusal(self, reason: Reason, now: float, *, hopeless: bool = False) -> Refusal:
         if reason in _NEVER_HELPS or (hopeless and reason is Reason.NO_FREE_GPU):

@@ -137,7 +137,9 @@ class Opening:
             self._ready(seat)
             self._give_slots(seat, await slots_of(revision, server, endpoint))
             if not somebody_waits and revision.policy.warm_up is not WarmUp.NONE:
+                seat.warming = True
                 await warm_up(revision, server, endpoint)
+                seat.warming = False
             if seat.proved or not somebody_waits:
                 self.widen(seat)
         except asyncio.CancelledError:

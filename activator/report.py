@@ -41,7 +41,7 @@ def sample_of(
         arrivals=ledger.arrivals,
         completions=ledger.completions,
         service_s=ledger.service_s,
-        oldest_wait=None if first is None else now - first.arrived,
+        oldest_wait=None if first is None else now - first.since,
         idle_for=idle_for,
         longest_s=ledger.longest_s,
         drained=drain.number if drain is not None and acknowledged else 0,
@@ -53,6 +53,7 @@ def sample_of(
                 slots=seat.slots,
                 ready_for=now - seat.ready_at,
                 ready_after=seat.ready_after,
+                warming=seat.warming,
             )
             for seat in ledger.seats.values()
         ),

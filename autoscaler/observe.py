@@ -172,6 +172,7 @@ def _member(replica: Replica, heard: Heard, servers: Servers) -> ReplicaSeen:
         ready_at=ready_at if ready else None,
         ready_after=min(after, default=None) if ready else None,
         running=sum(sample.running for _, sample in known),
+        warming=any(sample.warming for _, sample in known),
         server=server,
     )
 

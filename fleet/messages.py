@@ -38,6 +38,8 @@ class ReplicaSample:
     """Seconds since its model answered the probe; None while it has not."""
     ready_after: float | None = None
     """Seconds from having its GPU to ready; None while not ready."""
+    warming: bool = False
+    """A made-up inference of this gateway runs on it: the server will count one more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +60,8 @@ class RevisionSample:
     oldest_wait: float | None
     """Seconds the first in line has waited; None when nobody waits."""
     idle_for: float | None
-    """Seconds since the last request ended; None while one waits or runs, and before the first."""
+    """Seconds since the later of Ready and the last request's end; None while one waits or runs,
+    and before either."""
     longest_s: float = 0.0
     """The longest dispatch-to-end seen, seconds."""
     drained: int = 0

@@ -55,6 +55,7 @@ class Ticket:
         "since",
         "size",
         "state",
+        "waited",
     )
 
     def __init__(self, guest: object, size: int) -> None:
@@ -66,6 +67,8 @@ class Ticket:
         self.arrived = 0.0
         self.since = 0.0
         """When it began to wait: at its arrival, or when its replica broke."""
+        self.waited = 0.0
+        """Seconds it has waited until its latest dispatch, those before a broken one included."""
         self.dispatched = 0.0
         self.number = 0
         self.crashes = 0
@@ -94,6 +97,7 @@ class Seat:
         "ready_at",
         "running",
         "slots",
+        "warming",
     )
 
     def __init__(self, name: ReplicaName, *, host: str, port: int, slots: int) -> None:
@@ -114,6 +118,8 @@ class Seat:
         self.running: set[Ticket] = set()
         self.busy_s = 0.0
         """Seconds with at least one running. Only grows."""
+        self.warming = False
+        """A made-up inference runs on it."""
         self.ready_at = 0.0
         self.ready_after = 0.0
         self.link: Link | None = None
@@ -333,6 +339,7 @@ class Ledger:
         ticket.state = State.RUNNING
         ticket.seat = seat
         ticket.dispatched = now
+        ticket.waited += now - ticket.since
         ticket.announced = False
         seat.running.add(ticket)
         self.running.add(ticket)

@@ -75,6 +75,8 @@ class ReplicaSeen:
     ready_at: float | None = None
     ready_after: float | None = None
     running: int = 0
+    warming: bool = False
+    """A made-up inference of a gateway runs there."""
     server: ServerSeen | Unknown = UNKNOWN
     """UNKNOWN: it was asked and gave no usable answer, or was not asked yet."""
 

@@ -4,7 +4,8 @@ Callers that bypass the gateway show only here, and a counter moves only when a 
 
 Rule 1: at rest = nothing pending, and GPU use below 5 % or not measured. Where a completion was
         ever counted while no gateway had anything there, somebody calls the server directly: then
-        also no completion for two looks and for 1.5 x the longest request seen (ADR 0009).
+        also no completion for two looks and for 1.5 x the longest request seen (ADR 0009). A
+        stable window without one clears that.
 Rule 2: GPU use is what the server measures; else its duty cycle, the growth of its compute time
         over a span longer than the longest request; else, while a gateway's request runs there
         and the counter stands still, busy.
@@ -52,10 +53,15 @@ def follow(tracks: Tracks, seen: Seen, *, span: float, tick: float) -> Tracks:
     kept: dict[ReplicaName, ServerTrack] = {}
     for member in seen.members:
         track, server = tracks.get(member.name), member.server
+        if member.warming:
+            # What the gateways' own warm-up makes the server count is nobody's bypass: the watch
+            # begins after it.
+            continue
         if not isinstance(server, Unknown):
             found = _follow(track, server, span=span, tick=tick)
             bypassed = track is not None and _bypassed(track, server, seen.idle_since)
-            kept[member.name] = replace(found, bypassed=bypassed)
+            lapsed = server.at - found.since >= span
+            kept[member.name] = replace(found, bypassed=bypassed and not lapsed)
         elif track is not None:
             kept[member.name] = track
     return MappingProxyType(kept)

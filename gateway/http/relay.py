@@ -359,7 +359,7 @@ class Exchange:
         ticket = self._ticket
         if self._seat is None:
             return (now - ticket.arrived if ticket is not None else 0.0), 0.0
-        wait = 0.0 if ticket is None else ticket.dispatched - ticket.arrived
+        wait = 0.0 if ticket is None else ticket.waited
         return wait, now - self._sent_at
 
     def _repeatable(self) -> bool:

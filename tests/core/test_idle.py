@@ -110,6 +110,32 @@ def test_long_requests_through_the_gateway_do_not_prolong_the_keep_alive():
     assert slept == 24
 
 
+def sleeps_at(servers, *, keep_alive=10.0, longest_s=60.0):
+    """When a model sleeps whose server is seen as `servers(now)` says: (completions, warming)."""
+    memory = remember_nothing(Tuning())
+    policy = replace(AUTO, keep_alive=keep_alive)
+    for now in range(0, 400, 2):
+        done, warming = servers(now)
+        member = replica(server=ServerSeen(at=now, pending=0, completions=done))
+        member = replace(member, warming=warming)
+        seen = Seen(replicas=1, members=(member,), load=load(now, longest_s=longest_s))
+        decision = decide(memory, seen, policy, float(now))
+        memory = decision.memory
+        if decision.after == 0:
+            return now
+    return None
+
+
+def test_the_gateways_own_warm_up_is_no_call_past_the_gateway():
+    assert sleeps_at(lambda now: (int(now >= 4), now < 4)) == 10
+    assert sleeps_at(lambda now: (int(now >= 4), False)) > 60
+
+
+def test_a_call_past_the_gateway_is_forgotten_after_a_quiet_stable_window():
+    # 1.5 x 1,000 s would be 25 minutes.
+    assert sleeps_at(lambda now: (int(now >= 4), False), longest_s=1000.0) == 4 + 60
+
+
 def test_a_look_right_after_another_is_not_a_second_look():
     memory = remember_nothing(Tuning())
     policy = replace(AUTO, keep_alive=1.0)

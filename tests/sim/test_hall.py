@@ -37,13 +37,12 @@ async def test_a_held_request_wakes_its_model_and_goes_on():
         assert 1.5 <= at <= 1.52
         assert w.line.cold_starts == 1
         assert w.line.last_cold_start_s == pytest.approx(client.ended_at - 0.05, abs=0.02)
-        assert set(w.line.cold_start_phases) == {
-            "ask",
-            "wait_for_gpu",
-            "load",
-            "probe",
-            "first_inference",
-        }
+        phases = w.line.cold_start_phases
+        assert phases == pytest.approx(
+            {"ask": 0, "wait_for_gpu": 0, "load": 1, "probe": 0.5, "first_inference": 0.05},
+            abs=0.02,
+        )
+        assert sum(phases.values()) == pytest.approx(w.line.last_cold_start_s)
 
 
 async def test_a_thousand_held_requests_are_dispatched_in_order_within_the_slots():
@@ -96,6 +95,14 @@ async def test_a_model_nobody_waits_for_is_warmed_up_before_it_takes_requests():
         assert not client.dispatches
         await asyncio.sleep(0.5)
         assert client.dispatches
+
+
+async def test_a_replica_that_nobody_calls_is_idle_since_it_is_ready():
+    async with world() as w:
+        w.cluster.put(revision(replicas=1))
+        assert w.line.idle_for(w.now) is None
+        await asyncio.sleep(3)
+        assert w.line.idle_for(w.now) == pytest.approx(1.5, abs=0.05)
 
 
 async def test_no_warm_up_when_somebody_waits_or_none_is_wanted():
@@ -257,6 +264,8 @@ async def test_one_whose_replica_broke_late_waits_anew():
         w.cluster.retry(old.name)
         await asyncio.sleep(3)
         assert len(client.dispatches) == 2, "the time it ran was taken for time it waited"
+        # 1 s until it listens, 0.5 s until its model answers.
+        assert client.ticket.waited == pytest.approx(1.5, abs=0.05)
 
 
 async def test_the_first_request_may_break_while_its_seat_is_being_opened():

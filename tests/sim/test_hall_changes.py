@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from fleet.model import Drain, Policy
+from fleet.model import Drain, Mode, Policy
 from fleet.reasons import Reason
 from tests.fakes.cluster import revision
 from tests.sim.loop import VIRTUAL
@@ -34,6 +34,19 @@ async def test_those_who_wait_take_over_another_wait_timeout():
         await asyncio.sleep(2.1)
         assert client.reason is Reason.NO_FREE_GPU
         assert client.ended_at == pytest.approx(3, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    "policy", [Policy(mode=Mode.OFF), Policy(mode=Mode.ADVISE), Policy(max_replicas=0)]
+)
+async def test_those_who_wait_are_refused_when_nothing_may_be_woken_any_more(policy):
+    async with world(gpus=1) as w:
+        w.cluster.put(revision("busy", replicas=1))
+        w.cluster.put(revision())
+        client = w.call()
+        await asyncio.sleep(1)
+        w.cluster.put(replace(w.cluster.fleet().revisions[w.revision], policy=policy))
+        assert client.reason is Reason.ASLEEP
 
 
 @pytest.mark.parametrize(("slots", "most"), [(2, 2), (6, 6), (None, 5)])
