@@ -7,7 +7,6 @@ for a request as soon as its head has come.
 """
 
 import json
-import os
 import sys
 import threading
 import time
@@ -23,7 +22,7 @@ def main() -> None:
 
         def do_POST(self):
             with lock, open(file, "a") as lines:
-                lines.write(json.dumps({"id": self.headers["x-id"], "pid": os.getpid()}) + "\n")
+                lines.write(json.dumps({"id": self.headers["x-id"], "at": time.time()}) + "\n")
             self.rfile.read(int(self.headers["content-length"] or 0))
             time.sleep(float(run_s))
             self.send_response(200)
