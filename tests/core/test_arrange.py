@@ -98,3 +98,21 @@ def test_a_pinned_model_may_take_a_gpu_and_a_minimum_may_not():
 def test_a_model_without_gpus_needs_no_room():
     got = arranged(case("old", Phase.READY), case("cpu", waiting=1, gpus=0))
     assert (got["old"].target, got["cpu"].target) == (1, 1)
+
+
+@pytest.mark.parametrize(("first", "last"), [("a", "b"), ("b", "a")])
+def test_the_lowest_priority_goes_and_the_highest_comes(first, last):
+    high = replace(POLICY, priority=1)
+    got = arranged(
+        case(first, Phase.READY, policy=high),
+        case(last, Phase.READY),
+        case("new", waiting=1),
+        total=2,
+    )
+    assert (got[first].target, got[last].target, got["new"].target) == (1, 0, 1)
+    got = arranged(
+        case("old", Phase.READY),
+        case(first, waiting=1, waited=1.0, policy=high),
+        case(last, waiting=1, waited=9.0),
+    )
+    assert (got["old"].target, got[first].target, got[last].target) == (0, 1, 0)

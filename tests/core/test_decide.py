@@ -85,6 +85,12 @@ def test_a_steady_load_above_the_aim_adds_replicas_by_the_stable_window():
     assert answer(decision) == (4, Reason.STABLE), "10 at once, 2.8 is the aim of one"
 
 
+@pytest.mark.parametrize(("target", "replicas"), [(1.0, 1), (0.7, 2), (0.4, 3), (0.25, 4)])
+def test_the_target_is_the_part_of_the_slots_that_a_load_may_fill(target, replicas):
+    story = Story(policy=replace(NEVER, target=target))
+    assert story.go_on(120, running=4, rate=4).after == replicas, "four at once, on four slots each"
+
+
 def test_sudden_load_is_seen_on_the_short_window():
     story = Story(policy=NEVER)
     story.go_on(120, running=1, rate=1)

@@ -146,3 +146,9 @@ def test_a_model_that_needs_more_gpus_than_there_are_saves_nothing():
     rev = revision(gpus=2, policy=Policy(min_replicas=3))
     assert account(rev, price=1.0, total=8).always_gpus == 6
     assert account(rev, price=1.0, total=1).always_gpus == 0
+
+
+@pytest.mark.parametrize(("own", "price"), [(None, 1.5), (4.0, 4.0), (0.0, 0.0)])
+def test_a_models_own_price_counts_before_the_usual_one(own, price):
+    rev = revision(policy=Policy(gpu_price=own))
+    assert account(rev, price=1.5, total=8).price == price
