@@ -1,0 +1,76 @@
+"""When a model counts as ready, what was spent on that, and its warm-up; on virtual time."""
+
+import asyncio
+
+import pytest
+
+from fleet.model import Phase, Policy, Served, WarmUp
+from fleet.names import ModelName
+from fleet.reasons import Reason
+from tests.fakes.cluster import revision
+from tests.fakes.modelserver import ScriptedServer
+from tests.sim.loop import VIRTUAL
+from tests.sim.world import world
+
+pytestmark = pytest.mark.anyio
+BOTH = ("one", "two")
+
+
+@pytest.fixture
+def anyio_backend():
+    return VIRTUAL
+
+
+@pytest.mark.parametrize("early", BOTH)
+async def test_a_replica_of_two_models_is_ready_when_both_answer(early):
+    async with world(server=ScriptedServer(known=[early])) as w:
+        w.cluster.put(revision(models=tuple(Served(name=ModelName(m), served=m) for m in BOTH)))
+        client = w.call()
+        await asyncio.sleep(10)
+        assert sum(w.server.asked.values()) > 100, "its server listens and was asked"
+        assert w.line.phase() is not Phase.READY
+        assert not client.dispatches
+        w.server.known = BOTH
+        await asyncio.sleep(0.1)
+        assert w.line.phase() is Phase.READY
+        assert client.dispatches
+
+
+async def test_the_phases_of_a_cold_start_add_up_to_all_of_it():
+    async with world(gpus=1, start=2.0, server=ScriptedServer(ready_after=3.0)) as w:
+        w.cluster.put(revision("other", replicas=1))
+        w.cluster.put(revision())
+        w.call(service=1.0)
+        await asyncio.sleep(4)
+        other = w.cluster.fleet().revisions["default/other"]
+        await w.cluster.scale(other.name, 0, expect=other.version, reason=Reason.EVICTED)
+        asleep = w.line.revision
+        await w.cluster.scale(asleep.name, 1, expect=asleep.version, reason=Reason.DEMAND)
+        await asyncio.sleep(10)
+        phases = w.line.cold_start_phases
+        expected = {"ask": 4, "wait_for_gpu": 0.5, "load": 2, "probe": 3, "first_inference": 0.5}
+        assert phases == pytest.approx(expected, abs=0.02)
+        assert sum(phases.values()) == pytest.approx(w.line.last_cold_start_s)
+
+
+@pytest.mark.parametrize(
+    ("warm_up", "request_sent"), [(WarmUp.FILE, b'{"inputs": [\x00\xff'), (WarmUp.AUTO, None)]
+)
+async def test_a_model_is_warmed_up_with_the_bytes_of_the_file(tmp_path, warm_up, request_sent):
+    file = tmp_path / "request"
+    file.write_bytes(b'{"inputs": [\x00\xff')
+    policy = Policy(slots=4, warm_up=warm_up, warm_up_file=str(file))
+    async with world(server=ScriptedServer()) as w:
+        w.cluster.put(revision(replicas=1, policy=policy))
+        await asyncio.sleep(3)
+        assert [(m, request) for _, m, request in w.server.warm_ups] == [("demo", request_sent)]
+        assert w.call().dispatches
+
+
+async def test_a_warm_up_file_that_is_gone_keeps_nobody_waiting(tmp_path):
+    gone = Policy(slots=4, warm_up=WarmUp.FILE, warm_up_file=str(tmp_path / "gone"))
+    async with world(server=ScriptedServer()) as w:
+        w.cluster.put(revision(replicas=1, policy=gone))
+        await asyncio.sleep(3)
+        assert w.server.warm_ups == []
+        assert w.call().dispatches
