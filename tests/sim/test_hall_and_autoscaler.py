@@ -78,6 +78,24 @@ async def test_four_models_take_turns_on_two_gpus_and_all_are_served():
         assert all(seconds > 0 for seconds in states)
 
 
+async def test_each_of_four_models_on_two_gpus_is_served_in_order_of_arrival():
+    async with controlled(gpus=2) as (hall, _):
+        for name in NAMES:
+            hall.cluster.put(revision(name, policy=Policy(keep_alive=3600.0)))
+        clients = {name: [] for name in NAMES}
+        # Some come while their model sleeps, some while it wakes, some while it serves.
+        for _ in range(10):
+            for n in range(100):
+                name = NAMES[n % len(NAMES)]
+                clients[name].append(call(hall, name))
+            await asyncio.sleep(0.7)
+        await until_over([client for own in clients.values() for client in own])
+        for own in clients.values():
+            assert [client for client in hall.order if client in own] == own
+        assert len(hall.order) == 1000
+        assert {entry.event for entry in hall.bus.tail(1000)} >= {"evicted"}
+
+
 async def test_an_idle_model_sleeps_within_one_tick_and_wakes_again():
     async with controlled(gpus=1) as (hall, autoscaler):
         hall.cluster.put(revision("a", policy=Policy(keep_alive=10.0)))
