@@ -155,17 +155,23 @@ async def test_manifests_are_taken_over_while_running(tmp_path, models_env):
 
 
 async def test_sigterm_finishes_what_runs_and_stops_everything(tmp_path, models_env):
-    write_model(tmp_path, "double", run_s=1.0, slots=1)
+    write_model(tmp_path, "double", run_s=1.5, slots=1, max_replicas=1)
     write_model(tmp_path, "never", load_s=600)
     async with up(tmp_path, gpus=2, tritonserver=models_env, shutdown_grace="6s") as ebbtide:
         assert (await ebbtide.infer("double", infer_body(0))).status_code == 200
-        running = [asyncio.ensure_future(ebbtide.infer("double", infer_body(n))) for n in range(2)]
         hopeless = asyncio.ensure_future(ebbtide.infer("never", infer_body(1)))
-        await ebbtide.until("double", lambda s: s["running"] + s["waiting"] == 2)
         await ebbtide.until("never", lambda s: s["replicas"]["starting"] == 1)
+        running = [asyncio.ensure_future(ebbtide.infer("double", infer_body(n))) for n in range(2)]
+        await ebbtide.until("double", lambda s: s["running"] + s["waiting"] == 2)
         pids = ebbtide.replica_pids()
         assert pids
+        assert await _readiness(ebbtide) == 200
         ebbtide.process.send_signal(signal.SIGTERM)
+        # Whoever balances load over several is told at once, not when the last one is done.
+        while await _readiness(ebbtide) != 503:
+            assert not running[-1].done(), "ready to the last"
+            await asyncio.sleep(0.02)
+        assert not running[-1].done()
         for answer in await asyncio.gather(*running):
             assert answer.status_code == 200
         refused = await hopeless
@@ -213,6 +219,10 @@ async def _inside_triton(ebbtide) -> int:
         if line.startswith("nv_inference_pending_request_count{"):
             return int(float(line.rpartition(" ")[2])) + 1
     raise AssertionError("Triton shows no pending count")
+
+
+async def _readiness(ebbtide) -> int:
+    return (await ebbtide.client.get(f"http://127.0.0.1:{ebbtide.admin}/readyz")).status_code
 
 
 def _command(pid: int) -> str:
