@@ -102,7 +102,8 @@ class Line:
     def first_byte(self, ticket: Ticket) -> None:
         """The answer begins: the seat has proved itself, and opens all its slots."""
         seat = ticket.seat
-        if seat is not None and not seat.proved:
+        if seat is not None and (seat.doubts or not seat.proved):
+            seat.doubts = 0
             self._opening.widen(seat)
         if ticket.cold and self._cold is not None:
             self._end_cold_start(self._cold)

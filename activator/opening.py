@@ -20,6 +20,8 @@ from fleet.runtimes import Endpoint
 __all__ = ["Opening"]
 
 _ALONE_S = 1.0
+_DOUBT_S = 0.005
+_LONGEST_DOUBT_S = 1.0
 
 
 class Opening:
@@ -62,6 +64,7 @@ class Opening:
         """A request broke there: nothing new until its model answers."""
         if not seat.doubtful and seat.name in self._ledger.seats:
             seat.turn(doubtful=True)
+            seat.doubts += 1
             self._probe_doubtful(seat.name)
 
     def widen(self, seat: Seat) -> None:
@@ -153,8 +156,10 @@ class Opening:
     async def _trust_again(self, revision: Revision, seat: Seat) -> None:
         server = self._wiring.outside.servers(revision.runtime)
         endpoint = Endpoint(address=seat.host, ports=revision.ports)
-        await until_ready(
-            server, endpoint, served_names(revision), clock=self._wiring.outside.clock
-        )
+        clock = self._wiring.outside.clock
+        if seat.doubts > 1:
+            # It answers the probe and breaks what is sent: trying faster does not help.
+            await clock.sleep(min(_LONGEST_DOUBT_S, _DOUBT_S * 2 ** min(seat.doubts, 16)))
+        await until_ready(server, endpoint, served_names(revision), clock=clock)
         seat.turn(doubtful=False)
         self._release()

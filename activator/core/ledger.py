@@ -85,6 +85,7 @@ class Seat:
     __slots__ = (
         "busy_s",
         "doubtful",
+        "doubts",
         "draining",
         "host",
         "limit",
@@ -113,6 +114,8 @@ class Seat:
         """It is to take nothing new, or is gone."""
         self.doubtful = False
         """A request broke on it and its model has not answered since."""
+        self.doubts = 0
+        """How often it came into doubt since it last answered."""
         self.open = True
         """Neither draining nor doubtful."""
         self.running: set[Ticket] = set()

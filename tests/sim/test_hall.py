@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from activator.core.ledger import State
 from fleet.errors import ConflictError, UnavailableError
 from fleet.model import Mode, Phase, Policy, WarmUp
 from fleet.reasons import Reason
@@ -177,6 +178,25 @@ async def test_the_sample_shows_who_waits_when_the_poke_arrives():
         )
         w.call()
         assert seen == [1]
+
+
+async def test_a_seat_that_breaks_everything_is_tried_ever_more_slowly():
+    async with world() as w:
+        w.cluster.put(revision(replicas=1, policy=Policy(slots=4, wait_timeout=30)))
+        await asyncio.sleep(3)
+        client = w.call(service=100)
+        while client.refusal is None:
+            if client.ticket.state is State.RUNNING:
+                w.line.again(client.ticket, crash=False)
+            await asyncio.sleep(0.001)
+        assert client.reason is Reason.WAIT_TIMEOUT
+        assert 20 < len(client.dispatches) < 60
+        # One answer, and it is trusted again as before.
+        good = w.call(service=0.1)
+        await asyncio.sleep(3)
+        seat = good.dispatches[-1][1]
+        assert good.ended_at
+        assert seat.doubts == 0
 
 
 async def test_three_failed_starts_refuse_everyone_then_one_is_tried_after_a_minute():
