@@ -173,6 +173,7 @@ class Stage:
         self._over.set()
         self._watcher.join(10.0)
         self._live.stop()
+        self._client.close()
 
     def heading(self, text: str) -> None:
         self.console.print()
