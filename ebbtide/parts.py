@@ -21,13 +21,14 @@ from fleet.clock import LoopClock
 from fleet.cluster.local.cluster import Host, LocalCluster
 from fleet.cluster.local.gpus import Gpus, count_gpus
 from fleet.cluster.local.tritonserver import locate
-from fleet.errors import SettingError, system_said
+from fleet.errors import SettingError
 from fleet.names import GatewayName
 from fleet.reasons import Reason
 from fleet.runtimes.asking import asking_client
 from fleet.runtimes.profiles import profile
 from fleet.runtimes.servers import servers
 from fleet.settings import Settings
+from fleet.system import system_said
 from fleet.tasks import endless
 from gateway.admin.app import make_app
 from gateway.admin.server import AdminServer

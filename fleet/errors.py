@@ -8,8 +8,6 @@ EbbtideError
 └── SettingError      a setting, flag or file from outside is wrong; the text says what is right
 """
 
-import os
-
 __all__ = [
     "ConflictError",
     "EbbtideError",
@@ -17,7 +15,6 @@ __all__ = [
     "LoopDiedError",
     "SettingError",
     "UnavailableError",
-    "system_said",
 ]
 
 
@@ -43,11 +40,3 @@ class LoopDiedError(EbbtideError):
 
 class SettingError(EbbtideError):
     """What an operator gave is wrong; the message says what, where, and what is allowed."""
-
-
-def system_said(error: OSError) -> str:
-    """The system's own words: event loops and `socket` wrap them into sentences of their own."""
-    if error.errno is not None and error.errno > 0:
-        return os.strerror(error.errno)
-    # Names that do not resolve have numbers of their own.
-    return error.strerror or str(error)

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 import uvicorn
 from starlette.types import ASGIApp
 
-from fleet.errors import SettingError, system_said
+from fleet.errors import SettingError
+from fleet.system import system_said
 
 __all__ = ["AdminServer"]
 
