@@ -141,9 +141,11 @@ def _expect(head: RequestHead, value: bytes) -> None:
     head.expects = True
 
 
-def _upgrade(_head: RequestHead, _value: bytes) -> None:
-    msg = "connections are not upgraded here"
-    raise _malformed(msg)
+def _upgrade(_head: RequestHead, value: bytes) -> None:
+    # An offer that may be passed over, and that some clients make of every request.
+    if value.lower() != b"h2c":
+        msg = "connections are not upgraded here"
+        raise _malformed(msg)
 
 
 def _model(head: RequestHead, value: bytes) -> None:
@@ -217,6 +219,11 @@ def _drop_named(head: _Head) -> None:
         head.fields = [line for line in head.fields if line.partition(b":")[0].lower() not in named]
 
 
+def _is_method(name: bytes) -> bool:
+    """Whether it may be one; CONNECT asks for a tunnel, which nobody gets here."""
+    return _METHOD.fullmatch(name) is not None and name != b"CONNECT"
+
+
 def _lines(raw: bytes) -> list[bytes]:
     return raw[:-4].split(b"\r\n")
 
@@ -234,7 +241,7 @@ def read_request_head(raw: bytes) -> RequestHead:
     head = RequestHead()
     head.method, head.target, version = parts
     # The parser skips a bare LF before the method.
-    if head.method not in _COMMON and _METHOD.fullmatch(head.method) is None:
+    if head.method not in _COMMON and not _is_method(head.method):
         msg = "there is no such method"
         raise _malformed(msg)
     if version != b"HTTP/1.1":

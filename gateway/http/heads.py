@@ -89,7 +89,9 @@ class HeadReader(Generic[_H]):
         try:
             parser.feed_data(data[seen:end] if whole else data[seen:])
         except httptools.HttpParserUpgrade as error:
-            raise RefusedError(Reason.MALFORMED, "connections are not upgraded here") from error
+            # Said of a head that is complete; whether what it asks for matters, its reader says.
+            if not whole:
+                raise RefusedError(Reason.MALFORMED) from error
         except httptools.HttpParserError as error:
             raise RefusedError(Reason.MALFORMED) from error
         if not whole:

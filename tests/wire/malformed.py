@@ -116,7 +116,7 @@ MALFORMED = {
     "websocket with body": fields(
         b"Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 5\r\n", b"hello"
     ),
-    "h2c": fields(b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n"),
+    "h2c and more": fields(b"Connection: Upgrade\r\nUpgrade: h2c, websocket\r\n"),
     "upgrade alone": fields(b"Upgrade: x\r\nContent-Length: 0\r\n"),
     "another expectation": fields(b"Expect: 101-x\r\nContent-Length: 0\r\n"),
 }

@@ -12,6 +12,17 @@ from tests.wire.stage import BOTH_LOOPS, GET, infer, model, stage
 pytestmark = [pytest.mark.anyio, BOTH_LOOPS]
 
 
+async def test_an_offer_of_http_2_is_passed_over():
+    offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n"
+    async with stage() as s:
+        client = await s.client()
+        for body in (b"one", b"another"):
+            client.send(infer(body, offer))
+            assert (await client.answer()).status == 200
+        assert [one.body for one in s.recorder.requests] == [b"one", b"another"]
+        assert not any(b"pgrade" in one.raw or b"HTTP2" in one.raw for one in s.recorder.requests)
+
+
 async def test_a_warm_request_is_relayed_both_ways():
     async with stage() as s:
         found = await s.call(infer(b'{"x":1}', b"X-Mine: 1\r\nConnection: x-hop\r\nX-Hop: 2\r\n"))
