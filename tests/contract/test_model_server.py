@@ -275,7 +275,8 @@ class TestTriton:
         write_model(repository, "bad", config=ECHO_CONFIG, code=code)
         lines = failed_start(models_env, tmp_path, repository=repository, address="127.201.0.2")
         explain = profile(RuntimeName.TRITON).explain
-        assert explain(lines) == "bad: Internal: OSError: no weights"
+        where = f"{repository}/bad/1/model.py(2): initialize"
+        assert explain(lines) == f"bad: Internal: OSError: no weights (at {where})"
 
     @pytest.mark.parametrize("said", [b"", b"[]", b"nonsense \xff", b'{"instance_group": 7}'])
     async def test_an_answer_that_makes_no_sense_is_none(
