@@ -230,14 +230,14 @@ class Line:
             now=now,
         )
         if just_blocked:
-            self._gave_up(now)
+            self._gave_up()
         self._release(now)
         if self.ledger.waiting:
             reason = None if self.ledger.seats else self.hopeless()
             if reason is None:
                 self._waking.ask(now)
             else:
-                # The manifest has changed under those who wait.
+                # Its starts were given up, or its manifest changed under those who wait.
                 self._refuse(self.ledger.refuse_all(now), reason, now, hopeless=True)
 
     def remove(self, fleet: Fleet, now: float) -> None:
@@ -300,7 +300,8 @@ class Line:
             if self.revision.drain is not None:
                 self._wiring.publish()
 
-    def _gave_up(self, now: float) -> None:
+    def _gave_up(self) -> None:
+        """Starting is out of the question for a while; `hopeless` says so to those who wait."""
         failure = self._starts.last
         if failure is not None:
             _log(
@@ -311,8 +312,6 @@ class Line:
                 message=failure.message,
             )
         self._cold = None
-        if not self.ledger.seats:
-            self._refuse(self.ledger.refuse_all(now), Reason.START_FAILED, now)
 
     # Waking.
 
