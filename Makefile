@@ -25,7 +25,8 @@ check: dev ## form, lint, floors, types and house rules
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/house
 
-soak: setup ## the long tests in full: 10 minutes each (`make test` runs each for 20 s)
+soak: setup ## the long tests in full: 10 minutes each (`make test` runs each for 20 s), and properties on new examples
+	@$(BIN)/python -m pytest --soak tests/core
 	@$(BIN)/python -m pytest -m soak --soak tests
 
 bench: setup ## measure, and print min, median and max beside the aims

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 _ROOT = Path(__file__).resolve().parent.parent
 _SHORT, _FULL = 20.0, 600.0
@@ -14,6 +15,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help=f"run soak tests in full: {_FULL:.0f} s each instead of {_SHORT:.0f} s",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Every run of `make test` tries the same examples; `make soak` looks for new ones.
+    settings.register_profile("repeatable", derandomize=True)
+    settings.register_profile("searching", derandomize=False)
+    settings.load_profile("searching" if config.getoption("--soak") else "repeatable")
 
 
 @pytest.fixture
