@@ -133,11 +133,6 @@ class Seat:
         self.doubtful = self.doubtful if doubtful is None else doubtful
         self.open = not (self.draining or self.doubtful)
 
-    @property
-    def room(self) -> int:
-        """How many more it takes now."""
-        return max(0, self.limit - len(self.running)) if self.open else 0
-
 
 class Ledger:
     """The tickets and seats of one revision."""

@@ -118,7 +118,7 @@ async def test_a_model_that_cannot_start_says_so_and_is_mended(tmp_path, models_
 
 
 async def test_a_warm_model_never_has_more_inside_than_its_slots(tmp_path, models_env):
-    write_model(tmp_path, "slow", run_s=0.5, slots=2)
+    write_model(tmp_path, "slow", run_s=3.0, slots=2)
     async with up(tmp_path, gpus=1, tritonserver=models_env) as ebbtide:
         assert (await ebbtide.infer("slow", infer_body(0))).status_code == 200
         hurried = (ebbtide.infer("slow", infer_body(n), timeout=0.2) for n in range(10))
