@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from activator.coldstart import ColdStart
 from activator.core.asks import Ask, ask, hopeless, in_vain
+from activator.core.balance import Choosing
 from activator.core.eta import Eta
 from activator.core.ledger import Ledger, Seat, State, Ticket
 from activator.opening import Opening
@@ -38,7 +39,11 @@ class Line:
     def __init__(self, revision: Revision, wiring: Wiring) -> None:
         self.revision = revision
         policy = revision.policy
-        self.ledger = Ledger(limit=policy.queue_limit, limit_bytes=policy.queue_limit_bytes)
+        self.ledger = Ledger(
+            limit=policy.queue_limit,
+            limit_bytes=policy.queue_limit_bytes,
+            choosing=Choosing(dice=wiring.outside.dice),
+        )
         self.cold_starts = 0
         self.last_cold_start_s: float | None = None
         self._wiring = wiring

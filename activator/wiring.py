@@ -6,9 +6,11 @@ loop, and must not raise.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from random import Random
 from typing import Protocol
 
+from activator.core.balance import Dice
 from activator.core.ledger import Seat, Ticket
 from fleet.bus import Bus
 from fleet.clock import Clock
@@ -52,6 +54,7 @@ class Outside:
     servers: Callable[[RuntimeName], ModelServer]
     settings: Settings
     group: asyncio.TaskGroup
+    dice: Dice = field(default_factory=lambda: Random().randrange)  # noqa: S311 - to spread load
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

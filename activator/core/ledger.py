@@ -14,124 +14,13 @@ Rule 4: leaving twice is leaving once.
 from bisect import insort
 from collections import OrderedDict
 from collections.abc import Collection
-from enum import Enum
-from typing import Protocol
 
+from activator.core.balance import MANY, Choosing, choose, roomiest
+from activator.core.seats import Link, Seat, State, Ticket
 from fleet.names import ReplicaName
 from fleet.reasons import Reason
 
 __all__ = ["Ledger", "Link", "Seat", "State", "Ticket"]
-
-
-class State(Enum):
-    """Where a ticket stands."""
-
-    NEW = "new"
-    WAITING = "waiting"
-    RUNNING = "running"
-    LEFT = "left"
-
-
-class Link(Protocol):
-    """What the request path keeps with a seat: its connections."""
-
-    def close(self) -> None:
-        """The seat is gone."""
-        ...
-
-
-class Ticket:
-    """One request in the ledger. `guest` is the shell's; the ledger never looks at it."""
-
-    __slots__ = (
-        "announced",
-        "arrived",
-        "cold",
-        "crashes",
-        "dispatched",
-        "guest",
-        "number",
-        "seat",
-        "since",
-        "size",
-        "state",
-        "waited",
-    )
-
-    def __init__(self, guest: object, size: int) -> None:
-        self.guest = guest
-        self.size = size
-        """Bytes buffered for it while it waits."""
-        self.state = State.NEW
-        self.seat: Seat | None = None
-        self.arrived = 0.0
-        self.since = 0.0
-        """When it began to wait: at its arrival, or when its replica broke."""
-        self.waited = 0.0
-        """Seconds it has waited until its latest dispatch, those before a broken one included."""
-        self.dispatched = 0.0
-        self.number = 0
-        self.crashes = 0
-        """How often a replica broke while this ran on it."""
-        self.cold = False
-        """Whether nothing was ready when it arrived."""
-        self.announced = False
-        """Whether its guest was told of the latest dispatch."""
-
-
-class Seat:
-    """One ready replica: where requests are sent, and who runs there."""
-
-    __slots__ = (
-        "busy_s",
-        "doubtful",
-        "doubts",
-        "draining",
-        "host",
-        "limit",
-        "link",
-        "name",
-        "open",
-        "port",
-        "proved",
-        "ready_after",
-        "ready_at",
-        "running",
-        "slots",
-        "warming",
-    )
-
-    def __init__(self, name: ReplicaName, *, host: str, port: int, slots: int) -> None:
-        self.name = name
-        self.host = host
-        self.port = port
-        self.slots = slots
-        self.limit = 0
-        """How many may run now: 0, 1, or `slots`."""
-        self.proved = False
-        """Whether an inference has answered here, or had its second to."""
-        self.draining = False
-        """It is to take nothing new, or is gone."""
-        self.doubtful = False
-        """A request broke on it and its model has not answered since."""
-        self.doubts = 0
-        """How often it came into doubt since it last answered."""
-        self.open = True
-        """Neither draining nor doubtful."""
-        self.running: set[Ticket] = set()
-        self.busy_s = 0.0
-        """Seconds with at least one running. Only grows."""
-        self.warming = False
-        """A made-up inference runs on it."""
-        self.ready_at = 0.0
-        self.ready_after = 0.0
-        self.link: Link | None = None
-
-    def turn(self, *, draining: bool | None = None, doubtful: bool | None = None) -> None:
-        """Change whether it takes anything new."""
-        self.draining = self.draining if draining is None else draining
-        self.doubtful = self.doubtful if doubtful is None else doubtful
-        self.open = not (self.draining or self.doubtful)
 
 
 class Ledger:
@@ -140,8 +29,11 @@ class Ledger:
     __slots__ = (
         "_again",
         "_at",
+        "_choosing",
         "_line",
         "_numbers",
+        "_order",
+        "_simple",
         "arrivals",
         "completions",
         "last_end",
@@ -156,7 +48,7 @@ class Ledger:
         "waiting_s",
     )
 
-    def __init__(self, *, limit: int, limit_bytes: int) -> None:
+    def __init__(self, *, limit: int, limit_bytes: int, choosing: Choosing) -> None:
         self.limit = limit
         self.limit_bytes = limit_bytes
         self.seats: dict[ReplicaName, Seat] = {}
@@ -174,6 +66,11 @@ class Ledger:
         self._line: OrderedDict[Ticket, None] = OrderedDict()
         self._numbers = 0
         self._at: float | None = None
+        self._choosing = choosing
+        self._order: tuple[Seat, ...] = ()
+        """The seats, eldest first."""
+        self._simple = True
+        """Few seats, all alike: the roomiest is chosen."""
 
     @property
     def waiting(self) -> int:
@@ -195,7 +92,7 @@ class Ledger:
         ticket.number = self._numbers
         self.arrivals += 1
         if not self._line and not self._again:
-            seat = self._roomiest()
+            seat = self._place(ticket, now)
             if seat is not None:
                 self._start(ticket, seat, now)
                 return seat
@@ -217,7 +114,7 @@ class Ledger:
             return freed
         self.tick(now)
         while (ticket := self.first) is not None:
-            seat = self._roomiest()
+            seat = self._place(ticket, now)
             if seat is None:
                 break
             self._unpark(ticket)
@@ -289,6 +186,7 @@ class Ledger:
     def seat(self, seat: Seat) -> None:
         """A replica got ready."""
         self.seats[seat.name] = seat
+        self._reorder()
 
     def unseat(self, name: ReplicaName, now: float) -> Seat | None:
         """A replica is gone or going; those who still run there leave on their own."""
@@ -296,6 +194,7 @@ class Ledger:
         seat = self.seats.pop(name, None)
         if seat is not None:
             seat.turn(draining=True)
+            self._reorder()
         return seat
 
     def drain(self, names: Collection[ReplicaName]) -> None:
@@ -323,15 +222,20 @@ class Ledger:
         if waiting:
             self.waiting_s += passed * waiting
 
-    def _roomiest(self) -> Seat | None:
-        """The seat with room that has the fewest running; the eldest of equals."""
-        best = None
-        least = 0
-        for seat in self.seats.values():
-            running = len(seat.running)
-            if seat.open and running < seat.limit and (best is None or running < least):
-                best, least = seat, running
-        return best
+    def choose_by(self, choosing: Choosing) -> None:
+        """Choose among the seats in this way from now on."""
+        self._choosing = choosing
+        self._reorder()
+
+    def _reorder(self) -> None:
+        self._order = tuple(self.seats.values())
+        self._simple = len(self._order) <= MANY and not self._choosing.slow_start
+
+    def _place(self, ticket: Ticket, now: float) -> Seat | None:
+        """The seat for `ticket`; None when none has room."""
+        if self._simple and ticket.key is None:
+            return roomiest(self._order)
+        return choose(self._order, self._choosing, key=ticket.key, now=now)
 
     def _start(self, ticket: Ticket, seat: Seat, now: float) -> None:
         ticket.state = State.RUNNING

@@ -4,12 +4,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from activator.core.balance import Choosing
 from activator.core.ledger import Ledger, Seat, State, Ticket
 from fleet.names import ReplicaName
 from fleet.reasons import Reason
 
 LIMIT = 3
 LIMIT_BYTES = 40
+ANY = Choosing(dice=lambda _: 0)
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -17,7 +19,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.ledger = Ledger(limit=LIMIT, limit_bytes=LIMIT_BYTES)
+        self.ledger = Ledger(limit=LIMIT, limit_bytes=LIMIT_BYTES, choosing=ANY)
         self.now = 0.0
         self.tickets: list[Ticket] = []
         self.dispatched: list[Ticket] = []
@@ -172,7 +174,7 @@ TestLedger = LedgerMachine.TestCase
 
 
 def seated(slots: int, *, limit: int | None = None) -> tuple[Ledger, Seat]:
-    ledger = Ledger(limit=100, limit_bytes=1000)
+    ledger = Ledger(limit=100, limit_bytes=1000, choosing=ANY)
     seat = Seat(ReplicaName("r"), host="h", port=1, slots=slots)
     seat.limit = slots if limit is None else limit
     ledger.seat(seat)
@@ -223,7 +225,7 @@ def test_a_doubtful_or_draining_seat_takes_nothing_new():
 
 
 def test_the_bytes_that_wait_may_reach_their_limit_and_not_pass_it():
-    ledger = Ledger(limit=10, limit_bytes=10)
+    ledger = Ledger(limit=10, limit_bytes=10, choosing=ANY)
     assert ledger.arrive(Ticket(object(), 10), 0.0) is None
     assert ledger.arrive(Ticket(object(), 0), 0.0) is None
     assert ledger.arrive(Ticket(object(), 1), 0.0) is Reason.QUEUE_BYTES_FULL

@@ -1,0 +1,131 @@
+"""A request's ticket, and the seats that it may be sent to. Pure; the rules are the ledger's."""
+
+from enum import Enum
+from hashlib import blake2b
+from typing import Protocol
+
+from fleet.names import ReplicaName
+
+__all__ = ["Link", "Seat", "State", "Ticket", "key_of"]
+
+
+def key_of(text: bytes) -> int:
+    """The key that stands for `text`, the same in every process: 64 bits."""
+    return int.from_bytes(blake2b(text, digest_size=8).digest(), "big")
+
+
+class State(Enum):
+    """Where a ticket stands."""
+
+    NEW = "new"
+    WAITING = "waiting"
+    RUNNING = "running"
+    LEFT = "left"
+
+
+class Link(Protocol):
+    """What the request path keeps with a seat: its connections."""
+
+    def close(self) -> None:
+        """The seat is gone."""
+        ...
+
+
+class Ticket:
+    """One request in the ledger. `guest` is the shell's; the ledger never looks at it."""
+
+    __slots__ = (
+        "announced",
+        "arrived",
+        "cold",
+        "crashes",
+        "dispatched",
+        "guest",
+        "key",
+        "number",
+        "seat",
+        "since",
+        "size",
+        "state",
+        "waited",
+    )
+
+    def __init__(self, guest: object, size: int) -> None:
+        self.guest = guest
+        self.size = size
+        """Bytes buffered for it while it waits."""
+        self.state = State.NEW
+        self.seat: Seat | None = None
+        self.arrived = 0.0
+        self.since = 0.0
+        """When it began to wait: at its arrival, or when its replica broke."""
+        self.waited = 0.0
+        """Seconds it has waited until its latest dispatch, those before a broken one included."""
+        self.dispatched = 0.0
+        self.number = 0
+        self.crashes = 0
+        """How often a replica broke while this ran on it."""
+        self.cold = False
+        """Whether nothing was ready when it arrived."""
+        self.announced = False
+        """Whether its guest was told of the latest dispatch."""
+        self.key: int | None = None
+        """What decides which seat it would like best; None: any."""
+
+
+class Seat:
+    """One ready replica: where requests are sent, and who runs there."""
+
+    __slots__ = (
+        "busy_s",
+        "doubtful",
+        "doubts",
+        "draining",
+        "host",
+        "limit",
+        "link",
+        "name",
+        "open",
+        "port",
+        "proved",
+        "ready_after",
+        "ready_at",
+        "running",
+        "salt",
+        "slots",
+        "warming",
+    )
+
+    def __init__(self, name: ReplicaName, *, host: str, port: int, slots: int) -> None:
+        self.name = name
+        self.salt = key_of(name.encode())
+        """Its part in every key's order of the seats."""
+        self.host = host
+        self.port = port
+        self.slots = slots
+        self.limit = 0
+        """How many may run now: 0, 1, or `slots`."""
+        self.proved = False
+        """Whether an inference has answered here, or had its second to."""
+        self.draining = False
+        """It is to take nothing new, or is gone."""
+        self.doubtful = False
+        """A request broke on it and its model has not answered since."""
+        self.doubts = 0
+        """How often it came into doubt since it last answered."""
+        self.open = True
+        """Neither draining nor doubtful."""
+        self.running: set[Ticket] = set()
+        self.busy_s = 0.0
+        """Seconds with at least one running. Only grows."""
+        self.warming = False
+        """A made-up inference runs on it."""
+        self.ready_at = 0.0
+        self.ready_after = 0.0
+        self.link: Link | None = None
+
+    def turn(self, *, draining: bool | None = None, doubtful: bool | None = None) -> None:
+        """Change whether it takes anything new."""
+        self.draining = self.draining if draining is None else draining
+        self.doubtful = self.doubtful if doubtful is None else doubtful
+        self.open = not (self.draining or self.doubtful)
