@@ -19,6 +19,7 @@ class Reason(Enum):
     MODEL_CONFLICT = "model_conflict"
     NO_MODEL = "no_model"
     MALFORMED = "malformed"
+    REQUEST_LOOP = "request_loop"
     TARGET_TOO_LONG = "target_too_long"
     HEAD_TOO_LARGE = "head_too_large"
     BODY_TOO_LARGE = "body_too_large"

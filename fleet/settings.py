@@ -6,7 +6,9 @@ and what is allowed; an unknown ``EBBTIDE_`` variable is reported with the neare
 """
 
 import difflib
+import ipaddress
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -40,6 +42,16 @@ class Settings:
     """Whether `GET /v1/models` on the request port lists the models."""
     ready_when_asleep: bool = True
     """What a readiness call for a sleeping model is answered: it will answer, so true."""
+    trusted_peers: str = ""
+    """Addresses that may speak for others, such as load balancers: networks like `10.0.0.0/8`, with
+    commas between. Empty: nobody."""
+    forwarded: str = "off"
+    """How replicas are told who asked: `x-forwarded` (For, Proto, Host), `forwarded` (RFC 7239),
+    or `off`. When on, such fields from anyone but a trusted peer are taken out."""
+    via: str = "ebbtide"
+    """The name that requests passed on carry in `Via`, by which a loop is seen. Empty: none."""
+    underscored_fields: bool = False
+    """Whether request headers with an underscore in their name are passed on."""
     max_head: int = 64 * 2**10
     """Largest request head (line and fields)."""
     max_connections: int = 16000
@@ -90,6 +102,8 @@ _POSITIVE = {
     "body_timeout",
     "http_keepalive",
 }
+_FORWARDED = ("off", "x-forwarded", "forwarded")
+_TOKEN = re.compile(r"[A-Za-z0-9._~-]{1,64}")
 _LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -153,8 +167,33 @@ def _head(text: str) -> int:
     return size
 
 
+def _networks(text: str) -> str:
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    try:
+        return ",".join(str(ipaddress.ip_network(word)) for word in words)
+    except ValueError as error:
+        msg = f"networks like 10.0.0.0/8, with commas between ({error})"
+        raise ValueError(msg) from None
+
+
+def _forwarded(text: str) -> str:
+    if text.lower() not in _FORWARDED:
+        raise ValueError(", ".join(_FORWARDED))
+    return text.lower()
+
+
+def _via(text: str) -> str:
+    if text and _TOKEN.fullmatch(text) is None:
+        msg = "a word of letters, digits and -._~, or nothing"
+        raise ValueError(msg)
+    return text
+
+
 _SPECIAL: dict[str, Callable[[str], object]] = {
     "log_level": _level,
     "max_head": _head,
+    "trusted_peers": _networks,
+    "forwarded": _forwarded,
+    "via": _via,
     "state_dir": lambda text: str(Path(text).expanduser()),
 }

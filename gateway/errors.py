@@ -36,6 +36,7 @@ ERRORS: Mapping[Reason, ErrorRow] = MappingProxyType(
         ),
         Reason.MODEL_CONFLICT: ErrorRow(status=400, text="the request names different models"),
         Reason.MALFORMED: ErrorRow(status=400, text="the request is malformed"),
+        Reason.REQUEST_LOOP: ErrorRow(status=508, text="the request comes from this gateway"),
         Reason.TARGET_TOO_LONG: ErrorRow(status=414, text="the request target is too long"),
         Reason.HEAD_TOO_LARGE: ErrorRow(status=431, text="the request head is too large"),
         Reason.BODY_TOO_LARGE: ErrorRow(status=413, text="the request body is too large"),

@@ -8,11 +8,14 @@ Rule 1: exactly ``METHOD SP TARGET SP HTTP/1.0`` or ``1.1``: the parser lets mor
 Rule 2: a body is framed by one Content-Length, or by a Transfer-Encoding that is exactly
         ``chunked`` on 1.1, or there is none.
 Rule 3: hop-by-hop fields, those named in Connection, and ``Ebbtide-*`` go no further, either way.
+Rule 4: a request's field with an underscore in its name goes no further either, unless a setting
+        lets it: servers that read it as a hyphen would take it for another field.
 """
 
 import re
 from collections.abc import Callable
 from copy import copy
+from dataclasses import dataclass
 from typing import TypeVar
 
 from fleet.reasons import Reason
@@ -20,13 +23,34 @@ from gateway.core.limits import MAX_FIELDS
 from gateway.core.refused import RefusedError
 from gateway.core.target import is_host
 
-__all__ = ["RequestHead", "ResponseHead", "read_request_head", "read_response_head"]
+__all__ = [
+    "STRICT",
+    "Manner",
+    "RequestHead",
+    "ResponseHead",
+    "read_request_head",
+    "read_response_head",
+]
 
 _OURS = b"ebbtide-"
 _MAX_LENGTH_DIGITS = 18
 _COMMON = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH", b"OPTIONS"})
 _METHOD = re.compile(rb"[A-Z][A-Z-]*")
 _FRAMING = frozenset({b"close", b"keep-alive"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """How the settings want requests to be read."""
+
+    via: bytes = b""
+    """The name that this gateway goes by in Via; empty: it looks for no loop."""
+    underscores: bool = False
+    """Fields with an underscore in their name are passed on."""
+
+
+STRICT = Manner()
+"""The defaults, and no name."""
 
 
 class _Head:
@@ -53,7 +77,7 @@ class _Head:
 class RequestHead(_Head):
     """A request's head."""
 
-    __slots__ = ("expects", "host", "led", "method", "model", "start", "target")
+    __slots__ = ("expects", "host", "led", "looped", "method", "model", "start", "target", "via")
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,8 +90,13 @@ class RequestHead(_Head):
         """The sender waits for 100 Continue before it sends the body."""
         self.led: tuple[object, object, bytes] | None = None
         """A note of `find_route`: in which table it led to which route, with which query."""
-        self.start: tuple[bytes, bytes, bytes] | None = None
-        """A note of `request_pieces`: for which request line and Host it became which bytes."""
+        self.looped = False
+        """Its Via names this gateway twice."""
+        self.via: list[bytes] = []
+        """The hops that it names."""
+        self.start: tuple[bytes, bytes, object, bytes] | None = None
+        """A note of `request_pieces`: for which request line, Host and hop it became which
+        bytes."""
 
     def reframed(self, length: int) -> "RequestHead":
         """The same with a body of `length` bytes, whatever its framing was."""
@@ -154,6 +183,11 @@ def _model(head: RequestHead, value: bytes) -> None:
     head.model = value
 
 
+def _via(head: RequestHead, value: bytes) -> None:
+    head.via += value.split(b",")
+    head.fields.append(b"Via: " + value)
+
+
 def _media(head: ResponseHead, value: bytes) -> None:
     head.media = value
     head.fields.append(b"Content-Type: " + value)
@@ -182,6 +216,7 @@ _REQUEST: dict[bytes, Callable[[RequestHead, bytes], None]] = {
     b"host": _host,
     b"http2-settings": _drop,
     b"upgrade": _upgrade,
+    b"via": _via,
 }
 _RESPONSE: dict[bytes, Callable[[ResponseHead, bytes], None]] = {
     **_HOP,
@@ -228,8 +263,14 @@ def _lines(raw: bytes) -> list[bytes]:
     return raw[:-4].split(b"\r\n")
 
 
-def read_request_head(raw: bytes) -> RequestHead:
-    """The head in `raw`, from the method to the empty line. Raises `RefusedError`."""
+def _has_looped(head: RequestHead, name: bytes) -> bool:
+    """Whether `head` has come by here twice already; once may be another gateway of that name."""
+    hops = [hop.split() for hop in head.via]
+    return sum(len(hop) > 1 and hop[1].lower() == name.lower() for hop in hops) > 1
+
+
+def _open_request(raw: bytes) -> tuple[RequestHead, list[bytes]]:
+    """A head with its request line read, and its fields, which are not."""
     lines = _lines(raw)
     if not lines[0]:
         # One empty line before a request is let pass: RFC 9112, 2.2.
@@ -250,7 +291,17 @@ def read_request_head(raw: bytes) -> RequestHead:
             raise _malformed(msg)
         head.old = True
     del lines[0]
+    return head, lines
+
+
+def read_request_head(raw: bytes, manner: Manner = STRICT) -> RequestHead:
+    """The head in `raw`, from the method to the empty line. Raises `RefusedError`."""
+    head, lines = _open_request(raw)
+    if not manner.underscores and b"_" in raw:
+        lines = [line for line in lines if b"_" not in line.partition(b":")[0]]
     _read_fields(head, lines, _REQUEST)
+    if manner.via and head.via:
+        head.looped = _has_looped(head, manner.via)
     # An old sender would take 100 Continue for the answer: RFC 9110, 10.1.1.
     head.expects = head.expects and not head.old
     if head.host is None and not head.old:

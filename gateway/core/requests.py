@@ -1,6 +1,7 @@
 """The bytes of a request as they go to a replica. Pure."""
 
 from gateway.core.chunks import LAST_CHUNK, chunk
+from gateway.core.forwarding import PLAIN_EDGE, Edge, hop_lines
 from gateway.core.head import RequestHead
 
 __all__ = ["request_pieces"]
@@ -9,14 +10,20 @@ _JOINED = 64 * 2**10
 
 
 def request_pieces(
-    line: bytes, host: bytes, head: RequestHead, body: list[bytes], *, complete: object
+    line: bytes,
+    host: bytes,
+    head: RequestHead,
+    body: list[bytes],
+    *,
+    complete: object,
+    edge: Edge = PLAIN_EDGE,
 ) -> list[bytes]:
     """Head and body so far, framed anew, in as few pieces as is cheap.
 
     `line` and `host` are the request line and the Host field, without CRLF; `complete`: the body
-    has ended.
+    has ended; `edge`: by which hop it came in.
     """
-    start = _start(line, host, head)
+    start = _start(line, host, head, edge)
     if head.chunked:
         body = [chunk(piece) for piece in body]
         if complete:
@@ -28,16 +35,16 @@ def request_pieces(
     return [start, *body]
 
 
-def _start(line: bytes, host: bytes, head: RequestHead) -> bytes:
+def _start(line: bytes, host: bytes, head: RequestHead, edge: Edge) -> bytes:
     """The head as it is sent. Remembered in it: a head seen before mostly goes the same way."""
     note = head.start
-    if note is not None and note[0] == line and note[1] == host:
-        return note[2]
-    lines = [line, host, *head.fields]
+    if note is not None and note[0] == line and note[1] == host and note[2] is edge:
+        return note[3]
+    lines = [line, host, *hop_lines(head, edge)]
     if head.chunked:
         lines.append(b"Transfer-Encoding: chunked")
     elif head.length is not None:
         lines.append(b"Content-Length: %d" % head.length)
     start = b"\r\n".join([*lines, b"", b""])
-    head.start = (line, host, start)
+    head.start = (line, host, edge, start)
     return start

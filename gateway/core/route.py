@@ -40,6 +40,8 @@ def find_route(table: Table, head: RequestHead, suffix: str = "") -> tuple[Route
 
 
 def _lead(table: Table, head: RequestHead, suffix: str) -> tuple[Route, bytes]:
+    if head.looped:
+        raise RefusedError(Reason.REQUEST_LOOP)
     path, query = split_query(origin_form(head.target, head.host))
     named = _by_field(table, head, suffix) if suffix or head.model is not None else None
     if named is not None:

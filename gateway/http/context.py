@@ -1,17 +1,19 @@
 """What all connections of one front share. Made by `gateway.front`, never global."""
 
 import asyncio
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from fleet.settings import Settings
 from gateway.core.copies import Copies
-from gateway.core.head import RequestHead, ResponseHead
+from gateway.core.head import Manner, RequestHead, ResponseHead, read_request_head
 from gateway.core.known import Known
 from gateway.core.limits import Limits
 from gateway.core.table import Tables
 from gateway.core.tally import Tally
 from gateway.http.deadlines import Deadlines
+from gateway.http.hops import Hops
 from gateway.http.watch import Watch
 
 if TYPE_CHECKING:
@@ -36,6 +38,8 @@ class Context:
         self.deadlines = Deadlines(self.loop)
         self.watch = Watch(self.loop)
         self.copies = Copies()
+        self.read_request_head = functools.partial(read_request_head, manner=_manner(settings))
+        self.hops = Hops(settings)
         self.request_heads: Known[RequestHead] = Known()
         self.response_heads: Known[ResponseHead] = Known()
         self.inbounds: set[Inbound] = set()
@@ -63,6 +67,10 @@ def _limits(settings: Settings) -> Limits:
         http_keepalive=settings.http_keepalive,
         body_timeout=settings.body_timeout,
     )
+
+
+def _manner(settings: Settings) -> Manner:
+    return Manner(via=settings.via.encode(), underscores=settings.underscored_fields)
 
 
 def _nothing() -> None:

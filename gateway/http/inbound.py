@@ -21,7 +21,7 @@ from typing import cast
 import httptools
 
 from fleet.reasons import Reason
-from gateway.core.head import read_request_head
+from gateway.core.forwarding import PLAIN_EDGE, Edge
 from gateway.core.limits import WATER_MARK
 from gateway.core.refused import RefusedError
 from gateway.errors import ERRORS
@@ -57,6 +57,7 @@ class Inbound(asyncio.Protocol):
         "_state",
         "choked",
         "context",
+        "edge",
         "exchange",
         "filed",
         "transport",
@@ -67,12 +68,14 @@ class Inbound(asyncio.Protocol):
         self.transport: asyncio.Transport
         self.exchange: Exchange | None = None
         """The request that is relayed now."""
+        self.edge: Edge = PLAIN_EDGE
+        """By which hop its requests come in, and whether that may speak for others."""
         self.choked = False
         """The client does not take what was sent."""
         self.filed = 0
         self._reader = HeadReader(
             httptools.HttpRequestParser,
-            read_request_head,
+            context.read_request_head,
             context.request_heads,
             limit=context.limits.max_head,
         )
@@ -91,6 +94,7 @@ class Inbound(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
         self.transport.set_write_buffer_limits(high=WATER_MARK)
         self._descriptor = transport.get_extra_info("socket").fileno()
+        self.edge = context.hops.of(transport)
         self._since = context.now()
         over = len(context.inbounds) - context.limits.max_connections
         context.inbounds.add(self)

@@ -209,6 +209,7 @@ class Exchange:
             self._head,
             self._kept or [],
             complete=self.complete,
+            edge=self.inbound.edge,
         ):
             outbound.transport.write(piece)
         if self._size > KEPT_BYTES:

@@ -32,7 +32,7 @@ async def test_a_warm_request_is_relayed_both_ways():
         (request,) = s.recorder.requests
         assert request.raw == (
             b"POST /v2/models/demo/infer HTTP/1.1\r\nHost: 127.1.0.1:%d\r\nX-Mine: 1\r\n"
-            b'Content-Length: 7\r\n\r\n{"x":1}' % s.recorder.port
+            b'Via: 1.1 ebbtide\r\nContent-Length: 7\r\n\r\n{"x":1}' % s.recorder.port
         )
         await s.until(s.idle)
 
