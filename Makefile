@@ -29,7 +29,7 @@ soak: setup ## the long tests in full: 10 minutes each (`make test` runs each fo
 	@$(BIN)/python -m pytest --soak tests/core
 	@$(BIN)/python -m pytest -m soak --soak tests
 
-bench: setup ## measure, and print min, median and max beside the aims
+bench: setup ## measure beside peers; fails when a figure that must hold is missed
 	@$(BIN)/python -m bench
 
 lock: dev ## pin the newest versions that go together, with their hashes

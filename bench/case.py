@@ -1,10 +1,10 @@
 """What every case is given, and how it is asked."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.stats import Row
+from bench.entries import Measured
 
 __all__ = ["Case", "Run"]
 
@@ -32,4 +32,4 @@ class Case:
 
     name: str
     what: str
-    measure: Callable[[Run], Sequence[Row]]
+    measure: Callable[[Run], Measured]

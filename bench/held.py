@@ -9,10 +9,10 @@ import resource
 import socket
 import sys
 import time
-from collections.abc import Sequence
 from contextlib import ExitStack
 
 from bench.case import Run
+from bench.entries import Measured
 from bench.gateway import Gateway, deployment, infer_path
 from bench.process import DiedError
 from bench.progress import say
@@ -31,7 +31,7 @@ _REQUEST = (
 ).encode()
 
 
-def measure(run: Run) -> Sequence[Row]:
+def measure(run: Run) -> Measured:
     """Growth of resident memory per held request, in KiB; a process of its own each round."""
     _allow_files(HELD)
     values = []
@@ -39,7 +39,8 @@ def measure(run: Run) -> Sequence[Row]:
         say(f"held: round {number + 1} of {run.rounds}, {HELD} requests")
         values.append(_round(run, number) / 1024)
     figure = f"memory per held request ({HELD} held)"
-    return [Row(case="held", figure=figure, unit="KiB", values=tuple(values), aim=AIM_KIB)]
+    row = Row(case="held", figure=figure, unit="KiB", values=tuple(values), aim=AIM_KIB, must=True)
+    return Measured(rows=(row,))
 
 
 def _round(run: Run, number: int) -> float:

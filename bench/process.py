@@ -76,10 +76,10 @@ class Process:
         pids = [self.pid, *(_children(self.pid) if with_children else ())]
         return sum(_ticks(pid) for pid in pids) / _TICKS
 
-    def rss_bytes(self) -> int:
-        """Resident memory of this process alone."""
-        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE")
+    def rss_bytes(self, *, with_children: bool = False) -> int:
+        """Resident memory."""
+        pids = [self.pid, *(_children(self.pid) if with_children else ())]
+        return sum(_pages(pid) for pid in pids) * os.sysconf("SC_PAGE_SIZE")
 
     def stop(self) -> int:
         """SIGTERM, and SIGKILL for the whole session when that does not help; the exit code."""
@@ -122,3 +122,7 @@ def _ticks(pid: int) -> int:
     # The command's name is in brackets and may hold spaces: count the fields after it.
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return int(fields[11]) + int(fields[12])
+
+
+def _pages(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1])

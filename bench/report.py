@@ -1,53 +1,124 @@
-"""How rows are shown: a table for people, a dict for `latest.json`. Pure."""
+"""How what was measured is shown: tables for people, a dict for the JSON. Pure."""
 
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.stats import Row
+from bench.entries import Entry, Measured, entry_of
+from bench.stats import Row, ratios
 
-__all__ = ["as_json", "as_table"]
+__all__ = ["as_json", "as_text", "verdicts"]
 
-_HEAD = ("case", "figure", "unit", "min", "median", "max", "aim", "")
-_NUMBERS = slice(3, 7)
+_CONTENDERS = ("", "1/s", "p50 ms", "p99 ms", "CPU us: min", "median", "max", "x Envoy", "RSS MB")
+_FIGURES = ("", "unit", "min", "median", "max", "at most", "")
 
 
-def as_table(rows: Sequence[Row]) -> str:
-    """A table in plain text; the verdict is about the median."""
-    cells = [_HEAD, *(_cells(row) for row in rows)]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(_HEAD))]
+def as_text(measured: Measured) -> str:
+    """A case in plain text: who was how fast, then what was aimed for and what came out."""
+    parts = []
+    for case in dict.fromkeys(entry.case for entry in measured.entries):
+        entries = [entry for entry in measured.entries if entry.case == case]
+        cells = [(case, *_CONTENDERS[1:]), *(_contender(entry, entries) for entry in entries)]
+        parts.append(_table(cells))
+    if measured.rows:
+        parts.append(_table([_FIGURES, *(_figure(row) for row in measured.rows)]))
+    if measured.missing:
+        parts.append("\n".join(f"not measured: {line}" for line in measured.missing))
+    return "\n\n".join(parts)
+
+
+def verdicts(measured: Sequence[Measured]) -> str:
+    """The last word: how many of those that must hold were met, and which were not."""
+    rows = [row for each in measured for row in each.rows if row.must]
+    missed = [row for row in rows if row.fails]
+    lines = [f"must hold: {len(rows) - len(missed)} met, {len(missed)} missed"]
+    lines += [
+        f"  missed: {row.case}: {row.figure}: {_number(row.spread.median)} {row.unit}, "
+        f"at most {row.aim:g}"
+        for row in missed
+    ]
+    return "\n".join(lines)
+
+
+def as_json(measured: Sequence[Measured], *, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The same with every single value, after the `facts` of the run."""
+    entries = [_entry_dict(entry, each.entries) for each in measured for entry in each.entries]
+    rows = [_row_dict(row) for each in measured for row in each.rows]
+    missing = [line for each in measured for line in each.missing]
+    return {**facts, "not_measured": missing, "contenders": entries, "figures": rows}
+
+
+def _table(cells: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
     return "\n".join(_line(line, widths) for line in cells)
 
 
-def as_json(rows: Sequence[Row], *, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The same with every single value, after the `facts` of the run."""
-    return {**facts, "rows": [_dict(row) for row in rows]}
-
-
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    numbers = range(len(cells))[_NUMBERS]
-    padded = (
-        cell.rjust(width) if column in numbers else cell.ljust(width)
-        for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
-    )
+    """The first and the last column begin at their left, numbers end at their right."""
+    padded = [cell.rjust(width) for cell, width in zip(cells, widths, strict=True)]
+    padded[0] = cells[0].ljust(widths[0])
+    padded[-1] = padded[-1] if cells[-1][:1].isdigit() else cells[-1]
     return "  ".join(padded).rstrip()
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _contender(entry: Entry, among: Sequence[Entry]) -> tuple[str, ...]:
+    cpu = (min(entry.cpu_us), statistics.median(entry.cpu_us), max(entry.cpu_us))
+    ratio = _over_envoy(entry, among)
+    return (
+        f"  {entry.contender}",
+        f"{entry.median('rps'):,.0f}",
+        _number(entry.median("p50_ms")),
+        _number(entry.median("p99_ms")),
+        *(_number(value) for value in cpu),
+        "-" if ratio is None else f"{ratio:.2f}",
+        _number(entry.median("rss_mb")),
+    )
+
+
+def _over_envoy(entry: Entry, among: Sequence[Entry]) -> float | None:
+    envoy = entry_of([other for other in among if other.case == entry.case], "envoy")
+    if envoy is None:
+        return None
+    return statistics.median(ratios(entry.cpu_us, envoy.cpu_us))
+
+
+def _figure(row: Row) -> tuple[str, ...]:
     found = row.spread
-    verdict = {None: "-", True: "met", False: "missed"}[row.met]
-    aim = "-" if row.aim is None else f"{row.aim:g}"
     numbers = (_number(value) for value in (found.low, found.median, found.high))
-    return (row.case, row.figure, row.unit, *numbers, aim, verdict)
+    aim = "-" if row.aim is None else f"{row.aim:g}"
+    return (f"{row.case}: {row.figure}", row.unit, *numbers, aim, _verdict(row))
+
+
+def _verdict(row: Row) -> str:
+    if row.met is None:
+        return ""
+    said = "met" if row.met else "missed"
+    return f"must hold: {said}" if row.must else f"aim: {said}"
 
 
 def _number(value: float) -> str:
     """Three digits that matter."""
     if value >= 100:
-        return f"{value:.0f}"
+        return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def _dict(row: Row) -> dict[str, Any]:
+def _entry_dict(entry: Entry, among: Sequence[Entry]) -> dict[str, Any]:
+    return {
+        "case": entry.case,
+        "contender": entry.contender,
+        "rps": entry.median("rps"),
+        "p50_ms": entry.median("p50_ms"),
+        "p99_ms": entry.median("p99_ms"),
+        "cpu_us_per_request": entry.median("cpu_us"),
+        "rss_mb": entry.median("rss_mb"),
+        "cpu_over_envoy": _over_envoy(entry, among),
+        "cpu_us_by_round": list(entry.cpu_us),
+        "rps_by_round": [sample.rps for sample in entry.samples],
+    }
+
+
+def _row_dict(row: Row) -> dict[str, Any]:
     found = row.spread
     return {
         "case": row.case,
@@ -57,6 +128,7 @@ def _dict(row: Row) -> dict[str, Any]:
         "min": found.low,
         "median": found.median,
         "max": found.high,
-        "aim": row.aim,
+        "at_most": row.aim,
+        "must_hold": row.must,
         "met": row.met,
     }

@@ -27,6 +27,8 @@ class Row:
     values: tuple[float, ...]
     aim: float | None = None
     """The median should not be above this; None where nothing is aimed for."""
+    must: bool = False
+    """Whether the aim must hold: the run fails when it is missed."""
 
     @property
     def spread(self) -> Spread:
@@ -36,6 +38,11 @@ class Row:
     def met(self) -> bool | None:
         """Whether the median keeps the aim; None without one."""
         return None if self.aim is None else self.spread.median <= self.aim
+
+    @property
+    def fails(self) -> bool:
+        """Whether this row alone makes the run fail."""
+        return self.must and self.met is False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,11 +8,11 @@ notes when it sent.
 
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bench.case import Run
+from bench.entries import Measured
 from bench.gateway import Gateway, ask, deployment, infer_path
 from bench.process import DiedError
 from bench.progress import say
@@ -41,7 +41,7 @@ class _Wake:
     written_s: float
 
 
-def measure(run: Run) -> Sequence[Row]:
+def measure(run: Run) -> Measured:
     """Model ready to the first request on it, and arrival to scale written."""
     names = [f"wake-{number}" for number in range(run.rounds * WAKES_PER_ROUND)]
     command = [sys.executable, "-m", "bench.model", "$(POD_IP)", "8000", "--after", str(_LOADING_S)]
@@ -60,11 +60,12 @@ def measure(run: Run) -> Sequence[Row]:
     probe = tuple(wake.probe_s * 1000 for wake in wakes)
     written = tuple(wake.written_s * 1000 for wake in wakes)
     sent, of_it, wrote = _FIGURES
-    return [
+    rows = (
         Row(case="wake", figure=sent, unit="ms", values=dispatch, aim=AIM_DISPATCH_MS),
         Row(case="wake", figure=of_it, unit="ms", values=probe),
         Row(case="wake", figure=wrote, unit="ms", values=written, aim=AIM_WRITTEN_MS),
-    ]
+    )
+    return Measured(rows=rows)
 
 
 def _wake(gateway: Gateway, name: str) -> _Wake:

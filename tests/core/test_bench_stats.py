@@ -6,15 +6,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.report import as_json, as_table
+from bench.entries import Entry, Measured, Sample, bound, entry_of
+from bench.load import BrokenLoadError, Load, read_load
+from bench.report import as_json, as_text, verdicts
 from bench.stats import Row, Spread, Turn, cpu_us, ratios, spread, turns
-from bench.wrk import BrokenLoadError, Load, read_load
 
 NUMBERS = st.lists(st.floats(min_value=0, max_value=1e9), min_size=1, max_size=9)
 
 
-def row(*values: float, aim: float | None = None) -> Row:
-    return Row(case="warm", figure="ebbtide", unit="us", values=values, aim=aim)
+def row(*values: float, aim: float | None = None, must: bool = False) -> Row:
+    return Row(case="held", figure="memory", unit="KiB", values=values, aim=aim, must=must)
+
+
+def entry(contender: str, *cpu: float, rps: float = 1000.0) -> Entry:
+    samples = tuple(
+        Sample(rps=rps, p50_ms=1.0, p99_ms=2.0, cpu_us=used, rss_mb=50.0) for used in cpu
+    )
+    return Entry(case="warm, c=32", contender=contender, samples=samples)
 
 
 @given(NUMBERS)
@@ -71,28 +79,91 @@ def test_an_aim_is_kept_by_the_median(aim: float | None, met: bool | None) -> No
     assert row(1.0, 20.0, 90.0, aim=aim).met is met
 
 
-def test_the_table_shows_the_spread_the_aim_and_the_verdict() -> None:
-    lines = as_table([row(30.0, 10.0, 20.0, aim=15.0), row(1.0)]).splitlines()
-    assert lines[1].split() == ["warm", "ebbtide", "us", "10.0", "20.0", "30.0", "15", "missed"]
-    assert lines[2].split() == ["warm", "ebbtide", "us", "1.00", "1.00", "1.00", "-", "-"]
+@pytest.mark.parametrize(
+    ("aim", "must", "fails"),
+    [(15.0, True, True), (20.0, True, False), (15.0, False, False), (None, True, False)],
+)
+def test_only_what_must_hold_fails_the_run(aim: float | None, must: bool, fails: bool) -> None:
+    assert row(10.0, 20.0, 30.0, aim=aim, must=must).fails is fails
+
+
+def test_a_bound_is_over_the_peer_of_the_same_round() -> None:
+    entries = [entry("ebbtide", 30.0, 10.0, 20.0), entry("envoy", 60.0, 10.0, 100.0)]
+    assert bound(entries, "envoy", 0.65) == (
+        Row(
+            case="warm, c=32",
+            figure="CPU, ebbtide / envoy",
+            unit="x",
+            values=(0.5, 1.0, 0.2),
+            aim=0.65,
+            must=True,
+        ),
+    )
+
+
+def test_no_bound_is_made_up_for_a_peer_that_took_no_part() -> None:
+    assert bound([entry("ebbtide", 30.0)], "go", 0.5) == ()
+    assert entry_of([entry("ebbtide", 30.0)], "go") is None
+
+
+MEASURED = Measured(
+    entries=(entry("ebbtide", 30.0, 10.0, 20.0, rps=26600.4), entry("envoy", 60.0, 10.0, 100.0)),
+    rows=(row(30.0, 10.0, 20.0, aim=15.0, must=True), row(1.0, aim=2.0), row(1.5)),
+    missing=("go: not on PATH",),
+)
+
+
+def test_the_text_shows_contenders_then_figures_then_what_is_missing() -> None:
+    lines = [" ".join(line.split()) for line in as_text(MEASURED).splitlines() if line]
+    assert lines[0].startswith("warm, c=32 1/s p50 ms")
+    assert lines[1] == "ebbtide 26,600 1.00 2.00 10.0 20.0 30.0 0.50 50.0"
+    assert lines[2] == "envoy 1,000 1.00 2.00 10.0 60.0 100 1.00 50.0"
+    assert lines[4] == "held: memory KiB 10.0 20.0 30.0 15 must hold: missed"
+    assert lines[5] == "held: memory KiB 1.00 1.00 1.00 2 aim: met"
+    assert lines[6] == "held: memory KiB 1.50 1.50 1.50 -"
+    assert lines[7] == "not measured: go: not on PATH"
+
+
+def test_columns_stand_below_each_other() -> None:
+    table = as_text(MEASURED).split("\n\n")[0].splitlines()
+    assert len({len(line) for line in table}) == 1, table
+
+
+def test_the_last_word_counts_what_must_hold_and_names_what_did_not() -> None:
+    assert verdicts([MEASURED, Measured(rows=(row(1.0, aim=2.0, must=True),))]).splitlines() == [
+        "must hold: 1 met, 1 missed",
+        "  missed: held: memory: 20.0 KiB, at most 15",
+    ]
 
 
 def test_the_json_keeps_every_value() -> None:
-    made = as_json([row(30.0, 10.0, 20.0, aim=15.0)], facts={"rounds": 3})
+    made = as_json([MEASURED], facts={"rounds": 3})
     assert made["rounds"] == 3
-    assert made["rows"] == [
-        {
-            "case": "warm",
-            "figure": "ebbtide",
-            "unit": "us",
-            "values": [30.0, 10.0, 20.0],
-            "min": 10.0,
-            "median": 20.0,
-            "max": 30.0,
-            "aim": 15.0,
-            "met": False,
-        }
-    ]
+    assert made["not_measured"] == ["go: not on PATH"]
+    assert made["contenders"][0] == {
+        "case": "warm, c=32",
+        "contender": "ebbtide",
+        "rps": 26600.4,
+        "p50_ms": 1.0,
+        "p99_ms": 2.0,
+        "cpu_us_per_request": 20.0,
+        "rss_mb": 50.0,
+        "cpu_over_envoy": 0.5,
+        "cpu_us_by_round": [30.0, 10.0, 20.0],
+        "rps_by_round": [26600.4, 26600.4, 26600.4],
+    }
+    assert made["figures"][0] == {
+        "case": "held",
+        "figure": "memory",
+        "unit": "KiB",
+        "values": [30.0, 10.0, 20.0],
+        "min": 10.0,
+        "median": 20.0,
+        "max": 30.0,
+        "at_most": 15.0,
+        "must_hold": True,
+        "met": False,
+    }
 
 
 def test_the_load_is_read_from_its_last_line() -> None:

@@ -4,14 +4,16 @@ import http.client
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import bench.__main__ as bench_main
-from bench import peers
+from bench import golang, peers
 from bench.__main__ import main
 from bench.case import Case, Run
+from bench.entries import Measured
 from bench.process import DiedError, Process, free_port, listening
 from bench.stats import Row
 from bench.wrk import BODY
@@ -87,27 +89,67 @@ def test_a_peer_that_cannot_be_had_is_named(
         peers.wrk(tmp_path)
 
 
-def test_a_missed_aim_only_prints_and_a_broken_case_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def slow(_run: Run) -> list[Row]:
-        return [Row(case="warm", figure="slowness", unit="s", values=(2.0, 3.0, 4.0), aim=1.0)]
+def measuring(name: str, *values: float, must: bool = False) -> Case:
+    row = Row(case=name, figure="slowness", unit="s", values=values, aim=1.0, must=must)
+    return Case(name=name, what=name, measure=lambda _run: Measured(rows=(row,)))
 
-    def broken(_run: Run) -> list[Row]:
-        raise DiedError("ebbtide ended with 3")
 
-    cases = [Case(name=name, what=name, measure=slow) for name in ("warm", "wake")]
+def failing(name: str, error: Exception) -> Case:
+    def measure(_run: Run) -> Measured:
+        raise error
+
+    return Case(name=name, what=name, measure=measure)
+
+
+@pytest.fixture
+def cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     monkeypatch.setattr(bench_main, "_OUT", tmp_path)
-    monkeypatch.setattr(bench_main, "_CASES", cases)
+    return lambda *made: monkeypatch.setattr(bench_main, "_CASES", made)
+
+
+def test_a_missed_aim_only_prints(
+    cases: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    cases(measuring("warm", 2.0, 3.0, 4.0))
     assert main([]) == 0
-    assert "missed" in capsys.readouterr().out
-    monkeypatch.setattr(bench_main, "_CASES", [Case(name="held", what="", measure=broken), *cases])
+    assert "aim: missed" in capsys.readouterr().out
+
+
+def test_the_run_fails_when_the_median_misses_what_must_hold(
+    cases: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    cases(measuring("warm", 0.5, 3.0, 4.0, must=True), measuring("wake", 0.5))
+    assert main([]) == 1
+    said = capsys.readouterr().out
+    assert said.endswith("0 met, 1 missed\n  missed: warm: slowness: 3.00 s, at most 1\n"), said
+    cases(measuring("warm", 0.5, 0.9, 4.0, must=True))
+    assert main([]) == 0
+
+
+def test_a_broken_case_is_told_and_the_others_are_measured(
+    cases: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cases(failing("held", DiedError("ebbtide ended with 3")), measuring("warm", 0.5))
     assert main(["--json"]) == 1
     said = capsys.readouterr()
     assert "held broke: ebbtide ended with 3" in said.err
     assert json.loads(said.out) == json.loads((tmp_path / "latest.json").read_text())
     assert json.loads(said.out)["broken"] == {"held": "ebbtide ended with 3"}
-    assert len(json.loads(said.out)["rows"]) == 2, "the others were measured all the same"
+    assert len(json.loads(said.out)["figures"]) == 1
+
+
+def test_a_case_whose_tools_are_missing_is_told_and_fails_nothing(
+    cases: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    cases(failing("sse", peers.PeerMissingError("Go is not on PATH")), measuring("warm", 0.5))
+    assert main([]) == 0
+    assert "not measured: sse: Go is not on PATH" in capsys.readouterr().out
+
+
+def test_go_is_missed_with_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(golang.shutil, "which", lambda *_args, **_more: None)
+    with pytest.raises(peers.PeerMissingError, match="Go is not on PATH"):
+        golang.go_program("http", "reverseproxy", cache=tmp_path)
 
 
 @pytest.mark.parametrize(

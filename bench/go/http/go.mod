@@ -1,0 +1,3 @@
+module ebbtide.dev/bench/http
+
+go 1.22
