@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import fields
 
+from bench.contenders import GIVEN
 from fleet.annotations import KEYS, LOCAL_COMMAND, LOCAL_VOLUME
 from fleet.model import Phase
 from fleet.settings import Settings
@@ -70,7 +71,7 @@ def test_the_metrics_page_has_what_is_exposed_with_its_kind_and_labels() -> None
 
 def test_every_word_in_code_that_looks_like_ours_exists() -> None:
     """Pages name settings and annotations that are there."""
-    known = {f"EBBTIDE_{field.name.upper()}" for field in fields(Settings)}
+    known = {f"EBBTIDE_{field.name.upper()}" for field in fields(Settings)} | {*GIVEN.values()}
     keys = {*KEYS, LOCAL_COMMAND, "draining"}
     for path, page_text in files(ending=".md"):
         named = set(re.findall(r"\bEBBTIDE_[A-Z][A-Z_]*\b", page_text))
