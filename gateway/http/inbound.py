@@ -25,6 +25,7 @@ from gateway.core.forwarding import PLAIN_EDGE, Edge
 from gateway.core.limits import WATER_MARK
 from gateway.core.refused import RefusedError
 from gateway.errors import ERRORS
+from gateway.http.answering import Answering
 from gateway.http.context import Context
 from gateway.http.heads import HeadReader
 from gateway.http.local import Reply
@@ -55,6 +56,7 @@ class Inbound(asyncio.Protocol):
         "_reception",
         "_since",
         "_state",
+        "answering",
         "choked",
         "context",
         "edge",
@@ -79,6 +81,7 @@ class Inbound(asyncio.Protocol):
             context.request_heads,
             limit=context.limits.max_head,
         )
+        self.answering = Answering(self)
         self._reception = Reception(self, context)
         self._state = _HEAD
         self._later = b""
@@ -184,6 +187,7 @@ class Inbound(asyncio.Protocol):
         keep = keep and self._keeps()
         self.exchange = None
         self._reception.clear()
+        self.answering.clear()
         if not keep:
             self._close()
             return

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from activator.core.ledger import Seat, Ticket
 from fleet.reasons import Reason
 from fleet.runtimes import CallKind
-from gateway.core.answers import CONTINUE, NO_BODY, answer_start, status_line, timing_line
+from gateway.core.answers import CONTINUE, timing_line
 from gateway.core.chunks import LAST_CHUNK, chunk
 from gateway.core.copies import Copying
 from gateway.core.head import RequestHead, ResponseHead
@@ -37,23 +37,19 @@ if TYPE_CHECKING:
 __all__ = ["Exchange"]
 
 _COPIED = frozenset({CallKind.METADATA, CallKind.CONFIG})
-_JOINED = 64 * 2**10
 
 
 class Exchange:
     """One request and its answer."""
 
     __slots__ = (
-        "_chunked",
         "_copy",
-        "_cut",
         "_entry",
         "_gone",
         "_head",
         "_kept",
         "_line",
         "_over",
-        "_pending",
         "_refreshed",
         "_seat",
         "_sent",
@@ -61,7 +57,6 @@ class Exchange:
         "_size",
         "_start",
         "_ticket",
-        "answered",
         "begun",
         "bodiless",
         "complete",
@@ -85,8 +80,6 @@ class Exchange:
         """The answer has no body, whatever its head says."""
         self.begun = False
         """A byte of the answer has come."""
-        self.answered = False
-        """The head of an answer has gone to the client."""
         self.due = inf
         """Until when the last byte must have come; loop time."""
         self.gathers = False
@@ -104,9 +97,6 @@ class Exchange:
         self._refreshed = False
         self._gone = False
         self._over = False
-        self._pending = b""
-        self._chunked = False
-        self._cut = False
         self._copy: Copying | None = None
         inbound.context.requests += 1
 
@@ -166,7 +156,7 @@ class Exchange:
         self._finish()
         if gone:
             return
-        if self.answered:
+        if self.inbound.answering.started:
             self._entry.tally.refuse(reason)
             self.inbound.reset()
         else:
@@ -237,8 +227,8 @@ class Exchange:
 
     def informed(self, head: ResponseHead) -> None:
         """A 1xx before the answer."""
-        if head.status != 100 and not self._gone and not self._head.old:
-            self.inbound.send(b"\r\n".join([status_line(head.status), *head.fields, b"", b""]))
+        if not self._gone:
+            self.inbound.answering.informed(self._head, head)
 
     def answer(self, head: ResponseHead, *, framed: bool) -> None:
         """The head of the answer. `framed`: its body ends before its connection does."""
@@ -254,56 +244,27 @@ class Exchange:
         cold = None
         if self._ticket is not None and self._ticket.cold:
             cold = self.inbound.context.now() - self._ticket.arrived
-        lines = [answer_start(head), timing_line(wait, upstream, cold)]
-        self._frame(head, lines, framed=framed)
-        connection = self.inbound.connection_line(keep=self.complete and not self._cut)
-        if connection:
-            lines.append(connection)
-        lines += (b"", b"")
-        self._pending = b"\r\n".join(lines)
-
-    def _frame(self, head: ResponseHead, lines: list[bytes], *, framed: bool) -> None:
-        """Say in `lines` how the client finds the end of the body."""
-        if head.status in NO_BODY:
-            self.bodiless = True
-        elif head.length is None and (not framed or head.chunked):
-            # An old client cannot read chunks: for it the end of the connection ends the body.
-            self._cut = self._head.old
-            self._chunked = not self._cut and not self.bodiless
-            if not self._cut:
-                lines.append(b"Transfer-Encoding: chunked")
+        timing = timing_line(wait, upstream, cold)
+        self.inbound.answering.begin(self._head, head, timing, framed=framed, keep=self.complete)
 
     def body(self, data: bytes) -> None:
         """A piece of the answer's body."""
         if self._copy is not None:
             self._copy.add(data)
-        if self._gone:
-            return
-        if self._chunked:
-            data = chunk(data)
-        if self._pending:
-            head, self._pending = self._pending, b""
-            self.answered = True
-            if len(data) < _JOINED:
-                data = head + data
-            else:
-                self.inbound.send(head)
-        self.inbound.send(data)
+        if not self._gone:
+            self.inbound.answering.body(data)
 
     def flush(self) -> None:
-        """Nothing more has come for now: the head does not wait for a body."""
-        if self._pending and not self._gone:
-            head, self._pending = self._pending, b""
-            self.answered = True
-            self.inbound.send(head)
+        """Nothing more has come for now."""
+        if not self._gone:
+            self.inbound.answering.flush()
 
     def end(self, outbound: Outbound, *, reusable: bool) -> None:
         """The answer is complete."""
         if not self._gone:
-            if self._chunked:
-                self._pending += LAST_CHUNK
-            self.flush()
-        self._remember()
+            self.inbound.answering.end()
+        if self._copy is not None:
+            self._remember(self._copy)
         self.outbound = None
         if reusable and self.complete:
             outbound.link.put(outbound)
@@ -312,7 +273,7 @@ class Exchange:
         gone, inbound = self._gone, self.inbound
         self._finish()
         if not gone:
-            inbound.done(keep=not self._cut)
+            inbound.done(keep=not inbound.answering.cut)
 
     def broken(self, reason: Reason, detail: str) -> None:
         """What came was no answer."""
@@ -392,7 +353,7 @@ class Exchange:
         if context.closing:
             context.changed()
 
-    def _remember(self) -> None:
-        copy = None if self._copy is None else self._copy.copy
+    def _remember(self, copying: Copying) -> None:
+        copy = copying.copy
         if copy is not None and b"?" not in self._start:
             self.inbound.context.copies.remember(self._entry.revision, self.route.start, copy)

@@ -1,0 +1,89 @@
+"""How an answer goes out to its client: one writer per client connection, used again and again.
+
+Rule 1: the head waits for the first piece of the body, unless nothing more has come for now: so a
+        small answer is one write, and a slow one is begun at once.
+Rule 2: a body whose length nobody said is chunked for whoever can read chunks, and ends with the
+        connection for whoever cannot.
+"""
+
+from typing import TYPE_CHECKING
+
+from gateway.core.answers import NO_BODY, answer_start, status_line
+from gateway.core.chunks import LAST_CHUNK, chunk
+from gateway.core.head import RequestHead, ResponseHead
+
+if TYPE_CHECKING:
+    from gateway.http.inbound import Inbound
+
+__all__ = ["Answering"]
+
+_CHUNKED = b"Transfer-Encoding: chunked"
+_JOINED = 64 * 2**10
+
+
+class Answering:
+    """Writes one answer at a time to `inbound`."""
+
+    __slots__ = ("_chunked", "_inbound", "_pending", "cut", "started")
+
+    def __init__(self, inbound: "Inbound") -> None:
+        self._inbound = inbound
+        self._chunked = False
+        self.clear()
+
+    def clear(self) -> None:
+        """For the next request."""
+        self.started = False
+        """The head of the answer has gone out."""
+        self._pending = b""
+        self.cut = False
+        """Only the connection's end ends its body."""
+
+    def informed(self, request: RequestHead, head: ResponseHead) -> None:
+        """A 1xx before the answer."""
+        if head.status != 100 and not request.old:
+            self._inbound.send(b"\r\n".join([status_line(head.status), *head.fields, b"", b""]))
+
+    def begin(
+        self, request: RequestHead, head: ResponseHead, timing: bytes, *, framed: bool, keep: bool
+    ) -> None:
+        """The head of the answer. `framed`: its body ends before its connection does."""
+        lines = [answer_start(head), timing]
+        self._chunked = False
+        if head.length is None and (not framed or head.chunked) and head.status not in NO_BODY:
+            if request.old:
+                self.cut = True
+            else:
+                self._chunked = request.method != b"HEAD"
+                lines.append(_CHUNKED)
+        connection = self._inbound.connection_line(keep=keep and not self.cut)
+        if connection:
+            lines.append(connection)
+        lines += (b"", b"")
+        self._pending = b"\r\n".join(lines)
+
+    def body(self, data: bytes) -> None:
+        """A piece of the answer's body."""
+        if self._chunked:
+            data = chunk(data)
+        if self._pending:
+            head, self._pending = self._pending, b""
+            self.started = True
+            if len(data) < _JOINED:
+                data = head + data
+            else:
+                self._inbound.send(head)
+        self._inbound.send(data)
+
+    def flush(self) -> None:
+        """Nothing more has come for now: the head does not wait for a body."""
+        if self._pending:
+            head, self._pending = self._pending, b""
+            self.started = True
+            self._inbound.send(head)
+
+    def end(self) -> None:
+        """The answer is complete."""
+        if self._chunked:
+            self._pending += LAST_CHUNK
+        self.flush()
