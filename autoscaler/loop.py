@@ -79,6 +79,10 @@ class Autoscaler:
             for end in ends:
                 end()
 
+    def reload(self, settings: Settings) -> None:
+        """Take over what may change while running; from the next tick on."""
+        self._settings = settings
+
     async def look(self) -> None:
         """One tick: everything that can be done now."""
         fleet = self._cluster.fleet()

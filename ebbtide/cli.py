@@ -42,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _COMMANDS[args.command].run(args, environment())
     except EbbtideError as error:
-        sys.stderr.write(f"ebbtide: {error}\n")
+        for line in str(error).splitlines():
+            sys.stderr.write(f"ebbtide: {line}\n")
         return 1
     except KeyboardInterrupt:
         return 130

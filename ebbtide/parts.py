@@ -1,8 +1,9 @@
 """All parts of ebbtide in one process, over processes on this machine.
 
 Rule 1: the replicas' tasks outlive everything that may still need a replica.
-Rule 2: on the way out readiness goes first, then the listener; what runs or can still be dispatched
-        within the grace time is finished; who still waits then is told so; replicas end last.
+Rule 2: on the way out readiness goes first, then, after the delay, the listener; what runs or can
+        still be dispatched within the grace time is finished; who still waits then is told so;
+        replicas end last.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from autoscaler.loop import Autoscaler
 from ebbtide.signals import Stop
 from ebbtide.view import View
 from fleet.bus.memory import MemoryBus
-from fleet.clock import LoopClock
+from fleet.clock import Clock, LoopClock
 from fleet.cluster.local.cluster import Host, LocalCluster
 from fleet.cluster.local.gpus import Gpus, count_gpus
 from fleet.cluster.local.tritonserver import locate
@@ -51,6 +52,7 @@ class Options:
     admin_host: str
     admin_port: int
     settings: Settings
+    settings_file: Path | None = None
     environ: Mapping[str, str]
 
 
@@ -64,23 +66,23 @@ class Parts:
     front: Front
     port: int
     admin_port: int
-    settings: Settings
+    autoscaler: Autoscaler
+    clock: Clock
 
-    async def leave(self, stop: Stop) -> None:
+    def reload(self, settings: Settings) -> None:
+        """Take over what of `settings` may change while running."""
+        self.front.reload(settings)
+        self.autoscaler.reload(settings)
+
+    async def leave(self, stop: Stop, settings: Settings) -> None:
         """Finish what runs or can still be dispatched, as long as the grace time allows."""
         self.view.leaving = True
+        if settings.shutdown_delay:
+            await stop.unless_urgent(self.clock.sleep(settings.shutdown_delay))
         self.front.stop_accepting()
-        end = self.view.now() + self.settings.shutdown_grace
-        await self._drained(end, stop)
+        await stop.unless_urgent(self.front.drained(self.clock.now() + settings.shutdown_grace))
         self.hall.refuse_waiting(Reason.SHUTTING_DOWN)
-        await self._drained(self.view.now() + _LAST_WORDS_S, stop)
-
-    async def _drained(self, end: float, stop: Stop) -> None:
-        drained = asyncio.ensure_future(self.front.drained(end))
-        urgent = asyncio.ensure_future(stop.urgent.wait())
-        await asyncio.wait((drained, urgent), return_when=asyncio.FIRST_COMPLETED)
-        for task in (drained, urgent):
-            task.cancel()
+        await stop.unless_urgent(self.front.drained(self.clock.now() + _LAST_WORDS_S))
 
 
 @asynccontextmanager
@@ -143,7 +145,8 @@ async def _serving(
             front=front,
             port=await _listen(front, options),
             admin_port=admin.port,
-            settings=options.settings,
+            autoscaler=autoscaler,
+            clock=outside.clock,
         )
     finally:
         front.close()

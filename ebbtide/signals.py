@@ -1,11 +1,14 @@
-"""How a serving process is told to stop: once to finish what runs, twice to stop at once."""
+"""What signals tell a serving process: to stop, once to finish what runs, twice at once; to reload.
+
+SIGTERM and SIGINT (Ctrl-C) stop it, SIGHUP has it read its settings again.
+"""
 
 import asyncio
 import signal
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["Stop", "stop_signals"]
+__all__ = ["Stop", "signals"]
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -25,15 +28,24 @@ class Stop:
             self.urgent.set()
         self.asked.set()
 
+    async def unless_urgent(self, work: Awaitable[object]) -> None:
+        """Wait for `work`, but no longer than until it is urgent."""
+        waited = asyncio.ensure_future(work)
+        urgent = asyncio.ensure_future(self.urgent.wait())
+        await asyncio.wait((waited, urgent), return_when=asyncio.FIRST_COMPLETED)
+        for task in (waited, urgent):
+            task.cancel()
+
 
 @contextmanager
-def stop_signals(stop: Stop) -> Iterator[None]:
-    """SIGTERM and SIGINT (Ctrl-C) ask `stop`, for as long as this lasts."""
+def signals(stop: Stop, reload: Callable[[], None]) -> Iterator[None]:
+    """Signals ask `stop` and call `reload`, for as long as this lasts."""
     loop = asyncio.get_running_loop()
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, stop.ask)
+    calls = {**dict.fromkeys(_SIGNALS, stop.ask), signal.SIGHUP: reload}
+    for number, call in calls.items():
+        loop.add_signal_handler(number, call)
     try:
         yield
     finally:
-        for number in _SIGNALS:
+        for number in calls:
             loop.remove_signal_handler(number)

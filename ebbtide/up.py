@@ -10,11 +10,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 from ebbtide.parts import Options, Parts, assembled
-from ebbtide.signals import Stop, stop_signals
+from ebbtide.reloading import Reloading
+from ebbtide.signals import Stop, signals
 from fleet.cluster.local.gpus import Gpus
 from fleet.errors import EbbtideError
 from fleet.quantities import parse_int
-from fleet.settings import read_settings
+from fleet.settings_file import settings_of
 from fleet.telemetry import configure_logging, log
 
 __all__ = ["HELP", "arguments", "run"]
@@ -64,6 +65,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default=8081,
         help="port for health, metrics, API and live page; 0 takes a free one (%(default)s)",
     )
+    parser.add_argument(
+        "--settings",
+        type=Path,
+        metavar="FILE",
+        help="EBBTIDE_NAME=value lines, read again at SIGHUP; the environment wins over them",
+    )
 
 
 def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
@@ -74,7 +81,7 @@ def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
         sys.stderr.write(f"ebbtide up: {path}: {why}\n")
     if missing:
         return 2
-    settings = read_settings(environ)
+    settings = settings_of(args.settings, environ)
     configure_logging(settings.log_level)
     options = Options(
         paths=args.paths,
@@ -84,6 +91,7 @@ def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
         admin_host=args.admin_host,
         admin_port=args.admin_port,
         settings=settings,
+        settings_file=args.settings,
         environ=environ,
     )
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
@@ -94,16 +102,20 @@ async def _serve(options: Options) -> int:
     stop = Stop()
     code = 0
     try:
-        with stop_signals(stop):
+        reloading = Reloading(options.settings, options.settings_file, options.environ)
+        with signals(stop, reloading.reload):
             async with assembled(options) as parts:
+                reloading.on_change(parts.reload)
                 _greet(parts, options)
                 await stop.asked.wait()
-                _log("stopping", grace=options.settings.shutdown_grace)
-                await parts.leave(stop)
+                settings = reloading.settings
+                _log("stopping", delay=settings.shutdown_delay, grace=settings.shutdown_grace)
+                await parts.leave(stop, settings)
     except* EbbtideError as errors:
         code = 1
         for error in _leaves(errors):
-            sys.stderr.write(f"ebbtide up: {error}\n")
+            for line in str(error).splitlines():
+                sys.stderr.write(f"ebbtide up: {line}\n")
     except* Exception as errors:
         code = 1
         logging.getLogger("ebbtide").critical("broken", exc_info=errors)

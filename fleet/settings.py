@@ -3,29 +3,49 @@
 Every setting is a field of `Settings`, is set by the environment variable ``EBBTIDE_<FIELD>``, and
 explains itself in the string under it. A wrong value raises `SettingError` naming variable, value
 and what is allowed; an unknown ``EBBTIDE_`` variable is reported with the nearest known one.
+
+Rule: a field made with `_live` is taken over by a running process (`taken_over`); whoever adds one
+      sees to it that every reader asks for it anew.
 """
 
 import difflib
 import ipaddress
 import os
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import TypeVar
 
 from fleet.errors import SettingError
 from fleet.quantities import parse_bool, parse_bytes, parse_duration, parse_int, parse_number
 
-__all__ = ["Settings", "environment", "read_settings"]
+__all__ = [
+    "Settings",
+    "SettingsChange",
+    "environment",
+    "live_settings",
+    "parse_settings",
+    "read_settings",
+    "settings_in",
+    "taken_over",
+]
 
 _PREFIX = "EBBTIDE_"
+_T = TypeVar("_T")
+
+
+def _live(default: _T) -> _T:
+    """A setting that SIGHUP changes without a restart."""
+    made: _T = field(default=default, metadata={"live": True})
+    return made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """All of them, with their defaults. Durations in seconds, sizes in bytes."""
 
-    log_level: str = "info"
+    log_level: str = _live("info")
     """debug, info, warning or error."""
     state_dir: str = ".ebbtide"
     """Where `ebbtide up` keeps log files of replicas and scratch volumes."""
@@ -36,33 +56,36 @@ class Settings:
     """Money per GPU hour where a Deployment has no `ebbtide.dev/gpu-price`."""
     currency: str = "USD"
     """What that money is called."""
-    host_suffix: str = ""
+    host_suffix: str = _live("")
     """With `models.example.com`, the host `NAME.models.example.com` names a model. Empty: off."""
-    list_models: bool = True
+    list_models: bool = _live(default=True)
     """Whether `GET /v1/models` on the request port lists the models."""
-    ready_when_asleep: bool = True
+    ready_when_asleep: bool = _live(default=True)
     """What a readiness call for a sleeping model is answered: it will answer, so true."""
-    trusted_peers: str = ""
+    trusted_peers: str = _live("")
     """Addresses that may speak for others, such as load balancers: networks like `10.0.0.0/8`, with
     commas between. Empty: nobody."""
-    forwarded: str = "off"
+    forwarded: str = _live("off")
     """How replicas are told who asked: `x-forwarded` (For, Proto, Host), `forwarded` (RFC 7239),
     or `off`. When on, such fields from anyone but a trusted peer are taken out."""
-    via: str = "ebbtide"
+    via: str = _live("ebbtide")
     """The name that requests passed on carry in `Via`, by which a loop is seen. Empty: none."""
-    underscored_fields: bool = False
+    underscored_fields: bool = _live(default=False)
     """Whether request headers with an underscore in their name are passed on."""
-    max_head: int = 64 * 2**10
+    max_head: int = _live(64 * 2**10)
     """Largest request head (line and fields)."""
-    max_connections: int = 16000
+    max_connections: int = _live(16000)
     """Client connections at once; one more is answered 503 and closed."""
-    header_timeout: float = 10.0
+    header_timeout: float = _live(10.0)
     """From the first byte of a request head to its last."""
-    http_keepalive: float = 75.0
+    http_keepalive: float = _live(75.0)
     """How long an idle client connection stays open."""
-    body_timeout: float = 60.0
+    body_timeout: float = _live(60.0)
     """How long a client may pause within a request body that is being read."""
-    shutdown_grace: float = 30.0
+    shutdown_delay: float = _live(0.0)
+    """How long SIGTERM lets new connections in, with readiness off already: for load balancers
+    that learn of it late."""
+    shutdown_grace: float = _live(30.0)
     """How long SIGTERM waits for requests that run or can still be dispatched."""
     tick: float = 2.0
     """How often the autoscaler decides."""
@@ -70,7 +93,7 @@ class Settings:
     """The window the replica count follows."""
     panic_window: float = 6.0
     """The short window that sudden load is seen on."""
-    min_residency: float = 0.0
+    min_residency: float = _live(0.0)
     """How long a replica that got ready is safe from eviction."""
     start_tries: int = 3
     """Failed starts in a row after which everyone waiting is refused."""
@@ -87,6 +110,7 @@ _DURATIONS = {
     "header_timeout",
     "http_keepalive",
     "body_timeout",
+    "shutdown_delay",
     "shutdown_grace",
     "tick",
     "stable_window",
@@ -113,24 +137,72 @@ def environment() -> Mapping[str, str]:
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
-    """The settings in `environ`. Raises `SettingError` for a wrong value or an unknown name."""
-    known = {_PREFIX + field.name.upper(): field for field in fields(Settings)}
+    """The settings in `environ`. Raises `SettingError` with a line for each thing wrong in it."""
+    return parse_settings(settings_in(environ))
+
+
+def settings_in(environ: Mapping[str, str]) -> Iterable[tuple[str, str, str]]:
+    """What `environ` sets, for `parse_settings`."""
+    return [("", name, environ[name]) for name in sorted(environ) if name.startswith(_PREFIX)]
+
+
+def parse_settings(written: Iterable[tuple[str, str, str]]) -> Settings:
+    """The settings of (where it is written, variable, text); of two for one variable the later.
+
+    Raises `SettingError` with a line for each wrong value or unknown name, overruled or not.
+    """
+    known = {_PREFIX + field.name.upper(): field.name for field in fields(Settings)}
     values: dict[str, object] = {}
-    for variable in sorted(environ):
-        if not variable.startswith(_PREFIX):
-            continue
-        field = known.get(variable)
-        if field is None:
+    wrong: list[str] = []
+    for where, variable, text in written:
+        place = f"{where}: " if where else ""
+        name = known.get(variable)
+        if name is None:
             near = difflib.get_close_matches(variable, known, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
-            msg = f"{variable}: no such setting{hint}"
-            raise SettingError(msg)
+            wrong.append(f"{place}{variable}: no such setting{hint}")
+            continue
         try:
-            values[field.name] = _parse(field.name, environ[variable])
+            values[name] = _parse(name, text)
         except ValueError as error:
-            msg = f"{variable}={environ[variable]!r}: expected {error}"
-            raise SettingError(msg) from error
+            wrong.append(f"{place}{variable}={text!r}: expected {error}")
+    if wrong:
+        raise SettingError("\n".join(wrong))
     return Settings(**values)  # type: ignore[arg-type]  # checked field by field above
+
+
+def live_settings() -> frozenset[str]:
+    """The names of the fields that a running process takes over."""
+    return frozenset(field.name for field in fields(Settings) if field.metadata.get("live"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingsChange:
+    """What other settings mean to a process that runs."""
+
+    settings: Settings
+    """What holds from now on: the live ones new, the others as they were."""
+    changed: tuple[str, ...] = ()
+    """The live ones that are different."""
+    restart: tuple[str, ...] = ()
+    """Those that are different too, and need a restart."""
+
+
+def taken_over(running: Settings, wanted: Settings) -> SettingsChange:
+    """What of `wanted` a process with the settings `running` takes over."""
+    live = live_settings()
+    different = [
+        field.name
+        for field in fields(Settings)
+        if getattr(running, field.name) != getattr(wanted, field.name)
+    ]
+    changed = tuple(name for name in different if name in live)
+    new = {name: getattr(wanted, name) for name in changed}
+    return SettingsChange(
+        settings=replace(running, **new),
+        changed=changed,
+        restart=tuple(name for name in different if name not in live),
+    )
 
 
 def _parse(name: str, text: str) -> object:

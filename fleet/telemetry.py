@@ -5,7 +5,7 @@ import logging
 import sys
 from typing import Protocol, TextIO
 
-__all__ = ["Log", "configure_logging", "log"]
+__all__ = ["Log", "configure_logging", "log", "set_level"]
 
 _ROOT = "ebbtide"
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:@,+#%*()[]")
@@ -43,5 +43,10 @@ def configure_logging(level: str, *, stream: TextIO | None = None) -> None:
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger.handlers[:] = [handler]
-    logger.setLevel(level.upper())
     logger.propagate = False
+    set_level(level)
+
+
+def set_level(level: str) -> None:
+    """Write events from `level` up."""
+    logging.getLogger(_ROOT).setLevel(level.upper())

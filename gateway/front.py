@@ -86,6 +86,10 @@ class Front:
         bound: int = self._server.sockets[0].getsockname()[1]
         return bound
 
+    def reload(self, settings: Settings) -> None:
+        """Take over what may change while running: new requests and connections go by it."""
+        self._context.reload(settings)
+
     def stop_accepting(self) -> None:
         """Take no new connections; close what is idle; the rest close with their next answer."""
         context = self._context

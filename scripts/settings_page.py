@@ -17,24 +17,32 @@ __all__ = ["page"]
 _PAGE = Path(__file__).resolve().parent.parent / "docs" / "settings.md"
 _HEAD = """# Settings
 
-Set in the environment of `ebbtide`; the flags of a command win over them. A wrong value, or a name
-that does not exist, ends the start with a message that says what is right. Durations are plain
+Set in the environment of `ebbtide`, or in a file that `--settings FILE` names: lines of
+`NAME=value`, taken as they stand (no quotes), empty ones and those that begin with `#` left
+out. The environment wins over the file, the flags of a command over both. A wrong value, or a name
+that does not exist, ends the start with a message for each. Durations are plain
 seconds or like `90s`, `5m`, `1h30m`; sizes are plain bytes or like `64Ki`, `1Gi`.
+
+SIGHUP reads the file again. What is marked *live* holds at once, for new requests and connections;
+what is not is named in the log, and waits for a restart. With anything wrong in the file nothing
+changes, and the log has a line for each fault. (The environment of a running process cannot change,
+so a setting that is to be changed live belongs in the file, and not in both.)
 
 What concerns one model is not here: it is an annotation of its Deployment (see the
 [README](../README.md#annotations)).
 
-| variable | default | what it is |
-|---|---|---|
+| variable | default | live | what it is |
+|---|---|---|---|
 """
 _FOOT = "\nMade by `python -m scripts.settings_page` from `fleet/settings.py`.\n"
 
 
 def page() -> str:
     """The whole page."""
-    explained = _explained()
+    explained, live = _explained(), settings.live_settings()
     rows = [
-        f"| `EBBTIDE_{field.name.upper()}` | {_shown(field.name)} | {explained[field.name]} |\n"
+        f"| `EBBTIDE_{field.name.upper()}` | {_shown(field.name)} "
+        f"| {'live' if field.name in live else ''} | {explained[field.name]} |\n"
         for field in fields(Settings)
     ]
     return _HEAD + "".join(rows) + _FOOT

@@ -58,6 +58,15 @@ class Context:
         self.changed: Callable[[], None] = _nothing
         """Called when a connection or request is over."""
 
+    def reload(self, settings: Settings) -> None:
+        """From now on go by `settings`."""
+        self.settings = settings
+        self.limits = _limits(settings)
+        self.read_request_head = functools.partial(read_request_head, manner=_manner(settings))
+        self.hops = Hops(settings)
+        # A head kept together with where it led may lead elsewhere now.
+        self.request_heads.forget()
+
 
 def _limits(settings: Settings) -> Limits:
     return Limits(

@@ -85,13 +85,20 @@ class Up:
 
 
 @asynccontextmanager
-async def up(folder: Path, *, gpus: int, tritonserver: Path, **settings: str) -> AsyncIterator[Up]:
+async def up(
+    folder: Path,
+    *,
+    gpus: int,
+    tritonserver: Path | None = None,
+    flags: Sequence[str] = (),
+    **settings: str,
+) -> AsyncIterator[Up]:
     """Start it on free ports over `folder`; stopped at the end, however that comes."""
     state = folder / "state"
     log = folder / "ebbtide.log"
     environ = {
         **{key: value for key, value in os.environ.items() if not key.startswith("EBBTIDE_")},
-        "EBBTIDE_TRITONSERVER": str(tritonserver),
+        **({} if tritonserver is None else {"EBBTIDE_TRITONSERVER": str(tritonserver)}),
         "EBBTIDE_STATE_DIR": str(state),
         **{f"EBBTIDE_{key.upper()}": value for key, value in settings.items()},
     }
@@ -103,6 +110,7 @@ async def up(folder: Path, *, gpus: int, tritonserver: Path, **settings: str) ->
             "0",
             "--admin-port",
             "0",
+            *flags,
             stdout=asyncio.subprocess.PIPE,
             stderr=stderr,
             env=environ,

@@ -1,0 +1,45 @@
+"""Settings taken over while the front serves."""
+
+from dataclasses import replace
+
+import pytest
+
+from fleet.settings import Settings
+from tests.wire.stage import BOTH_LOOPS, GET, infer, stage
+
+pytestmark = [pytest.mark.anyio, BOTH_LOOPS]
+
+
+async def test_a_new_request_on_an_old_connection_goes_by_new_settings():
+    async with stage() as s:
+        client = await s.client()
+        client.send(GET % b"/v1/models")
+        assert (await client.answer(method="GET")).status == 200
+        s.front.reload(Settings(list_models=False))
+        client.send(GET % b"/v1/models")
+        assert (await client.answer(method="GET")).status == 404
+
+
+async def test_a_model_by_its_host_is_found_as_soon_as_the_suffix_is_set():
+    by_host = b"POST /v2/models/demo/infer HTTP/1.1\r\nHost: other.models\r\nContent-Length: 2\r\n"
+    async with stage() as s:
+        assert (await s.call(by_host + b"\r\n{}")).status == 200
+        s.front.reload(Settings(host_suffix="models"))
+        # Now host and path name two models, and the very head that was read before is refused.
+        assert (await s.call(by_host + b"\r\n{}")).status == 404
+
+
+async def test_a_new_connection_goes_by_the_new_limits_and_an_old_one_is_not_cut():
+    async with stage() as s:
+        old = await s.client()
+        old.send(infer())
+        assert (await old.answer()).status == 200
+        s.front.reload(replace(Settings(), max_connections=1, max_head=1024))
+        assert (await (await s.client()).answer()).status == 503
+        await s.until(lambda: s.front.connections == 1)
+        old.send(infer())
+        assert (await old.answer()).status == 200
+        s.front.reload(replace(Settings(), max_connections=3, max_head=1024))
+        new = await s.client()
+        new.send(infer(extra=b"X-Long: %b\r\n" % (b"x" * 1024)))
+        assert (await new.answer()).status == 431
