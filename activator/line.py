@@ -294,7 +294,7 @@ class Line:
             return Refusal(reason=reason, retry_after=max(1.0, self._starts.blocked_until - now))
         if self.ledger.seats:
             return Refusal(reason=reason, retry_after=1.0)
-        first = self.ledger.first
+        first = self.ledger.eldest
         spent = 0.0 if first is None else now - first.arrived
         return Refusal(reason=reason, retry_after=self._eta.retry_after(spent))
 

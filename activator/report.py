@@ -29,7 +29,7 @@ def sample_of(
 ) -> RevisionSample:
     """The sample of a revision at `now`."""
     ledger.tick(now)
-    first = ledger.first
+    first = ledger.eldest
     drain = revision.drain
     acknowledged = drain is not None and ledger.running_on(drain.replicas) == 0
     return RevisionSample(

@@ -28,6 +28,8 @@ class Reason(Enum):
     TOO_MANY_CONNECTIONS = "too_many_connections"
     QUEUE_FULL = "queue_full"
     QUEUE_BYTES_FULL = "queue_bytes_full"
+    GATEWAY_FULL = "gateway_full"
+    GATEWAY_BYTES_FULL = "gateway_bytes_full"
     WAIT_TIMEOUT = "wait_timeout"
     REQUEST_TIMEOUT = "request_timeout"
     START_FAILED = "start_failed"

@@ -51,6 +51,12 @@ ERRORS: Mapping[Reason, ErrorRow] = MappingProxyType(
         Reason.QUEUE_BYTES_FULL: ErrorRow(
             status=503, text="too many bytes wait for this model", retry_after=1
         ),
+        Reason.GATEWAY_FULL: ErrorRow(
+            status=503, text="too many requests wait for all models together", retry_after=1
+        ),
+        Reason.GATEWAY_BYTES_FULL: ErrorRow(
+            status=503, text="too many bytes wait for all models together", retry_after=1
+        ),
         Reason.WAIT_TIMEOUT: ErrorRow(
             status=504, text="the model did not get to this request in time", retry_after=5
         ),

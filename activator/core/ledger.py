@@ -1,22 +1,19 @@
 """Who waits, who runs, and on which seat. Pure: the shell is `activator.line`.
 
-A *ticket* is one request's identity. It makes four moves: arrive, dispatch, leave, or it is
-refused; every gauge is the size of a set of tickets, so none can drift.
-
-Rule 1: first come, first served. A ticket whose replica broke goes back to the place that its
-        arrival gives it, before everyone who came later.
+Rule 1: callers take turns, and within one caller it is first come, first served
+        (`activator.core.turns`).
 Rule 2: nobody waits while a seat has room; `release` is called after every change that makes room.
 Rule 3: a seat never has more running than its `limit`: 0 while it warms up, 1 until its first
         inference answers, then its slots. While it drains or is in doubt it takes nothing new.
 Rule 4: leaving twice is leaving once.
 """
 
-from bisect import insort
-from collections import OrderedDict
 from collections.abc import Collection
 
 from activator.core.balance import MANY, Choosing, choose, roomiest
+from activator.core.room import Room
 from activator.core.seats import Link, Seat, State, Ticket
+from activator.core.turns import Turns
 from fleet.names import ReplicaName
 from fleet.reasons import Reason
 
@@ -27,13 +24,13 @@ class Ledger:
     """The tickets and seats of one revision."""
 
     __slots__ = (
-        "_again",
         "_at",
         "_choosing",
-        "_line",
         "_numbers",
         "_order",
+        "_room",
         "_simple",
+        "_turns",
         "arrivals",
         "completions",
         "last_end",
@@ -48,7 +45,9 @@ class Ledger:
         "waiting_s",
     )
 
-    def __init__(self, *, limit: int, limit_bytes: int, choosing: Choosing) -> None:
+    def __init__(
+        self, *, limit: int, limit_bytes: int, choosing: Choosing, room: Room | None = None
+    ) -> None:
         self.limit = limit
         self.limit_bytes = limit_bytes
         self.seats: dict[ReplicaName, Seat] = {}
@@ -62,8 +61,8 @@ class Ledger:
         self.longest_s = 0.0
         self.last_end: float | None = None
         """When the last running ticket left."""
-        self._again: list[Ticket] = []
-        self._line: OrderedDict[Ticket, None] = OrderedDict()
+        self._turns = Turns()
+        self._room = room or Room()
         self._numbers = 0
         self._at: float | None = None
         self._choosing = choosing
@@ -75,14 +74,12 @@ class Ledger:
     @property
     def waiting(self) -> int:
         """How many wait."""
-        return len(self._line) + len(self._again)
+        return self._turns.count
 
     @property
-    def first(self) -> Ticket | None:
-        """The next in line: of all that wait, the one that arrived first."""
-        if self._again:
-            return self._again[0]
-        return next(iter(self._line), None)
+    def eldest(self) -> Ticket | None:
+        """Of all that wait, the one that arrived first."""
+        return self._turns.eldest
 
     def arrive(self, ticket: Ticket, now: float) -> Seat | Reason | None:
         """Dispatched at once (its seat), refused (the reason), or parked (None)."""
@@ -91,33 +88,33 @@ class Ledger:
         self._numbers += 1
         ticket.number = self._numbers
         self.arrivals += 1
-        if not self._line and not self._again:
+        if not self._turns.count:
             seat = self._place(ticket, now)
             if seat is not None:
                 self._start(ticket, seat, now)
                 return seat
-        if self.waiting >= self.limit:
+        reason = self._full(ticket.size)
+        if reason is not None:
             ticket.state = State.LEFT
-            return Reason.QUEUE_FULL
-        if self.waiting_bytes + ticket.size > self.limit_bytes:
-            ticket.state = State.LEFT
-            return Reason.QUEUE_BYTES_FULL
+            return reason
         ticket.state = State.WAITING
-        self._line[ticket] = None
-        self.waiting_bytes += ticket.size
+        self._turns.join(ticket)
+        self._count(1, ticket.size)
         return None
 
     def release(self, now: float) -> list[Ticket]:
         """Dispatch as many as there is room for, in order; returns them."""
         freed: list[Ticket] = []
-        if not self._line and not self._again:
+        turns = self._turns
+        if not turns.count:
             return freed
         self.tick(now)
-        while (ticket := self.first) is not None:
+        while (ticket := turns.next) is not None:
             seat = self._place(ticket, now)
             if seat is None:
                 break
-            self._unpark(ticket)
+            turns.take(ticket)
+            self._count(-1, -ticket.size)
             self._start(ticket, seat, now)
             freed.append(ticket)
         return freed
@@ -133,15 +130,16 @@ class Ledger:
             self.longest_s = max(self.longest_s, took)
             self.last_end = now
             ticket.state = State.LEFT
-            return bool(self._line or self._again)
+            return self._turns.count > 0
         if ticket.state is State.WAITING:
             self.tick(now)
-            self._unpark(ticket)
+            self._turns.leave(ticket)
+            self._count(-1, -ticket.size)
         ticket.state = State.LEFT
         return False
 
     def again(self, ticket: Ticket, now: float, *, since: float) -> None:
-        """Its replica broke: it waits again, in the place its arrival gives it.
+        """Its replica broke: it waits again, before all that have not been dispatched yet.
 
         `since`: from when on that counts as waiting.
         """
@@ -149,16 +147,14 @@ class Ledger:
         self._stop(ticket)
         ticket.state = State.WAITING
         ticket.since = since
-        self.waiting_bytes += ticket.size
-        insort(self._again, ticket, key=lambda one: one.number)
+        self._turns.rejoin(ticket)
+        self._count(1, ticket.size)
 
     def refuse_all(self, now: float) -> list[Ticket]:
-        """Everyone who waits leaves; returns them in order."""
+        """Everyone who waits leaves; returns them by arrival."""
         self.tick(now)
-        refused = [*self._again, *self._line]
-        self._again.clear()
-        self._line.clear()
-        self.waiting_bytes = 0
+        self._count(-self._turns.count, -self.waiting_bytes)
+        refused = self._turns.clear()
         for ticket in refused:
             ticket.state = State.LEFT
         return refused
@@ -166,19 +162,11 @@ class Ledger:
     @property
     def waits_since(self) -> float | None:
         """When whoever has waited longest began to; None when nobody waits."""
-        begun = [ticket.since for ticket in self._again]
-        eldest = next(iter(self._line), None)
-        if eldest is not None:
-            begun.append(eldest.since)
-        return min(begun, default=None)
+        return self._turns.since
 
     def expire(self, before: float, now: float) -> list[Ticket]:
-        """Everyone who has waited since `before` or longer leaves; returns them in order."""
-        expired = [ticket for ticket in self._again if ticket.since <= before]
-        for ticket in self._line:
-            if ticket.since > before:
-                break
-            expired.append(ticket)
+        """Everyone who has waited since `before` or longer leaves; returns them by arrival."""
+        expired = self._turns.since_before(before)
         for ticket in expired:
             self.leave(ticket, now)
         return expired
@@ -218,7 +206,7 @@ class Ledger:
             for seat in self.seats.values():
                 if seat.running:
                     seat.busy_s += passed
-        waiting = self.waiting
+        waiting = self._turns.count
         if waiting:
             self.waiting_s += passed * waiting
 
@@ -252,9 +240,14 @@ class Ledger:
             ticket.seat.running.discard(ticket)
             ticket.seat = None
 
-    def _unpark(self, ticket: Ticket) -> None:
-        if ticket in self._line:
-            del self._line[ticket]
-        else:
-            self._again.remove(ticket)
-        self.waiting_bytes -= ticket.size
+    def _full(self, size: int) -> Reason | None:
+        """Why one more with `size` bytes may not wait."""
+        if self.waiting >= self.limit:
+            return Reason.QUEUE_FULL
+        if self.waiting_bytes + size > self.limit_bytes:
+            return Reason.QUEUE_BYTES_FULL
+        return self._room.full(size)
+
+    def _count(self, count: int, size: int) -> None:
+        self.waiting_bytes += size
+        self._room.add(count, size)

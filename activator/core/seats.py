@@ -37,12 +37,14 @@ class Ticket:
     __slots__ = (
         "announced",
         "arrived",
+        "caller",
         "cold",
         "crashes",
         "dispatched",
         "guest",
         "key",
         "number",
+        "precedence",
         "seat",
         "since",
         "size",
@@ -50,10 +52,14 @@ class Ticket:
         "waited",
     )
 
-    def __init__(self, guest: object, size: int) -> None:
+    def __init__(self, guest: object, size: int, *, caller: str = "", precedence: int = 0) -> None:
         self.guest = guest
         self.size = size
         """Bytes buffered for it while it waits."""
+        self.caller = caller
+        """Whose it is: callers of one model take turns."""
+        self.precedence = precedence
+        """Whoever has a higher one goes first."""
         self.state = State.NEW
         self.seat: Seat | None = None
         self.arrived = 0.0

@@ -1,4 +1,6 @@
-"""The ledger as a state machine: one outcome per ticket, first come first served, no idle slot."""
+"""The ledger as a state machine: one outcome per ticket, everyone's turn comes, no idle slot."""
+
+from typing import ClassVar
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -6,20 +8,29 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from activator.core.balance import Choosing
 from activator.core.ledger import Ledger, Seat, State, Ticket
+from activator.core.room import Room
 from fleet.names import ReplicaName
 from fleet.reasons import Reason
 
-LIMIT = 3
-LIMIT_BYTES = 40
+LIMIT = 7
+LIMIT_BYTES = 90
 ANY = Choosing(dice=lambda _: 0)
 
 
 class LedgerMachine(RuleBasedStateMachine):
     """Drives a ledger as the line does, and keeps its own books beside it."""
 
+    CALLERS: ClassVar = ("",)
+    PRECEDENCES: ClassVar = (0,)
+
     def __init__(self):
         super().__init__()
-        self.ledger = Ledger(limit=LIMIT, limit_bytes=LIMIT_BYTES, choosing=ANY)
+        self.room = Room()
+        self.ledger = Ledger(limit=LIMIT, limit_bytes=LIMIT_BYTES, choosing=ANY, room=self.room)
+        self.broken: set[Ticket] = set()
+        """Those that wait again."""
+        self.passed_by: dict[tuple[str, int], set[str]] = {}
+        """By caller and precedence: who had a turn there since it came, or had its own last one."""
         self.now = 0.0
         self.tickets: list[Ticket] = []
         self.dispatched: list[Ticket] = []
@@ -37,19 +48,52 @@ class LedgerMachine(RuleBasedStateMachine):
         return [ticket for ticket in self.tickets if ticket.state is state]
 
     def _release(self) -> None:
-        waiting = sorted(self._in(State.WAITING), key=lambda t: t.number)
-        released = self.ledger.release(self.now)
-        assert released == waiting[: len(released)], "released out of order"
-        self.dispatched += released
+        waiting = self._in(State.WAITING)
+        for ticket in self.ledger.release(self.now):
+            self._take_turn(ticket, waiting)
+            waiting.remove(ticket)
+        self._forget_who_left()
+
+    def _take_turn(self, ticket: Ticket, waiting: list[Ticket]) -> None:
+        """`ticket` was dispatched before all others of `waiting`."""
+        self.dispatched.append(ticket)
+        assert ticket.precedence == max(t.precedence for t in waiting), "a lower one went first"
+        beside = [t for t in waiting if t.precedence == ticket.precedence]
+        own = [t for t in beside if t.caller == ticket.caller]
+        assert ticket.number == min(t.number for t in own), "not in its caller's order"
+        if len(self.CALLERS) == 1:
+            assert ticket is min(beside, key=lambda t: t.number), "released out of order"
+        broken = self.broken & set(beside)
+        self.broken.discard(ticket)
+        if broken:
+            assert ticket is min(broken, key=lambda t: t.number), "a turn before those that broke"
+            return
+        for other in {t.caller for t in beside} - {ticket.caller}:
+            passed_by = self.passed_by[other, ticket.precedence]
+            assert ticket.caller not in passed_by, f"{other} saw {ticket.caller} go twice"
+            passed_by.add(ticket.caller)
+        self.passed_by[ticket.caller, ticket.precedence] = set()
+
+    def _forget_who_left(self) -> None:
+        """Whoever has nothing in turn any more will come anew."""
+        here = self._in(State.WAITING)
+        self.broken &= set(here)
+        in_turn = {(t.caller, t.precedence) for t in here if t not in self.broken}
+        self.passed_by = {key: self.passed_by.get(key, set()) for key in in_turn}
 
     @initialize()
     def seat_first(self):
         self.add_seat(slots=2)
 
-    @rule(size=st.integers(0, 30), passed=st.floats(0, 2))
-    def arrive(self, size, passed):
+    @rule(data=st.data(), size=st.integers(0, 30), passed=st.floats(0, 2))
+    def arrive(self, data, size, passed):
         self._pass(passed)
-        ticket = Ticket(object(), size)
+        ticket = Ticket(
+            object(),
+            size,
+            caller=data.draw(st.sampled_from(self.CALLERS)),
+            precedence=data.draw(st.sampled_from(self.PRECEDENCES)),
+        )
         waiting = self._in(State.WAITING)
         full = len(waiting) >= LIMIT
         heavy = sum(t.size for t in waiting) + size > LIMIT_BYTES
@@ -67,6 +111,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert outcome is (Reason.QUEUE_FULL if full else Reason.QUEUE_BYTES_FULL)
             assert full or heavy
             self.outcomes[ticket] = "refused"
+        self._forget_who_left()
 
     @rule(slots=st.integers(1, 3))
     def add_seat(self, slots):
@@ -121,6 +166,7 @@ class LedgerMachine(RuleBasedStateMachine):
         ticket = data.draw(st.sampled_from(self._in(State.RUNNING)))
         self.ledger.again(ticket, self.now, since=self.now)
         assert ticket.state is State.WAITING
+        self.broken.add(ticket)
         self._release()
 
     @rule(back=st.floats(0, 5))
@@ -130,12 +176,14 @@ class LedgerMachine(RuleBasedStateMachine):
         assert set(expired) == {t for t in waiting if t.since <= self.now - back}
         assert expired == sorted(expired, key=lambda t: t.number)
         self.outcomes.update(dict.fromkeys(expired, "expired"))
+        self._forget_who_left()
 
     @rule()
     def refuse_all(self):
         waiting = sorted(self._in(State.WAITING), key=lambda t: t.number)
         assert self.ledger.refuse_all(self.now) == waiting
         self.outcomes.update(dict.fromkeys(waiting, "refused"))
+        self._forget_who_left()
 
     @invariant()
     def conserves_tickets(self):
@@ -145,6 +193,8 @@ class LedgerMachine(RuleBasedStateMachine):
         assert self.ledger.arrivals == len(self.tickets)
         assert len(self.outcomes) + len(waiting) + len(running) == len(self.tickets)
         assert self.ledger.waiting_bytes == sum(ticket.size for ticket in waiting)
+        assert self.room.waiting == self.ledger.waiting
+        assert self.room.waiting_bytes == self.ledger.waiting_bytes
 
     @invariant()
     def counts_each_seat_by_identity(self):
@@ -169,8 +219,17 @@ class LedgerMachine(RuleBasedStateMachine):
         assert abs(self.ledger.running_s - self.running_s) < 1e-6
 
 
-LedgerMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+class TurnsMachine(LedgerMachine):
+    """The same with callers that take turns, and with precedence."""
+
+    CALLERS = ("a", "b", "c")
+    PRECEDENCES = (0, 0, 1)
+
+
+for machine in (LedgerMachine, TurnsMachine):
+    machine.TestCase.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
 TestLedger = LedgerMachine.TestCase
+TestTurns = TurnsMachine.TestCase
 
 
 def seated(slots: int, *, limit: int | None = None) -> tuple[Ledger, Seat]:
@@ -247,3 +306,58 @@ def test_busy_seconds_count_time_with_at_least_one_running():
     assert ledger.longest_s == 3.0
     assert ledger.last_end == 5.0
     assert ledger.completions == 2
+
+
+def test_all_models_together_share_the_room_to_wait():
+    room = Room(limit=3, limit_bytes=10)
+    one, two = (Ledger(limit=9, limit_bytes=99, choosing=ANY, room=room) for _ in range(2))
+    kept = [Ticket(object(), 5), Ticket(object(), 4)]
+    assert one.arrive(kept[0], 0.0) is None
+    assert two.arrive(kept[1], 0.0) is None
+    assert one.arrive(Ticket(object(), 2), 0.0) is Reason.GATEWAY_BYTES_FULL
+    assert one.arrive(Ticket(object(), 1), 0.0) is None
+    assert two.arrive(Ticket(object(), 0), 0.0) is Reason.GATEWAY_FULL
+    assert (room.waiting, room.waiting_bytes) == (3, 10)
+    one.leave(kept[0], 1.0)
+    assert two.arrive(Ticket(object(), 5), 1.0) is None
+    one.refuse_all(2.0)
+    two.refuse_all(2.0)
+    assert (room.waiting, room.waiting_bytes) == (0, 0)
+
+
+def test_one_callers_burst_lets_others_through():
+    ledger, seat = seated(1)
+    ledger.arrive(running := Ticket(object(), 0, caller="burst"), 0.0)
+    burst = [Ticket(object(), 0, caller="burst") for _ in range(50)]
+    for ticket in burst:
+        ledger.arrive(ticket, 0.0)
+    late = Ticket(object(), 0, caller="late")
+    ledger.arrive(late, 1.0)
+    ledger.leave(running, 2.0)
+    assert ledger.release(2.0) == burst[:1]
+    ledger.leave(burst[0], 3.0)
+    assert ledger.release(3.0) == [late]
+    assert seat.running == {late}
+
+
+def test_who_leaves_gives_up_no_turn_of_its_caller():
+    ledger, _ = seated(1)
+    ledger.arrive(running := Ticket(object(), 0), 0.0)
+    names = ("a", "b", "a")
+    first, other, second = (Ticket(object(), 0, caller=name) for name in names)
+    for ticket in (first, other, second):
+        ledger.arrive(ticket, 0.0)
+    ledger.leave(first, 1.0)
+    ledger.leave(running, 1.0)
+    assert ledger.release(1.0) == [second]
+
+
+def test_a_higher_precedence_goes_first_and_keeps_its_order():
+    ledger, seat = seated(1)
+    ledger.arrive(running := Ticket(object(), 0), 0.0)
+    low, high, higher, high_too = (Ticket(object(), 0, precedence=p) for p in (-1, 2, 3, 2))
+    for ticket in (low, high, higher, high_too):
+        ledger.arrive(ticket, 0.0)
+    seat.limit = 4
+    ledger.leave(running, 1.0)
+    assert ledger.release(1.0) == [higher, high, high_too, low]
