@@ -361,3 +361,17 @@ def test_a_higher_precedence_goes_first_and_keeps_its_order():
     seat.limit = 4
     ledger.leave(running, 1.0)
     assert ledger.release(1.0) == [higher, high, high_too, low]
+
+
+def test_those_whose_replica_broke_keep_their_precedence_and_take_no_new_turn():
+    ledger, seat = seated(2)
+    broken = [Ticket(object(), 0, caller="a"), Ticket(object(), 0, caller="b", precedence=1)]
+    next_of_a, next_of_b = (Ticket(object(), 0, caller=name) for name in "ab")
+    for ticket in (*broken, next_of_a, next_of_b):
+        ledger.arrive(ticket, 0.0)
+    seat.turn(doubtful=True)
+    for ticket in broken:
+        ledger.again(ticket, 1.0, since=1.0)
+    seat.turn(doubtful=False)
+    seat.limit = 4
+    assert ledger.release(2.0) == [broken[1], broken[0], next_of_a, next_of_b]
