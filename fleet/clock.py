@@ -5,6 +5,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 __all__ = ["Clock", "LoopClock"]
@@ -30,14 +31,12 @@ class LoopClock:
     """The running event loop's clock. Must be made inside the loop."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._offset = time.time() - self._loop.time()
-
-    def now(self) -> float:
-        return self._loop.time()
+        # The loop's own method, not one around it: every request asks several times.
+        self.now: Callable[[], float] = asyncio.get_running_loop().time
+        self._offset = time.time() - self.now()
 
     def wall(self) -> float:
-        return self._loop.time() + self._offset
+        return self.now() + self._offset
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

@@ -127,7 +127,8 @@ class Ledger:
             took = now - ticket.dispatched
             self.completions += 1
             self.service_s += took
-            self.longest_s = max(self.longest_s, took)
+            if took > self.longest_s:
+                self.longest_s = took
             self.last_end = now
             ticket.state = State.LEFT
             return self._turns.count > 0

@@ -14,6 +14,9 @@ _LINES = {
     status.value: b"HTTP/1.1 %d %b" % (status.value, status.phrase.encode())
     for status in HTTPStatus
 }
+_TIMING = b"Server-Timing: wait;dur=%.1f, upstream;dur=%.1f"
+_AT_ONCE = tuple(_TIMING % (0.0, tenths / 10) for tenths in range(1001))
+"""The field of a warm request, by tenths of a millisecond up to 100 ms: formatted beforehand."""
 
 
 def status_line(status: int) -> bytes:
@@ -41,5 +44,7 @@ def timing_line(wait: float, upstream: float, cold: float | None = None) -> byte
 
     `cold`: how long the caller's cold start took; None when there was none.
     """
-    line = b"Server-Timing: wait;dur=%.1f, upstream;dur=%.1f" % (wait * 1e3, upstream * 1e3)
+    if not wait and cold is None and upstream < 0.1:
+        return _AT_ONCE[int(upstream * 1e4 + 0.5)]
+    line = _TIMING % (wait * 1e3, upstream * 1e3)
     return line if cold is None else b"%b, cold;dur=%.1f" % (line, cold * 1e3)

@@ -56,7 +56,7 @@ STRICT = Manner()
 class _Head:
     """What requests and answers have in common."""
 
-    __slots__ = ("chunked", "fields", "length", "old", "options")
+    __slots__ = ("chunked", "fields", "keep_alive", "length", "old", "options")
 
     def __init__(self) -> None:
         self.old = False
@@ -67,11 +67,8 @@ class _Head:
         """What the Connection field names, in lower case."""
         self.fields: list[bytes] = []
         """The lines to forward, as they came, without CRLF."""
-
-    @property
-    def keep_alive(self) -> bool:
+        self.keep_alive = True
         """Whether the sender would use the connection again."""
-        return b"keep-alive" in self.options if self.old else b"close" not in self.options
 
 
 class RequestHead(_Head):
@@ -88,8 +85,8 @@ class RequestHead(_Head):
         """The value of `Ebbtide-Model`."""
         self.expects = False
         """The sender waits for 100 Continue before it sends the body."""
-        self.led: tuple[object, object, bytes] | None = None
-        """A note of `find_route`: in which table it led to which route, with which query."""
+        self.led: tuple[object, object] | None = None
+        """A note of `find_route`: in which table it led to which route and query."""
         self.looped = False
         """Its Via names this gateway twice."""
         self.via: list[bytes] = []
@@ -245,6 +242,8 @@ def _read_fields(
         raise _malformed(msg)
     if head.options:
         _drop_named(head)
+    options = head.options
+    head.keep_alive = b"keep-alive" in options if head.old else b"close" not in options
 
 
 def _drop_named(head: _Head) -> None:

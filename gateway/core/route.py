@@ -33,10 +33,10 @@ _BODY = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/embeddings"})
 def find_route(table: Table, head: RequestHead, suffix: str = "") -> tuple[Route, bytes]:
     """Where `head` leads, and its query. Raises `RefusedError`."""
     if head.led is not None and head.led[0] is table:
-        return cast(tuple[Route, bytes], head.led[1:])
-    route, query = _lead(table, head, suffix)
-    head.led = (table, route, query)
-    return route, query
+        return cast("tuple[Route, bytes]", head.led[1])
+    found = _lead(table, head, suffix)
+    head.led = (table, found)
+    return found
 
 
 def _lead(table: Table, head: RequestHead, suffix: str) -> tuple[Route, bytes]:
@@ -128,9 +128,7 @@ def _unnamed(method: bytes, path: str) -> Route:
     if path in _SERVER and method in (b"GET", b"HEAD"):
         return Route(CallKind.SERVER, path, start, None)
     if path in _BODY and method == b"POST":
-        route = Route(CallKind.INFER, path, start, None)
-        route.by_body = True
-        return route
+        return Route(CallKind.INFER, path, start, None, by_body=True)
     if path in _SERVER or path in _BODY or path.startswith("/v2/"):
         raise RefusedError(Reason.NOT_ALLOWED)
     raise RefusedError(Reason.NO_MODEL)
@@ -146,9 +144,8 @@ def _allowed(entry: Entry, method: bytes, path: str) -> Route:
         call = _classify(entry, method, path)
     if call.model is not None and call.model != entry.served:
         raise RefusedError(Reason.NOT_ALLOWED)
-    route = Route(call.kind, path, method + b" " + wire_path(path), entry)
-    route.by_body = call.named_in_body
-    return route
+    start = method + b" " + wire_path(path)
+    return Route(call.kind, path, start, entry, by_body=call.named_in_body)
 
 
 def _classify(entry: Entry, method: bytes, path: str) -> Call:

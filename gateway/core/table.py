@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from fleet.model import Revision, RuntimeName, Served
 from fleet.names import RevisionName
 from fleet.runtimes import CallKind, Profile
+from gateway.core.limits import NAMING_BODY_BYTES
 from gateway.core.ports import Line
 from gateway.core.tally import Tally
 
@@ -38,9 +39,17 @@ class Entry:
 class Route:
     """What one method and path lead to. Immutable by use: many requests share one."""
 
-    __slots__ = ("by_body", "entry", "kind", "path", "start")
+    __slots__ = ("by_body", "entry", "kind", "limit", "path", "start")
 
-    def __init__(self, kind: CallKind, path: str, start: bytes, entry: Entry | None) -> None:
+    def __init__(
+        self,
+        kind: CallKind,
+        path: str,
+        start: bytes,
+        entry: Entry | None,
+        *,
+        by_body: bool = False,
+    ) -> None:
         self.kind = kind
         self.path = path
         """What is decided on, and forwarded."""
@@ -48,8 +57,12 @@ class Route:
         """``METHOD PATH`` as it is sent to the replica."""
         self.entry = entry
         """None: the body names the model, or the gateway answers."""
-        self.by_body = False
+        self.by_body = by_body
         """The `model` field of the body has a say."""
+        self.limit = NAMING_BODY_BYTES if entry is None else entry.revision.policy.max_body
+        """The largest body that it takes."""
+        if by_body:
+            self.limit = min(self.limit, NAMING_BODY_BYTES)
 
 
 class Table:

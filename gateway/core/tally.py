@@ -28,6 +28,9 @@ class Buckets:
 
     def add(self, seconds: float) -> None:
         """Take in one duration."""
+        if not seconds:
+            self.counts[0] += 1
+            return
         self.counts[bisect_left(self.bounds, seconds)] += 1
         self.total += seconds
 
@@ -49,7 +52,10 @@ class Tally:
 
     def count(self, status: int) -> None:
         """An answer with `status` begins."""
-        self.codes[status] = self.codes.get(status, 0) + 1
+        try:
+            self.codes[status] += 1
+        except KeyError:
+            self.codes[status] = 1
 
     def refuse(self, reason: Reason) -> None:
         """A request ended for `reason`."""

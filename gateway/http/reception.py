@@ -17,7 +17,7 @@ from fleet.runtimes import CallKind
 from gateway.core.answers import CONTINUE
 from gateway.core.bodies import Body
 from gateway.core.head import RequestHead
-from gateway.core.limits import DISCARDED_BYTES, NAMING_BODIES_BYTES, NAMING_BODY_BYTES
+from gateway.core.limits import DISCARDED_BYTES, NAMING_BODIES_BYTES
 from gateway.core.naming import read_named_body
 from gateway.core.refused import RefusedError
 from gateway.core.route import find_route, route_by_body
@@ -193,7 +193,7 @@ class Reception:
         context = self._context
         route, query = find_route(context.tables.now, head, context.settings.host_suffix)
         self.entry = entry = route.entry
-        self._limit = _limit(route)
+        self._limit = route.limit
         if head.length is not None and head.length > self._limit:
             raise _too_large(self._limit)
         if route.kind is CallKind.SERVER:
@@ -221,12 +221,6 @@ class Reception:
         exchange.body_in(body)
         exchange.body_in_end()
         return exchange
-
-
-def _limit(route: Route) -> int:
-    """The largest body that this route takes."""
-    limit = NAMING_BODY_BYTES if route.entry is None else route.entry.revision.policy.max_body
-    return min(limit, NAMING_BODY_BYTES) if route.by_body else limit
 
 
 def _too_large(limit: int) -> RefusedError:

@@ -165,16 +165,16 @@ class Exchange:
     # What the line calls.
 
     def dispatched(self, ticket: Ticket, seat: Seat) -> None:
-        self._ticket = ticket
         if self._over:
             self._line.leave(ticket)
             return
+        self._ticket = ticket
         self._go(seat)
 
     def refused(self, ticket: Ticket, refusal: Refusal) -> None:
-        self._ticket = ticket
         if self._over:
             return
+        self._ticket = ticket
         wait = self.inbound.context.now() - ticket.arrived if ticket.arrived else 0.0
         self._finish()
         self.inbound.refuse(
@@ -344,8 +344,10 @@ class Exchange:
         outbound, self.outbound = self.outbound, None
         if outbound is not None:
             outbound.abort()
-        if self._ticket is not None:
-            self._line.leave(self._ticket)
+        ticket, self._ticket = self._ticket, None
+        if ticket is not None:
+            # Neither holds the other any more: no work for the garbage collector.
+            self._line.leave(ticket)
         self._kept = None
         context = self.inbound.context
         context.requests -= 1
