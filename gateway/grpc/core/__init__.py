@@ -1,0 +1,1 @@
+"""What the gRPC relay decides: header blocks, frames, heads, messages, refusals. Pure."""
