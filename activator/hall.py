@@ -10,12 +10,15 @@ from collections.abc import Callable, Mapping
 from math import inf
 from types import MappingProxyType
 
+from activator.core.room import Room
+from activator.core.wakes import Wakes
 from activator.line import Line
 from activator.wiring import Outside, Wiring
 from fleet.messages import Sample
 from fleet.model import Fleet
 from fleet.names import GatewayName, ReplicaName, RevisionName
 from fleet.reasons import Reason
+from fleet.settings import Settings
 from fleet.subscribers import Subscribers
 
 __all__ = ["Hall"]
@@ -40,8 +43,17 @@ class Hall:
         self._quieted = Subscribers[ReplicaName]()
         self._lines: dict[RevisionName, Line] = {}
         self._leaving: list[Line] = []
+        self.room = Room()
+        """What all lines share of the room to wait."""
+        self._wakes = Wakes()
+        self.reload(outside.settings)
         self._wiring = Wiring(
-            outside=outside, publish=self.publish, quiet=self._quieted.tell, waits=self._waits
+            outside=outside,
+            publish=self.publish,
+            quiet=self._quieted.tell,
+            waits=self._waits,
+            room=self.room,
+            wakes=self._wakes,
         )
         self._unsubscribe = outside.cluster.subscribe(self._observe)
         self._observe(self.fleet)
@@ -73,6 +85,11 @@ class Hall:
     def on_quiet(self, listener: Callable[[ReplicaName], None]) -> Callable[[], None]:
         """Call `listener` when nothing runs any more on a replica that takes nothing new."""
         return self._quieted.add(listener)
+
+    def reload(self, settings: Settings) -> None:
+        """From now on go by `settings`; whoever waits already stays."""
+        self.room.limit(settings.max_waiting, settings.max_waiting_bytes)
+        self._wakes.budget = settings.caller_wakes
 
     async def run(self) -> None:
         """Endless: once a second look at every line and publish the sample."""

@@ -10,7 +10,7 @@ Rule 2: a wake once written is carried to Ready or Failed, whoever still waits: 
 import logging
 from collections.abc import Mapping
 
-from activator.coldstart import ColdStart
+from activator.coldstart import ColdStarts
 from activator.core.asks import Ask, ask, hopeless, in_vain
 from activator.core.balance import Choosing
 from activator.core.eta import Eta
@@ -43,9 +43,8 @@ class Line:
             limit=policy.queue_limit,
             limit_bytes=policy.queue_limit_bytes,
             choosing=Choosing(dice=wiring.outside.dice),
+            room=wiring.room,
         )
-        self.cold_starts = 0
-        self.last_cold_start_s: float | None = None
         self._wiring = wiring
         self._now = wiring.outside.clock.now
         self._fleet = wiring.outside.cluster.fleet()
@@ -64,29 +63,35 @@ class Line:
             revision=lambda: self.revision,
             written=self._written,
         )
-        self._cold: ColdStart | None = None
-        self._last_cold: ColdStart | None = None
+        self._cold = ColdStarts()
         self._removed = False
 
     # What the request path calls.
 
-    def enter(self, guest: Guest, *, size: int = 0) -> Ticket:
+    def enter(
+        self, guest: Guest, *, size: int = 0, caller: str = "", precedence: int = 0
+    ) -> Ticket:
         """A request that may wake arrives; `guest` is told now or later what becomes of it.
 
-        `size`: the bytes buffered for it while it waits.
+        `size`: the bytes buffered for it while it waits. `caller`: whose it is; callers take turns.
+        `precedence`: whoever has a higher one goes first.
         """
-        ticket = Ticket(guest, size)
+        ticket = Ticket(guest, size, caller=caller, precedence=precedence)
         now = self._now()
         ledger = self.ledger
+        wakes = False
         if not ledger.seats:
             ticket.cold = True
-            reason = self.hopeless()
-            if reason is not None:
+            wakes = not (self.revision.replicas or ledger.waiting)
+            refusal = self._unwelcome(caller, now, wakes=wakes)
+            if refusal is not None:
                 ticket.state = State.LEFT
-                guest.refused(ticket, self._refusal(reason, now, hopeless=True))
+                guest.refused(ticket, refusal)
                 return ticket
         outcome = ledger.arrive(ticket, now)
         if outcome is None:
+            if wakes:
+                self._wiring.wakes.spend(caller, now)
             self._parked(now)
         elif isinstance(outcome, Seat):
             ticket.announced = True
@@ -110,8 +115,8 @@ class Line:
         if seat is not None and (seat.doubts or not seat.proved):
             seat.doubts = 0
             self._opening.widen(seat)
-        if ticket.cold and self._cold is not None:
-            self._end_cold_start(self._cold)
+        if ticket.cold and self._cold.under_way:
+            self._cold.end(self._now())
 
     def again(self, ticket: Ticket, *, crash: bool = True) -> bool:
         """Its replica broke before a byte of the answer. True: it will be dispatched anew.
@@ -177,10 +182,18 @@ class Line:
         return self._starts.last
 
     @property
+    def cold_starts(self) -> int:
+        """Arrivals that found nothing ready, once each wake."""
+        return self._cold.count
+
+    @property
+    def last_cold_start_s(self) -> float | None:
+        return self._cold.last_s
+
+    @property
     def cold_start_phases(self) -> Mapping[str, float]:
         """Seconds by phase of the cold start under way, else of the last one."""
-        cold = self._cold or self._last_cold
-        return {} if cold is None else cold.phases()
+        return self._cold.phases()
 
     def phase(self) -> Phase:
         """Where the revision stands as a whole."""
@@ -221,7 +234,7 @@ class Line:
         self.ledger.limit = revision.policy.queue_limit
         self.ledger.limit_bytes = revision.policy.queue_limit_bytes
         self._opening.follow(revision, fleet.of(revision.name), now)
-        self._follow_cold_start()
+        self._follow_cold_start(now)
         self._wiring.waits(self.deadline)
         self.look(now)
 
@@ -266,9 +279,9 @@ class Line:
     # Holding and releasing.
 
     def _parked(self, now: float) -> None:
-        if self._cold is None and not self.ledger.seats:
-            self._cold = ColdStart(now)
-            self._follow_cold_start()
+        if not self.ledger.seats and not self._cold.under_way:
+            self._cold.begin(now)
+            self._follow_cold_start(now)
         self._wiring.waits(self.deadline)
         self._waking.ask(now)
 
@@ -286,6 +299,20 @@ class Line:
         for ticket in tickets:
             guest: Guest = ticket.guest  # type: ignore[assignment]  # opaque to the ledger
             guest.refused(ticket, self._refusal(reason, now, hopeless=hopeless))
+
+    def _follow_cold_start(self, now: float) -> None:
+        revision = self.revision
+        self._cold.follow(self._fleet.of(revision.name), now, written=revision.replicas)
+
+    def _unwelcome(self, caller: str, now: float, *, wakes: bool) -> Refusal | None:
+        """Why a request that finds nothing ready may not wait."""
+        reason = self.hopeless()
+        if reason is not None:
+            return self._refusal(reason, now, hopeless=True)
+        wait = self._wiring.wakes.wait(caller, now) if wakes else None
+        if wait is not None:
+            return Refusal(reason=Reason.TOO_MANY_WAKES, retry_after=wait)
+        return None
 
     def _refusal(self, reason: Reason, now: float, *, hopeless: bool = False) -> Refusal:
         if reason in _NEVER_HELPS or (hopeless and reason is Reason.NO_FREE_GPU):
@@ -316,7 +343,7 @@ class Line:
                 reason=failure.reason.value,
                 message=failure.message,
             )
-        self._cold = None
+        self._cold.give_up()
 
     # Waking.
 
@@ -339,29 +366,9 @@ class Line:
 
     def _ready(self, seat: Seat) -> None:
         self._eta.learn(seat.ready_after)
-        if self._cold is not None:
-            self._cold.note("ready", seat.ready_at)
+        self._cold.ready(seat.ready_at)
         self._journal("ready", seconds=seat.ready_after)
         self.look(seat.ready_at)
-
-    def _follow_cold_start(self) -> None:
-        cold = self._cold
-        if cold is None:
-            return
-        now = self._now()
-        if self.revision.replicas:
-            cold.note("written", now)
-        for replica in self._fleet.of(self.revision.name):
-            if replica.phase is Phase.LOADING and replica.started is not None:
-                cold.note("started", replica.started)
-                if replica.address is not None:
-                    cold.note("listening", now)
-
-    def _end_cold_start(self, cold: ColdStart) -> None:
-        cold.note("first_byte", self._now())
-        self.cold_starts += 1
-        self.last_cold_start_s = cold.seconds
-        self._last_cold, self._cold = cold, None
 
     def _journal(
         self,

@@ -12,6 +12,8 @@ from typing import Protocol
 
 from activator.core.balance import Dice
 from activator.core.ledger import Seat, Ticket
+from activator.core.room import Room
+from activator.core.wakes import Wakes
 from fleet.bus import Bus
 from fleet.clock import Clock
 from fleet.cluster import Cluster
@@ -68,3 +70,7 @@ class Wiring:
     """Nothing runs any more on a replica that takes nothing new."""
     waits: Callable[[float | None], None]
     """Somebody waits; the first in that line until this moment."""
+    room: Room
+    """How many may wait, over all lines."""
+    wakes: Wakes
+    """How many each caller may wake."""

@@ -71,6 +71,7 @@ class Parts:
 
     def reload(self, settings: Settings) -> None:
         """Take over what of `settings` may change while running."""
+        self.hall.reload(settings)
         self.front.reload(settings)
         self.autoscaler.reload(settings)
 

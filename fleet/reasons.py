@@ -30,6 +30,7 @@ class Reason(Enum):
     QUEUE_BYTES_FULL = "queue_bytes_full"
     GATEWAY_FULL = "gateway_full"
     GATEWAY_BYTES_FULL = "gateway_bytes_full"
+    TOO_MANY_WAKES = "too_many_wakes"
     WAIT_TIMEOUT = "wait_timeout"
     REQUEST_TIMEOUT = "request_timeout"
     START_FAILED = "start_failed"

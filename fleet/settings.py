@@ -76,6 +76,12 @@ class Settings:
     """Largest request head (line and fields)."""
     max_connections: int = _live(16000)
     """Client connections at once; one more is answered 503 and closed."""
+    max_waiting: int = _live(16000)
+    """Requests held at once, over all models; one more is answered 503."""
+    max_waiting_bytes: int = _live(256 * 2**20)
+    """What is buffered of their bodies, over all models; beyond it 503."""
+    caller_wakes: int = _live(0)
+    """How many models one caller may wake within an hour; then 429. 0: no limit."""
     header_timeout: float = _live(10.0)
     """From the first byte of a request head to its last."""
     http_keepalive: float = _live(75.0)
@@ -126,6 +132,8 @@ _POSITIVE = {
     "body_timeout",
     "http_keepalive",
 }
+_SIZES = {"max_waiting_bytes"}
+_MAY_BE_OFF = {"caller_wakes"}
 _FORWARDED = ("off", "x-forwarded", "forwarded")
 _TOKEN = re.compile(r"[A-Za-z0-9._~-]{1,64}")
 _LEVELS = ("debug", "info", "warning", "error")
@@ -212,6 +220,10 @@ def _parse(name: str, text: str) -> object:
     if name in _DURATIONS:
         return _duration(text, positive=name in _POSITIVE)
     default = getattr(Settings(), name)
+    if name in _SIZES:
+        return _size(text)
+    if name in _MAY_BE_OFF:
+        return parse_int(text, low=0, high=1_000_000)
     if type(default) is int:
         return parse_int(text, low=1, high=1_000_000)
     return _PARSERS[type(default)](text)
@@ -235,6 +247,14 @@ def _head(text: str) -> int:
     size = parse_bytes(text)
     if not 2**10 <= size <= 2**20:
         msg = "a size from 1Ki to 1Mi"
+        raise ValueError(msg)
+    return size
+
+
+def _size(text: str) -> int:
+    size = parse_bytes(text)
+    if size < 2**20:
+        msg = "a size of at least 1Mi"
         raise ValueError(msg)
     return size
 

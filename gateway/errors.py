@@ -57,6 +57,9 @@ ERRORS: Mapping[Reason, ErrorRow] = MappingProxyType(
         Reason.GATEWAY_BYTES_FULL: ErrorRow(
             status=503, text="too many bytes wait for all models together", retry_after=1
         ),
+        Reason.TOO_MANY_WAKES: ErrorRow(
+            status=429, text="this caller has woken as many models in the last hour as it may"
+        ),
         Reason.WAIT_TIMEOUT: ErrorRow(
             status=504, text="the model did not get to this request in time", retry_after=5
         ),

@@ -38,8 +38,10 @@ class Line(Protocol):
 
     revision: Revision
 
-    def enter(self, guest: Guest, *, size: int = 0) -> Ticket:
-        """A request that may wake arrives; `size` bytes of it are buffered."""
+    def enter(
+        self, guest: Guest, *, size: int = 0, caller: str = "", precedence: int = 0
+    ) -> Ticket:
+        """A request of `caller` that may wake arrives; `size` bytes of it are buffered."""
         ...
 
     def leave(self, ticket: Ticket) -> None:
