@@ -14,7 +14,7 @@ from activator.core.balance import Dice
 from activator.core.ledger import Seat, Ticket
 from activator.core.room import Room
 from activator.core.wakes import Wakes
-from fleet.bus import Bus
+from fleet.bus import Reports
 from fleet.clock import Clock
 from fleet.cluster import Cluster
 from fleet.model import RuntimeName
@@ -51,7 +51,7 @@ class Outside:
     """The ports a hall works with, and the task group its probes and wakes live in."""
 
     cluster: Cluster
-    bus: Bus
+    bus: Reports
     clock: Clock
     servers: Callable[[RuntimeName], ModelServer]
     settings: Settings

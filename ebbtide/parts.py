@@ -17,6 +17,7 @@ from activator.wiring import Outside
 from autoscaler.loop import Autoscaler
 from ebbtide.signals import Stop
 from ebbtide.view import View
+from fleet.bus import Bus
 from fleet.bus.memory import MemoryBus
 from fleet.clock import Clock, LoopClock
 from fleet.cluster.local.cluster import Host, LocalCluster
@@ -105,9 +106,10 @@ async def assembled(options: Options) -> AsyncIterator[Parts]:
             explain=lambda runtime, lines: profile(runtime).explain(lines),
         )
         async with cluster, asyncio.TaskGroup() as group:
+            bus = MemoryBus(clock)
             outside = Outside(
                 cluster=cluster,
-                bus=MemoryBus(clock),
+                bus=bus,
                 clock=clock,
                 servers=servers(client),
                 settings=settings,
@@ -116,25 +118,25 @@ async def assembled(options: Options) -> AsyncIterator[Parts]:
             hall = Hall(_NAME, outside)
             halls.append(hall)
             hall.on_quiet(cluster.quiet)
-            async with _serving(options, outside, hall, gpus) as parts:
+            async with _serving(options, outside, hall, bus, gpus) as parts:
                 yield parts
 
 
 @asynccontextmanager
 async def _serving(
-    options: Options, outside: Outside, hall: Hall, gpus: Gpus
+    options: Options, outside: Outside, hall: Hall, bus: Bus, gpus: Gpus
 ) -> AsyncIterator[Parts]:
     """The control loop, the request port and the admin port over a hall."""
     autoscaler = Autoscaler(
         outside.cluster,
-        outside.bus,
+        bus,
         outside.clock,
         outside.servers,
         options.settings,
         lambda: (hall.name,),
     )
     front = Front(hall, options.settings)
-    view = View(hall=hall, front=front, autoscaler=autoscaler, bus=outside.bus, clock=outside.clock)
+    view = View(hall=hall, front=front, autoscaler=autoscaler, bus=bus, clock=outside.clock)
     admin = AdminServer(make_app(view), host=options.admin_host, port=options.admin_port)
     works = {"hall": hall.run(), "autoscaler": autoscaler.run(), "admin": admin.run()}
     loops = [endless(outside.group, work, name=name) for name, work in works.items()]

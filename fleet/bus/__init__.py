@@ -1,6 +1,7 @@
 """The Bus port: samples, pokes and the journal between gateways and autoscaler.
 
-Adapters: `fleet.bus.memory` (one process); Redis comes with Kubernetes.
+Adapters: `fleet.bus.memory` (one process); `fleet.bus.far` (the gateway's half, from a process on
+the same machine); Redis comes with Kubernetes.
 It carries readings and hints, never authority over a scale: losing a message costs one tick.
 """
 
@@ -10,30 +11,34 @@ from typing import Protocol
 from fleet.messages import Entry, Received, Sample
 from fleet.names import GatewayName, RevisionName
 
-__all__ = ["Bus"]
+__all__ = ["Bus", "Reports"]
 
 
-class Bus(Protocol):
-    """Publishes and reads the messages of `fleet.messages`."""
+class Reports(Protocol):
+    """What a gateway says."""
 
     def publish(self, sample: Sample) -> None:
         """Replace this gateway's sample."""
-        ...
-
-    def samples(self) -> Mapping[GatewayName, Received]:
-        """The newest sample of every gateway, with when it came in."""
         ...
 
     def poke(self, revision: RevisionName) -> None:
         """Ask the leader to look at a revision now. Level-triggered: may get lost or merge."""
         ...
 
-    def on_poke(self, listener: Callable[[RevisionName], None]) -> Callable[[], None]:
-        """Call `listener` for every poke from now on; returns what ends that."""
-        ...
-
     def append(self, entry: Entry) -> None:
         """Add a line to the journal, which is bounded: the oldest go."""
+        ...
+
+
+class Bus(Reports, Protocol):
+    """Publishes and reads the messages of `fleet.messages`."""
+
+    def samples(self) -> Mapping[GatewayName, Received]:
+        """The newest sample of every gateway, with when it came in."""
+        ...
+
+    def on_poke(self, listener: Callable[[RevisionName], None]) -> Callable[[], None]:
+        """Call `listener` for every poke from now on; returns what ends that."""
         ...
 
     def tail(self, limit: int, *, revision: RevisionName | None = None) -> Sequence[Entry]:

@@ -1,7 +1,8 @@
 """The Cluster port: what runs models, as the rest of ebbtide sees it.
 
-Adapters: `fleet.cluster.local` (processes on this machine); Kubernetes comes with the chart; a
-scripted fake lives in `tests/fakes/cluster.py`. One contract test class holds for all of them
+Adapters: `fleet.cluster.local` (processes on this machine); `fleet.cluster.far` (one that another
+process of this machine holds); Kubernetes comes with the chart; a scripted fake lives in
+`tests/fakes/cluster.py`. One contract test class holds for all of them
 (`tests/contract/test_cluster.py`).
 
 Rule 1: `fleet()` is an immutable snapshot and costs nothing; listeners are called on the event

@@ -1,5 +1,8 @@
-"""What every `Cluster` holds to: the real one on this machine and the fake of the other tests."""
+"""What every `Cluster` holds to: the real one on this machine, one that another process holds, and
+the fake of the other tests.
+"""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -7,16 +10,23 @@ from typing import Protocol
 
 import pytest
 
+from fleet.channel.messages import MarkAsked, Noted, ScaleAsked, Written
+from fleet.channel.news import FleetNews
 from fleet.cluster import Cluster
+from fleet.cluster.far import FarCluster, share_cluster
+from fleet.codec import Codec
 from fleet.errors import ConflictError, GoneError
 from fleet.model import Drain, Fleet, Phase, Replica
 from fleet.names import ReplicaName, RevisionName
 from fleet.reasons import Reason
+from tests.contract.channels import channels
 from tests.fakes import local
 from tests.fakes.cluster import FakeCluster, revision
 from tests.fakes.local import named, open_ones, until
 
 pytestmark = pytest.mark.anyio
+
+CODEC = Codec(FleetNews, ScaleAsked, MarkAsked, Written, Noted)
 
 
 class Rig(Protocol):
@@ -39,6 +49,20 @@ class FakeRig:
         self.cluster.remove(named(name))
 
 
+class FarRig(FakeRig):
+    """A fake one, at the other end of a channel."""
+
+    def __init__(self, gpus: int) -> None:
+        super().__init__(gpus)
+        self.real = self.cluster
+
+    def use(self, cluster: FarCluster) -> None:
+        self.cluster = cluster  # type: ignore[assignment]
+
+    def remove(self, name: str) -> None:
+        self.real.remove(named(name))
+
+
 class LocalRig:
     def __init__(self, cluster: Cluster, folder: Path) -> None:
         self.cluster, self._folder = cluster, folder
@@ -50,7 +74,7 @@ class LocalRig:
 Open = Callable[..., contextlib.AbstractAsyncContextManager[Rig]]
 
 
-@pytest.fixture(params=["fake", "local"])
+@pytest.fixture(params=["fake", "far", "local"])
 def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
     """Opens a cluster with so many GPUs."""
 
@@ -65,7 +89,18 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
         async with local.local_cluster(folder, gpus=gpus) as cluster:
             yield LocalRig(cluster, folder)
 
-    return fake if request.param == "fake" else real
+    @contextlib.asynccontextmanager
+    async def far(gpus: int = 2) -> AsyncIterator[Rig]:
+        made = FarRig(gpus)
+        async with channels(CODEC) as (near, other), asyncio.TaskGroup() as group:
+            end = share_cluster(made.real, other, group)
+            cluster = FarCluster(near)
+            await cluster.known()
+            made.use(cluster)
+            yield made
+            end()
+
+    return {"fake": fake, "far": far, "local": real}[request.param]
 
 
 async def scale(cluster: Cluster, name: str, replicas: int) -> str:

@@ -1,0 +1,55 @@
+"""The gateway's half of a `Bus` that another process of this machine holds, and that one's side.
+
+Rule: samples and pokes are readings and hints: an end that does not keep up loses them, and the
+      next sample says it all. The journal's entries are all sent.
+"""
+
+from collections.abc import Callable
+
+from fleet.bus import Bus
+from fleet.channel.channel import Channel
+from fleet.channel.messages import Poked
+from fleet.messages import Entry, Sample
+from fleet.names import GatewayName, RevisionName
+
+__all__ = ["FarBus", "share_bus"]
+
+
+class FarBus:
+    """`Reports` over a channel."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    def publish(self, sample: Sample) -> None:
+        if not self._channel.crowded:
+            self._channel.send(sample)
+
+    def poke(self, revision: RevisionName) -> None:
+        if not self._channel.crowded:
+            self._channel.send(Poked(revision=revision))
+
+    def append(self, entry: Entry) -> None:
+        self._channel.send(entry)
+
+
+def share_bus(
+    bus: Bus,
+    channel: Channel,
+    gateway: GatewayName,
+    *,
+    published: Callable[[Sample], None] = lambda _: None,
+) -> None:
+    """Let the other end of `channel`, which is `gateway`, report to `bus`.
+
+    `published` is called after each of its samples; one that speaks for another gateway is dropped.
+    """
+
+    def publish(sample: Sample) -> None:
+        if sample.gateway == gateway:
+            bus.publish(sample)
+            published(sample)
+
+    channel.handle(Sample, publish)
+    channel.handle(Poked, lambda poked: bus.poke(poked.revision))
+    channel.handle(Entry, bus.append)

@@ -1,0 +1,92 @@
+"""One end of a channel: sends values, and calls whoever handles those that come.
+
+Rule 1: messages arrive in the order in which they were sent, each once, until an end is gone.
+Rule 2: what is no message ends the channel: the other process is not what it should be.
+Rule 3: `crowded` says that the other end does not keep up: what a later message will say better is
+        then not sent.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from fleet.channel.frames import Frames, framed
+from fleet.codec import Codec, CodecError
+from fleet.subscribers import Subscribers
+from fleet.telemetry import log
+
+__all__ = ["Channel"]
+
+_log = log(__name__)
+_T = TypeVar("_T")
+_HIGH = 2**20
+
+
+class Channel(asyncio.Protocol):
+    """A protocol of asyncio's; `closed` is set when the other end is gone."""
+
+    def __init__(self, codec: Codec) -> None:
+        self.closed = asyncio.Event()
+        self.crowded = False
+        self.heard = 0
+        """Messages received."""
+        self._codec = codec
+        self._frames = Frames()
+        self._handlers: dict[type, Callable[[Any], None]] = {}
+        self._room = Subscribers[None]()
+        self._transport: asyncio.Transport | None = None
+
+    def handle(self, kind: type[_T], handler: Callable[[_T], None]) -> None:
+        """Call `handler` with every message of `kind`."""
+        self._handlers[kind] = handler
+
+    def on_room(self, listener: Callable[[], None]) -> None:
+        """Call `listener` when it is `crowded` no more."""
+        self._room.add(lambda _: listener())
+
+    def send(self, value: object) -> None:
+        """Send a value; nothing happens when the other end is gone."""
+        transport = self._transport
+        if transport is not None and not transport.is_closing():
+            transport.write(framed(self._codec.encode(value)))
+
+    def close(self) -> None:
+        """Send what was said, then end it."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """End it at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # What asyncio calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101  # a stream socket's
+        transport.set_write_buffer_limits(high=_HIGH)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for message in self._frames.feed(data):
+                self.heard += 1
+                value = self._codec.decode(message)
+                handler = self._handlers.get(type(value))
+                if handler is not None:
+                    handler(value)
+        except CodecError as error:
+            _log("channel_broken", level=logging.ERROR, why=str(error))
+            self.abort()
+
+    def pause_writing(self) -> None:
+        self.crowded = True
+
+    def resume_writing(self) -> None:
+        self.crowded = False
+        self._room.tell(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        self._transport = None
+        self.closed.set()

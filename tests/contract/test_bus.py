@@ -1,0 +1,154 @@
+"""What every `Bus` holds to: what one side reports, the other reads."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from types import MappingProxyType
+
+import pytest
+
+from fleet.bus import Bus, Reports
+from fleet.bus.far import FarBus, share_bus
+from fleet.bus.memory import MemoryBus
+from fleet.channel.messages import Poked
+from fleet.clock import LoopClock
+from fleet.codec import Codec
+from fleet.messages import Entry, RevisionSample, Sample
+from fleet.names import GatewayName, ModelName, RevisionName
+from fleet.reasons import Reason
+from tests.contract.channels import channels
+
+pytestmark = pytest.mark.anyio
+
+GATEWAY = GatewayName("g1")
+A, B = RevisionName("default/a"), RevisionName("default/b")
+Open = Callable[[], contextlib.AbstractAsyncContextManager[tuple[Reports, Bus]]]
+
+
+@pytest.fixture(params=["memory", "far"])
+def sides(request: pytest.FixtureRequest) -> Open:
+    """Opens the side of gateway `g1` and the side that reads."""
+
+    @contextlib.asynccontextmanager
+    async def memory() -> AsyncIterator[tuple[Reports, Bus]]:
+        bus = MemoryBus(LoopClock())
+        yield bus, bus
+
+    @contextlib.asynccontextmanager
+    async def far() -> AsyncIterator[tuple[Reports, Bus]]:
+        bus = MemoryBus(LoopClock())
+        async with channels(Codec(Sample, Entry, Poked)) as (near, other):
+            share_bus(bus, other, GATEWAY)
+            yield FarBus(near), bus
+
+    return memory if request.param == "memory" else far
+
+
+async def soon(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+def sample(*, waiting: int, gateway: GatewayName = GATEWAY) -> Sample:
+    one = RevisionSample(
+        revision=A,
+        waiting=waiting,
+        running=0,
+        waiting_s=0.5,
+        running_s=0.0,
+        arrivals=waiting,
+        completions=0,
+        service_s=0.0,
+        oldest_wait=0.25,
+        idle_for=None,
+    )
+    return Sample(gateway=gateway, revisions=MappingProxyType({A: one}))
+
+
+def entry(revision: RevisionName, number: int) -> Entry:
+    return Entry(
+        at=float(number),
+        revision=revision,
+        model=ModelName("m"),
+        event="woken",
+        reason=Reason.DEMAND,
+        message=f"entry\n{number}",
+        before=0,
+        after=1,
+    )
+
+
+class TestBus:
+    async def test_the_newest_sample_of_a_gateway_replaces_the_one_before(self, sides: Open):
+        async with sides() as (gateway, reader):
+            before = LoopClock().now()
+            gateway.publish(sample(waiting=1))
+            gateway.publish(sample(waiting=2))
+            await soon(lambda: GATEWAY in reader.samples())
+            await soon(lambda: reader.samples()[GATEWAY].sample == sample(waiting=2))
+            assert before <= reader.samples()[GATEWAY].at <= LoopClock().now()
+            assert list(reader.samples()) == [GATEWAY]
+
+    async def test_pokes_reach_whoever_listens_until_that_is_ended(self, sides: Open):
+        async with sides() as (gateway, reader):
+            heard: list[RevisionName] = []
+            end = reader.on_poke(heard.append)
+            gateway.poke(A)
+            await soon(lambda: heard == [A])
+            end()
+            again: list[RevisionName] = []
+            reader.on_poke(again.append)
+            gateway.poke(B)
+            await soon(lambda: again == [B])
+            assert heard == [A]
+
+    async def test_the_journal_keeps_the_order_and_the_revisions_apart(self, sides: Open):
+        async with sides() as (gateway, reader):
+            for number in range(4):
+                gateway.append(entry(A if number % 2 else B, number))
+            await soon(lambda: len(reader.tail(10)) == 4)
+            assert reader.tail(10) == [entry(A if n % 2 else B, n) for n in range(4)]
+            assert reader.tail(1, revision=B) == [entry(B, 2)]
+            assert reader.tail(0) == []
+
+    async def test_a_sample_is_read_before_the_poke_that_followed_it(self, sides: Open):
+        async with sides() as (gateway, reader):
+            seen: list[bool] = []
+            reader.on_poke(lambda _: seen.append(GATEWAY in reader.samples()))
+            gateway.publish(sample(waiting=1))
+            gateway.poke(A)
+            await soon(lambda: seen)
+            assert seen == [True]
+
+
+async def test_one_end_cannot_speak_for_another_gateway() -> None:
+    bus = MemoryBus(LoopClock())
+    async with channels(Codec(Sample, Entry, Poked)) as (near, far):
+        share_bus(bus, far, GATEWAY)
+        FarBus(near).publish(sample(waiting=1, gateway=GatewayName("other")))
+        FarBus(near).publish(sample(waiting=3))
+        await soon(bus.samples)
+        assert list(bus.samples()) == [GATEWAY]
+
+
+async def test_an_end_that_does_not_keep_up_loses_samples_and_no_entry() -> None:
+    bus = MemoryBus(LoopClock())
+    async with channels(Codec(Sample, Entry, Poked)) as (near, far):
+        gateway = FarBus(near)
+        # Nothing is read on the other side until this task lets go of the loop.
+        big = "x" * 2**18
+        for number in range(20):
+            gateway.append(Entry(**{**_fields(entry(A, number)), "message": big}))
+        assert near.crowded
+        gateway.publish(sample(waiting=1))
+        share_bus(bus, far, GATEWAY)
+        await soon(lambda: len(bus.tail(100)) == 20)
+        assert not bus.samples()
+        await soon(lambda: not near.crowded)
+        gateway.publish(sample(waiting=2))
+        await soon(bus.samples)
+
+
+def _fields(value: Entry) -> dict[str, object]:
+    return {name: getattr(value, name) for name in value.__slots__}
