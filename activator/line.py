@@ -15,6 +15,7 @@ from activator.core.asks import Ask, ask, hopeless, in_vain
 from activator.core.balance import Choosing
 from activator.core.eta import Eta
 from activator.core.ledger import Ledger, Seat, State, Ticket
+from activator.core.retries import MOST_CRASHES, Attempt, Budget, Denied, Loss, denied
 from activator.opening import Opening
 from activator.report import phase_of, sample_of
 from activator.waking import Waking
@@ -29,7 +30,7 @@ __all__ = ["Line"]
 
 _log = log(__name__)
 
-_CRASHES = 2
+_BREAKS = frozenset({Loss.REFUSED, Loss.RESET})
 _NEVER_HELPS = frozenset({Reason.ASLEEP, Reason.MODEL_REMOVED})
 
 
@@ -51,6 +52,7 @@ class Line:
         settings = wiring.outside.settings
         self._starts = Starts(tries=settings.start_tries, retry=settings.start_retry)
         self._eta = Eta()
+        self._budget = Budget()
         self._opening = Opening(
             self.ledger,
             wiring,
@@ -112,34 +114,53 @@ class Line:
     def first_byte(self, ticket: Ticket) -> None:
         """The answer begins: the seat has proved itself, and opens all its slots."""
         seat = ticket.seat
-        if seat is not None and (seat.doubts or not seat.proved):
+        if seat is not None and seat.open and (seat.doubts or not seat.proved):
             seat.doubts = 0
             self._opening.widen(seat)
         if ticket.cold and self._cold.under_way:
             self._cold.end(self._now())
 
-    def again(self, ticket: Ticket, *, crash: bool = True) -> bool:
-        """Its replica broke before a byte of the answer. True: it will be dispatched anew.
+    def again(self, ticket: Ticket, attempt: Attempt) -> bool:
+        """Its dispatch came to nothing before a byte of the answer. True: it is sent anew.
 
-        `crash=False` says that nothing of it can have run there. False: it was present at two
-        crashes, or nobody will serve it; the caller answers 502 and calls `leave`.
+        After `STALE` the caller tries the same seat once more; else the ticket waits in its place
+        and will be dispatched. False: `ticket.denied` says why not; the caller answers 502 (or
+        passes the replica's 503 on) and calls `leave`.
         """
-        seat = ticket.seat
+        seat, loss = ticket.seat, attempt.loss
         if ticket.state is not State.RUNNING or seat is None:
+            ticket.denied = Denied.HOPELESS
             return False
-        self._opening.doubt(seat)
-        ticket.crashes += crash
+        if loss in _BREAKS:
+            self._opening.doubt(seat)
+        ticket.crashes += loss is Loss.RESET
         now = self._now()
-        # What never ran has been waiting all along, and is bounded by that alone.
-        late = not crash and now - ticket.since >= self.revision.policy.wait_timeout
-        if ticket.crashes >= _CRASHES or late or self.hopeless() is not None:
+        ticket.denied = self._denied(ticket, attempt, now, slots=seat.slots)
+        if ticket.denied is not None:
             return False
-        self.ledger.again(ticket, now, since=now if crash else ticket.since)
-        if seat.draining:
-            self._left_draining(seat)
-        self._parked(now)
-        self._release(now)
+        if loss is not Loss.STALE:
+            self.ledger.again(ticket, now, since=ticket.since if loss is Loss.REFUSED else now)
+            if seat.draining:
+                self._left_draining(seat)
+            self._parked(now)
+            self._release(now)
         return True
+
+    def _denied(self, ticket: Ticket, attempt: Attempt, now: float, *, slots: int) -> Denied | None:
+        refused = attempt.loss is Loss.REFUSED
+        why = denied(attempt)
+        if why is not None:
+            return why
+        # What never ran has been waiting all along, and is bounded by that alone.
+        if refused and now - ticket.since >= self.revision.policy.wait_timeout:
+            return Denied.LATE
+        if ticket.crashes >= MOST_CRASHES:
+            return Denied.CRASHES
+        if self.hopeless() is not None:
+            return Denied.HOPELESS
+        if refused or self._budget.take(now, self.ledger.arrivals, least=slots):
+            return None
+        return Denied.BUDGET
 
     def peek(self) -> Seat | None:
         """A ready replica for a call that takes no slot; None when there is none."""
@@ -241,6 +262,7 @@ class Line:
     def look(self, now: float) -> None:
         """Level-triggered: conclude from what is known, release, and ask for those who wait."""
         revision = self.revision
+        self._budget.note(now, self.ledger.arrivals)
         just_blocked = self._starts.observe(
             revision,
             self._fleet.of(revision.name),

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from fleet.claims import parse_allow, parse_models
 from fleet.document import Node, Report
-from fleet.model import AllowRule, Mode, Policy, RuntimeName, Served, WarmUp
+from fleet.model import AllowRule, Mode, Policy, Retry, RuntimeName, Served, WarmUp
 from fleet.quantities import parse_bool, parse_bytes, parse_duration, parse_int, parse_number
 
 __all__ = [
@@ -107,6 +107,13 @@ def _mode(text: str) -> Mode:
         raise ValueError(_one_of(mode.value for mode in Mode)) from None
 
 
+def _retry(text: str) -> Retry:
+    try:
+        return Retry(text.strip())
+    except ValueError:
+        raise ValueError(_one_of(retry.value for retry in Retry)) from None
+
+
 def _warm_up(text: str) -> tuple[WarmUp, str | None]:
     word = text.strip()
     if word in (WarmUp.AUTO.value, WarmUp.NONE.value):
@@ -148,6 +155,7 @@ _POLICY: Mapping[str, tuple[str, Callable[[str], object]]] = MappingProxyType(
         "request-timeout": ("request_timeout", _some_time),
         "start-timeout": ("start_timeout", _some_time),
         "max-body": ("max_body", _some_bytes),
+        "retry": ("retry", _retry),
         "warm-up": ("warm_up", _warm_up),
         "priority": ("priority", _whole(-100, 100)),
         "pinned": ("pinned", parse_bool),

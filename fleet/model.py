@@ -25,6 +25,7 @@ __all__ = [
     "Ports",
     "Problem",
     "Replica",
+    "Retry",
     "Revision",
     "RuntimeName",
     "Served",
@@ -65,6 +66,18 @@ class WarmUp(Enum):
     AUTO = "auto"
     NONE = "none"
     FILE = "file"
+
+
+class Retry(Enum):
+    """Which requests are sent again, on another replica, before a byte of an answer has come."""
+
+    AUTO = "auto"
+    """REPLICA where the runtime's profile calls an inference repeatable, else CONNECT."""
+    NEVER = "never"
+    CONNECT = "connect"
+    """Those of which nothing can have run."""
+    REPLICA = "replica"
+    """Also those that a replica broke on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +124,7 @@ class Policy:
     request_timeout: float = 600.0
     start_timeout: float = 600.0
     max_body: int = 2**30
+    retry: Retry = Retry.AUTO
     warm_up: WarmUp = WarmUp.AUTO
     warm_up_file: str | None = None
     """The file's path as written, when `warm_up` is FILE."""

@@ -16,10 +16,10 @@ from math import ceil
 
 from activator.core.seats import Seat
 
-__all__ = ["MANY", "Choosing", "Dice", "choose", "rank", "roomiest", "share"]
+__all__ = ["LEAST_SHARE", "MANY", "Choosing", "Dice", "choose", "rank", "roomiest", "share"]
 
 MANY = 16
-LOAD_FACTOR = 1.25
+_LOAD_FACTOR = 1.25
 LEAST_SHARE = 0.1
 _MASK = 2**64 - 1
 
@@ -96,7 +96,7 @@ def _nearest(seats: Sequence[Seat], how: Choosing, *, key: int, now: float) -> S
     if len(free) < 2:
         return free[0] if free else None
     opened = [seat for seat in seats if seat.open]
-    fair = LOAD_FACTOR * (sum(len(seat.running) for seat in opened) + 1) / len(opened)
+    fair = _LOAD_FACTOR * (sum(len(seat.running) for seat in opened) + 1) / len(opened)
     within = [
         seat for seat in free if len(seat.running) < ceil(fair * share(seat, now, how.slow_start))
     ]

@@ -4,6 +4,7 @@ from enum import Enum
 from hashlib import blake2b
 from typing import Protocol
 
+from activator.core.retries import Denied
 from fleet.names import ReplicaName
 
 __all__ = ["Link", "Seat", "State", "Ticket", "key_of"]
@@ -40,6 +41,7 @@ class Ticket:
         "caller",
         "cold",
         "crashes",
+        "denied",
         "dispatched",
         "guest",
         "key",
@@ -71,6 +73,8 @@ class Ticket:
         self.number = 0
         self.crashes = 0
         """How often a replica broke while this ran on it."""
+        self.denied: Denied | None = None
+        """Why the line would not have it sent again."""
         self.cold = False
         """Whether nothing was ready when it arrived."""
         self.announced = False

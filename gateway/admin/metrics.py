@@ -67,6 +67,12 @@ def _requests(tallies: Sequence[tuple[tuple[str, str], Tally]]) -> Iterator[Metr
     refused = CounterMetricFamily(
         "ebbtide_refusals", "Requests ended by ebbtide, by why.", labels=(*_MODEL, "reason")
     )
+    retried = CounterMetricFamily(
+        "ebbtide_retries", "Requests sent again, by what went wrong.", labels=(*_MODEL, "reason")
+    )
+    denied = CounterMetricFamily(
+        "ebbtide_denied_retries", "Requests not sent again, by why.", labels=(*_MODEL, "reason")
+    )
     wait = HistogramMetricFamily(
         "ebbtide_wait_seconds", "From a request's arrival to its dispatch.", labels=_MODEL
     )
@@ -78,9 +84,13 @@ def _requests(tallies: Sequence[tuple[tuple[str, str], Tally]]) -> Iterator[Metr
             answers.add_metric((*labels, str(code)), count)
         for reason, count in tuple(tally.refused.items()):
             refused.add_metric((*labels, reason.value), count)
+        for loss, count in tuple(tally.retried.items()):
+            retried.add_metric((*labels, loss.value), count)
+        for why, count in tuple(tally.denied.items()):
+            denied.add_metric((*labels, why.value), count)
         wait.add_metric(labels, _cumulative(tally.wait), sum_value=tally.wait.total)
         upstream.add_metric(labels, _cumulative(tally.upstream), sum_value=tally.upstream.total)
-    yield from (answers, refused, wait, upstream)
+    yield from (answers, refused, retried, denied, wait, upstream)
 
 
 def _cumulative(buckets: Buckets) -> list[tuple[str, float]]:

@@ -39,12 +39,15 @@ def answer_start(head: ResponseHead) -> bytes:
     return head.start
 
 
-def timing_line(wait: float, upstream: float, cold: float | None = None) -> bytes:
+def timing_line(wait: float, upstream: float, cold: float | None = None, retries: int = 0) -> bytes:
     """The Server-Timing field, without CRLF; seconds in, milliseconds written.
 
-    `cold`: how long the caller's cold start took; None when there was none.
+    `cold`: how long the caller's cold start took; None when there was none. `retries`: how often
+    the request was sent again; not told when it was not.
     """
-    if not wait and cold is None and upstream < 0.1:
+    if not wait and cold is None and upstream < 0.1 and not retries:
         return _AT_ONCE[int(upstream * 1e4 + 0.5)]
     line = _TIMING % (wait * 1e3, upstream * 1e3)
-    return line if cold is None else b"%b, cold;dur=%.1f" % (line, cold * 1e3)
+    if cold is not None:
+        line += b", cold;dur=%.1f" % (cold * 1e3)
+    return b'%b, retries;desc="%d"' % (line, retries) if retries else line

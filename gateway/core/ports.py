@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from activator.core.ledger import Seat, Ticket
+from activator.core.retries import Attempt
 from fleet.model import Phase, Revision
 from fleet.reasons import Reason
 
@@ -52,8 +53,8 @@ class Line(Protocol):
         """Its answer begins."""
         ...
 
-    def again(self, ticket: Ticket, *, crash: bool = True) -> bool:
-        """Its replica broke before a byte of the answer; True: it will be dispatched anew."""
+    def again(self, ticket: Ticket, attempt: Attempt) -> bool:
+        """Its dispatch came to nothing; True: it is sent anew, False: `ticket.denied` says why."""
         ...
 
     def peek(self) -> Seat | None:

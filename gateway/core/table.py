@@ -13,6 +13,7 @@ from fleet.names import RevisionName
 from fleet.runtimes import CallKind, Profile
 from gateway.core.limits import NAMING_BODY_BYTES
 from gateway.core.ports import Line
+from gateway.core.retries import policy_of
 from gateway.core.tally import Tally
 
 __all__ = ["Entry", "Route", "Table", "Tables"]
@@ -25,7 +26,7 @@ _LONGEST_NAME = 253
 class Entry:
     """One name of one model: where its requests go."""
 
-    __slots__ = ("line", "name", "profile", "revision", "served", "tally")
+    __slots__ = ("line", "name", "profile", "retry", "revision", "served", "tally")
 
     def __init__(self, served: Served, line: Line, profile: Profile, tally: Tally) -> None:
         self.name: str = served.name
@@ -34,6 +35,7 @@ class Entry:
         self.profile = profile
         self.tally = tally
         self.revision: Revision = line.revision
+        self.retry = policy_of(line.revision.policy.retry, profile)
 
 
 class Route:

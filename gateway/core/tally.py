@@ -5,6 +5,7 @@ Written by the request path, read by metrics; everything only grows.
 
 from bisect import bisect_left
 
+from activator.core.retries import Denied, Loss
 from fleet.reasons import Reason
 
 __all__ = ["BOUNDS", "Buckets", "Tally"]
@@ -38,13 +39,17 @@ class Buckets:
 class Tally:
     """The requests of one model, or of no model at all."""
 
-    __slots__ = ("codes", "refused", "upstream", "wait")
+    __slots__ = ("codes", "denied", "refused", "retried", "upstream", "wait")
 
     def __init__(self) -> None:
         self.codes: dict[int, int] = {}
         """Answers begun, by status; ours and the model server's."""
         self.refused: dict[Reason, int] = {}
         """Requests that we ended, by why; `client_left` are those that got no whole answer."""
+        self.retried: dict[Loss, int] = {}
+        """Requests sent again, by how the dispatch before came to nothing."""
+        self.denied: dict[Denied, int] = {}
+        """Requests whose replica gave no answer and that were not sent again, by why."""
         self.wait = Buckets()
         """Arrival to dispatch."""
         self.upstream = Buckets()
@@ -60,3 +65,11 @@ class Tally:
     def refuse(self, reason: Reason) -> None:
         """A request ended for `reason`."""
         self.refused[reason] = self.refused.get(reason, 0) + 1
+
+    def retry(self, loss: Loss) -> None:
+        """A request is sent again."""
+        self.retried[loss] = self.retried.get(loss, 0) + 1
+
+    def deny(self, why: Denied) -> None:
+        """A request is not sent again."""
+        self.denied[why] = self.denied.get(why, 0) + 1

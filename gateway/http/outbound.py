@@ -145,6 +145,8 @@ class Outbound(asyncio.Protocol):
                 raise RefusedError(Reason.UPSTREAM_INVALID, "it switched protocols unasked")
             exchange.informed(head)
             return rest
+        if head.status == 503 and exchange.turned_away(self):
+            return b""
         self._frame(head, exchange.bodiless or head.status in NO_BODY)
         exchange.answer(head, framed=self._state != _UNTIL_CLOSE)
         if self._state == _LENGTH and not self._left:

@@ -4,10 +4,10 @@ The gateway's half of a ticket (`Guest`). Callbacks on the event loop.
 
 Rule 1: nothing is sent before the line dispatches; a client that leaves before that frees its place
         at once and is never dispatched.
-Rule 2: until the first byte of an answer what was sent is kept (a body up to 1 MiB), and goes out
-        again where that is safe: nothing of it was sent, or the runtime's profile calls an
-        inference repeatable. After that byte a broken answer breaks the client's connection too:
-        half an answer never looks like a whole one.
+Rule 2: until the head of an answer what was sent is kept (a body up to 1 MiB), and goes out again
+        where that is safe (`activator.core.retries`); also when the answer is a 503 from a replica
+        that takes nothing new. Once a byte has come a broken answer breaks the client's connection
+        too: half an answer never looks like a whole one.
 Rule 3: a client that leaves while its request runs keeps the slot taken until the model server is
         done, or its time is up; unless the profile says that closing the connection cancels.
 Rule 4: the connection goes back to its pool before the slot is given back, so that whoever gets the
@@ -18,6 +18,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from activator.core.ledger import Seat, Ticket
+from activator.core.retries import Attempt, Denied, Loss, denied
 from fleet.reasons import Reason
 from fleet.runtimes import CallKind
 from gateway.core.answers import CONTINUE, timing_line
@@ -27,6 +28,7 @@ from gateway.core.head import RequestHead, ResponseHead
 from gateway.core.limits import KEPT_BYTES
 from gateway.core.ports import Refusal
 from gateway.core.requests import request_pieces
+from gateway.core.retries import DETAILS
 from gateway.core.table import Entry, Route
 from gateway.http.link import link_of
 from gateway.http.outbound import Outbound
@@ -51,7 +53,9 @@ class Exchange:
         "_line",
         "_over",
         "_refreshed",
+        "_retries",
         "_seat",
+        "_sends",
         "_sent",
         "_sent_at",
         "_size",
@@ -94,6 +98,7 @@ class Exchange:
         self._seat: Seat | None = None
         self._sent = False
         self._sent_at = 0.0
+        self._sends = self._retries = 0
         self._refreshed = False
         self._gone = False
         self._over = False
@@ -160,7 +165,9 @@ class Exchange:
             self._entry.tally.refuse(reason)
             self.inbound.reset()
         else:
-            self.inbound.refuse(reason, detail, timing=timing_line(wait, upstream))
+            self.inbound.refuse(
+                reason, detail, timing=timing_line(wait, upstream, None, self._retries)
+            )
 
     # What the line calls.
 
@@ -193,6 +200,7 @@ class Exchange:
         self.outbound = outbound
         outbound.exchange = self
         self._sent = True
+        self._sends += 1
         for piece in request_pieces(
             self._start,
             outbound.link.host_line,
@@ -214,14 +222,13 @@ class Exchange:
     def connect_failed(self) -> None:
         """The seat takes no connection: of this dispatch nothing can have run."""
         if not self._over:
-            self._again(crash=self._sent)
+            self._again(Loss.RESET if self._sent else Loss.REFUSED)
 
     # What the replica's connection calls.
 
     def begin(self) -> None:
         """The first byte of an answer."""
         self.begun = True
-        self._kept = None
         if self._ticket is not None:
             self._line.first_byte(self._ticket)
 
@@ -230,8 +237,22 @@ class Exchange:
         if not self._gone:
             self.inbound.answering.informed(self._head, head)
 
+    def turned_away(self, outbound: Outbound) -> bool:
+        """503. True: the replica takes nothing new, and another one is asked instead."""
+        seat, ticket = self._seat, self._ticket
+        if seat is None or seat.open or ticket is None or self._gone:
+            return False
+        self.outbound, self.begun = None, False
+        if not self._line.again(ticket, self._attempt(Loss.DRAINING)):
+            self.outbound, self.begun = outbound, True
+            return False
+        outbound.abort()
+        self._sent_again(Loss.DRAINING)
+        return True
+
     def answer(self, head: ResponseHead, *, framed: bool) -> None:
         """The head of the answer. `framed`: its body ends before its connection does."""
+        self._kept = None
         tally = self._entry.tally
         wait, upstream = self._times()
         tally.wait.add(wait)
@@ -244,7 +265,7 @@ class Exchange:
         cold = None
         if self._ticket is not None and self._ticket.cold:
             cold = self.inbound.context.now() - self._ticket.arrived
-        timing = timing_line(wait, upstream, cold)
+        timing = timing_line(wait, upstream, cold, self._retries)
         self.inbound.answering.begin(self._head, head, timing, framed=framed, keep=self.complete)
 
     def body(self, data: bytes) -> None:
@@ -285,17 +306,15 @@ class Exchange:
         self.outbound = None
         if self._gone:
             self._finish()
-        elif self.begun or not self._repeatable():
+        elif self.begun:
             self.give_up(Reason.REPLICA_LOST)
         elif outbound.used and not self._refreshed and self._seat is not None:
             # An idle connection that the server had closed: a fresh one tells whether it is there.
             self._refreshed = True
-            link = outbound.link
-            link.drop_idle()
-            link.connect(self)
-            self.inbound.settle()
+            outbound.link.drop_idle()
+            self._again(Loss.STALE)
         else:
-            self._again(crash=True)
+            self._again(Loss.RESET)
 
     # Its own.
 
@@ -324,19 +343,33 @@ class Exchange:
         wait = 0.0 if ticket is None else ticket.waited
         return wait, now - self._sent_at
 
-    def _repeatable(self) -> bool:
-        if not self._sent:
-            return True
-        return self._entry.profile.repeatable and self._kept is not None
+    def _attempt(self, loss: Loss) -> Attempt:
+        kept = self._kept is not None
+        return Attempt(loss=loss, policy=self._entry.retry, kept=kept, sends=self._sends)
 
-    def _again(self, *, crash: bool) -> None:
-        """Back into the line, if it has a place for this; else the end."""
-        ticket = self._ticket
-        self._seat = None
-        self.due = inf
-        if ticket is None or not self._line.again(ticket, crash=crash):
-            self.give_up(Reason.REPLICA_LOST)
-        elif not self._over:
+    def _again(self, loss: Loss) -> None:
+        """To the same replica, or back into the line, if it may; else the end."""
+        ticket, seat, attempt = self._ticket, self._seat, self._attempt(loss)
+        if loss is not Loss.STALE:
+            self._seat = None
+            self.due = inf
+        if ticket is None:
+            # It took no slot and has no place to go back to.
+            why = denied(attempt) if loss is Loss.STALE else Denied.HOPELESS
+        else:
+            why = None if self._line.again(ticket, attempt) else ticket.denied
+        if why is not None:
+            self._entry.tally.deny(why)
+            self.give_up(Reason.REPLICA_LOST, DETAILS[why])
+            return
+        if loss is Loss.STALE and seat is not None:
+            link_of(self.inbound.context, seat).connect(self)
+        self._sent_again(loss)
+
+    def _sent_again(self, loss: Loss) -> None:
+        self._retries += 1
+        self._entry.tally.retry(loss)
+        if not self._over:
             self.inbound.settle()
 
     def _finish(self) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from fleet.annotations import KEYS
-from fleet.model import Mode, Policy, Ports, Revision, RuntimeName, Served, WarmUp
+from fleet.model import Mode, Policy, Ports, Retry, Revision, RuntimeName, Served, WarmUp
 from tests.core.deployments import accepted, document, read, refused
 
 
@@ -27,6 +27,7 @@ def test_the_defaults_are_those_of_the_table() -> None:
             request_timeout=600,
             start_timeout=600,
             max_body=2**30,
+            retry=Retry.AUTO,
             warm_up=WarmUp.AUTO,
             priority=0,
             pinned=False,
@@ -61,6 +62,10 @@ GOOD = [
     ("request-timeout", "5m", "request_timeout", 300.0),
     ("start-timeout", "366d", "start_timeout", 366 * 86400.0),
     ("max-body", "500k", "max_body", 500_000),
+    ("retry", "auto", "retry", Retry.AUTO),
+    ("retry", "never", "retry", Retry.NEVER),
+    ("retry", " connect ", "retry", Retry.CONNECT),
+    ("retry", "replica", "retry", Retry.REPLICA),
     ("warm-up", "none", "warm_up", WarmUp.NONE),
     ("warm-up", "./first.json", "warm_up_file", "./first.json"),
     ("warm-up", "./first.json", "warm_up", WarmUp.FILE),
@@ -104,6 +109,7 @@ BAD = [
     ("start-timeout", "", _DURATION),
     ("max-body", "1e9", _SIZE),
     ("max-body", "9" * 400, _SIZE),
+    ("retry", "always", "one of auto, never, connect, replica"),
     ("warm-up", "never", "auto, none, or a file"),
     ("warm-up", "", "auto, none, or a file"),
     ("priority", "101", "a whole number from -100 to 100"),

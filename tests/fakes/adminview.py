@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from activator.core.retries import Denied, Loss
 from fleet.messages import (
     CostLine,
     CostReport,
@@ -260,6 +261,8 @@ def _tally() -> Tally:
     for code, count in ((200, 40), (404, 2), (503, 3), (502, 1)):
         made.codes[code] = count
     made.refuse(Reason.WAIT_TIMEOUT)
+    made.retry(Loss.RESET)
+    made.deny(Denied.BUDGET)
     for seconds in (0.0005, 0.3, 700.0, 5000.0):
         made.wait.add(seconds)
     return made

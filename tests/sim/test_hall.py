@@ -11,7 +11,7 @@ from fleet.model import Mode, Phase, Policy, WarmUp
 from fleet.reasons import Reason
 from tests.fakes.cluster import revision
 from tests.sim.loop import VIRTUAL
-from tests.sim.world import ModelUnderTest, world
+from tests.sim.world import BROKEN, REFUSED, ModelUnderTest, world
 
 pytestmark = pytest.mark.anyio
 
@@ -187,7 +187,7 @@ async def test_a_seat_that_breaks_everything_is_tried_ever_more_slowly():
         client = w.call(service=100)
         while client.refusal is None:
             if client.ticket.state is State.RUNNING:
-                w.line.again(client.ticket, crash=False)
+                w.line.again(client.ticket, REFUSED)
             await asyncio.sleep(0.001)
         assert client.reason is Reason.WAIT_TIMEOUT
         assert 20 < len(client.dispatches) < 60
@@ -260,14 +260,14 @@ async def test_a_request_present_at_two_crashes_is_not_sent_a_third_time():
         innocent = w.call(service=100)
         assert poison.dispatches
         (old,) = replicas(w)
-        assert w.line.again(poison.ticket)
-        assert w.line.again(innocent.ticket)
+        assert w.line.again(poison.ticket, BROKEN)
+        assert w.line.again(innocent.ticket, BROKEN)
         w.cluster.fail(old.name)
         w.cluster.retry(old.name)
         await asyncio.sleep(5)
         assert [len(poison.dispatches), len(innocent.dispatches)] == [2, 2]
         assert w.order[-2:] == [poison, innocent]
-        assert not w.line.again(poison.ticket)
+        assert not w.line.again(poison.ticket, BROKEN)
         poison.leave()
         assert w.line.waiting == 0
 
@@ -279,7 +279,7 @@ async def test_one_whose_replica_broke_late_waits_anew():
         client = w.call(service=100)
         await asyncio.sleep(20)
         (old,) = replicas(w)
-        assert w.line.again(client.ticket)
+        assert w.line.again(client.ticket, BROKEN)
         w.cluster.fail(old.name)
         w.cluster.retry(old.name)
         await asyncio.sleep(3)
@@ -295,7 +295,7 @@ async def test_the_first_request_may_break_while_its_seat_is_being_opened():
         while not client.dispatches:
             await asyncio.sleep(0.001)
         # The slots are still being asked for: the probe of this seat is not over.
-        assert w.line.again(client.ticket, crash=False)
+        assert w.line.again(client.ticket, REFUSED)
         await asyncio.sleep(2)
         assert len(client.dispatches) == 2
         assert w.call().dispatches, "the seat stayed in doubt"
@@ -308,7 +308,7 @@ async def test_a_doubtful_seat_takes_nothing_until_its_model_answers():
         client = w.call(service=100)
         seat = client.dispatches[0][1]
         w.server.dead.add(seat.host)
-        assert w.line.again(client.ticket, crash=False)
+        assert w.line.again(client.ticket, REFUSED)
         await asyncio.sleep(1)
         assert len(client.dispatches) == 1
         w.server.dead.clear()

@@ -8,7 +8,7 @@ from fleet.model import Policy
 from fleet.reasons import Reason
 from tests.fakes.cluster import revision
 from tests.sim.loop import VIRTUAL
-from tests.sim.world import Client, world
+from tests.sim.world import REFUSED, Client, world
 
 pytestmark = pytest.mark.anyio
 
@@ -46,7 +46,7 @@ class Unreached(Client):
         self.world.loop.call_later(0.001, self._refused, ticket)
 
     def _refused(self, ticket) -> None:
-        if not self.line.again(ticket, crash=False):
+        if not self.line.again(ticket, REFUSED):
             self.ended_at = self.world.now
             self.line.leave(ticket)
 

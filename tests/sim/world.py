@@ -4,16 +4,21 @@ import asyncio
 from contextlib import asynccontextmanager
 
 from activator.core.ledger import Seat, State, Ticket
+from activator.core.retries import Attempt, Loss
 from activator.hall import Hall
 from activator.line import Line
 from activator.wiring import Outside, Refusal
 from fleet.bus.memory import MemoryBus
 from fleet.clock import LoopClock
+from fleet.model import Retry
 from fleet.names import GatewayName, ReplicaName, RevisionName
 from fleet.reasons import Reason
 from fleet.runtimes import Endpoint, Reading
 from fleet.settings import Settings
 from tests.fakes.cluster import FakeCluster
+
+BROKEN = Attempt(loss=Loss.RESET, policy=Retry.REPLICA, kept=True, sends=1)
+REFUSED = Attempt(loss=Loss.REFUSED, policy=Retry.REPLICA, kept=True, sends=0)
 
 
 class ModelUnderTest:
@@ -84,7 +89,7 @@ class Client:
         if ticket.state is not State.RUNNING or ticket.seat.name != name:
             return
         self.lives += 1
-        if not self.line.again(ticket):
+        if not self.line.again(ticket, BROKEN):
             self.left = True
             self.line.leave(ticket)
 

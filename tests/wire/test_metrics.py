@@ -50,6 +50,9 @@ async def test_metrics_tell_what_the_api_tells() -> None:
     assert value(requests, "ebbtide_requests_total", code="404", model="", revision="") == 1
     refusals = found["ebbtide_refusals"]
     assert value(refusals, "ebbtide_refusals_total", reason="wait_timeout", **ocr) == 1
+    for name, reason in (("retries", "reset"), ("denied_retries", "budget")):
+        counted = found[f"ebbtide_{name}"]
+        assert value(counted, f"ebbtide_{name}_total", reason=reason, **ocr) == 1
     replicas = found["ebbtide_replicas"]
     for state, count in {"desired": 3, "ready": 1, "starting": 0, "draining": 1}.items():
         assert value(replicas, "ebbtide_replicas", state=state, **ocr) == count
