@@ -16,11 +16,12 @@ from activator.core.balance import Choosing
 from activator.core.eta import Eta
 from activator.core.ledger import Ledger, Seat, State, Ticket
 from activator.core.retries import MOST_CRASHES, Attempt, Budget, Denied, Loss, denied
+from activator.journal import tell_ready, tell_woken
 from activator.opening import Opening
 from activator.report import phase_of, sample_of
 from activator.waking import Waking
 from activator.wiring import Guest, Refusal, Wiring
-from fleet.messages import Entry, RevisionSample
+from fleet.messages import RevisionSample
 from fleet.model import Fleet, Phase, Revision
 from fleet.reasons import Reason
 from fleet.starts import Failure, Starts
@@ -384,32 +385,10 @@ class Line:
         )
 
     def _written(self) -> None:
-        self._journal("woken", reason=Reason.DEMAND, before=0, after=1)
+        tell_woken(self._wiring.outside, self.revision)
 
     def _ready(self, seat: Seat) -> None:
         self._eta.learn(seat.ready_after)
         self._cold.ready(seat.ready_at)
-        self._journal("ready", seconds=seat.ready_after)
+        tell_ready(self._wiring.outside, self.revision, seat.ready_after)
         self.look(seat.ready_at)
-
-    def _journal(
-        self,
-        event: str,
-        *,
-        reason: Reason | None = None,
-        before: int | None = None,
-        after: int | None = None,
-        seconds: float | None = None,
-    ) -> None:
-        self._wiring.outside.bus.append(
-            Entry(
-                at=self._wiring.outside.clock.wall(),
-                revision=self.revision.name,
-                model=self.revision.model,
-                event=event,
-                reason=reason,
-                before=before,
-                after=after,
-                seconds=seconds,
-            )
-        )
