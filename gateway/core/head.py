@@ -56,7 +56,7 @@ STRICT = Manner()
 class _Head:
     """What requests and answers have in common."""
 
-    __slots__ = ("chunked", "fields", "keep_alive", "length", "old", "options")
+    __slots__ = ("chunked", "fields", "keep_alive", "length", "old", "options", "raw")
 
     def __init__(self) -> None:
         self.old = False
@@ -67,6 +67,8 @@ class _Head:
         """What the Connection field names, in lower case."""
         self.fields: list[bytes] = []
         """The lines to forward, as they came, without CRLF."""
+        self.raw = b""
+        """The bytes that it was read from, while it is remembered (`gateway.core.known`)."""
         self.keep_alive = True
         """Whether the sender would use the connection again."""
 

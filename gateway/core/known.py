@@ -5,15 +5,25 @@ costs the parser, a split and a look at every field; finding it again costs one 
 
 Rule 1: only a head that was accepted is remembered; what is refused is read anew each time.
 Rule 2: what is remembered is never changed; whoever needs it otherwise makes a copy.
-Rule 3: bounded in number and size. Full, it forgets everything: a caller whose heads all differ
+Rule 3: whoever holds on to a head sees by its `raw` whether it is remembered still: what is
+        forgotten has none.
+Rule 4: bounded in number and size. Full, it forgets everything: a caller whose heads all differ
         (an identity in each) costs an insertion a request, and nobody more than one reading.
 """
 
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-__all__ = ["Known"]
+__all__ = ["Head", "Known"]
 
-_T = TypeVar("_T")
+
+class Head(Protocol):
+    """What can be remembered."""
+
+    raw: bytes
+    """The bytes it was read from; empty while it is not remembered. Written here alone."""
+
+
+_T = TypeVar("_T", bound=Head)
 _MOST = 2048
 _LONGEST = 2048
 
@@ -38,7 +48,10 @@ class Known(Generic[_T]):
         if len(self._heads) >= _MOST:
             self.forget()
         self._heads[raw] = head
+        head.raw = raw
 
     def forget(self) -> None:
         """Begin anew."""
+        for head in self._heads.values():
+            head.raw = b""
         self._heads.clear()

@@ -41,7 +41,7 @@ class Entry:
 class Route:
     """What one method and path lead to. Immutable by use: many requests share one."""
 
-    __slots__ = ("by_body", "entry", "kind", "limit", "path", "start")
+    __slots__ = ("by_body", "entry", "kind", "limit", "line", "path", "start")
 
     def __init__(
         self,
@@ -57,6 +57,8 @@ class Route:
         """What is decided on, and forwarded."""
         self.start = start
         """``METHOD PATH`` as it is sent to the replica."""
+        self.line = start + b" HTTP/1.1"
+        """The request line without a query, without CRLF."""
         self.entry = entry
         """None: the body names the model, or the gateway answers."""
         self.by_body = by_body

@@ -20,8 +20,8 @@ _PER_SECOND = 10
 class Timed(Protocol):
     """What has deadlines."""
 
-    filed: int
-    """The bucket it stands in; 0: none. Written here alone."""
+    filed: float
+    """When its bucket begins, loop time; infinity: it stands in none. Written here alone."""
 
     def overdue(self, now: float) -> float:
         """Act if its time is up; returns when to look again, infinity for never."""
@@ -38,14 +38,12 @@ class Deadlines:
         self._timer: asyncio.TimerHandle | None = None
 
     def file(self, item: Timed, due: float) -> None:
-        """Look at `item` at `due` (loop time) or before."""
-        if due == inf:
-            return
+        """Look at `item` at `due` (loop time) or before; only if `due < item.filed`."""
         number = int(due * _PER_SECOND) + 1
-        if item.filed:
-            if item.filed <= number:
-                return
-            self.drop(item)
+        begin = (number - 1) / _PER_SECOND
+        if begin >= item.filed:
+            return
+        self.drop(item)
         bucket = self._buckets.get(number)
         if bucket is None:
             bucket = self._buckets[number] = set()
@@ -53,15 +51,15 @@ class Deadlines:
             if self._order[0] == number:
                 self._set_timer()
         bucket.add(item)
-        item.filed = number
+        item.filed = begin
 
     def drop(self, item: Timed) -> None:
         """Forget `item`."""
-        if item.filed:
-            bucket = self._buckets.get(item.filed)
+        if item.filed != inf:
+            bucket = self._buckets.get(round(item.filed * _PER_SECOND) + 1)
             if bucket is not None:
                 bucket.discard(item)
-            item.filed = 0
+            item.filed = inf
 
     def close(self) -> None:
         """Forget everything."""
@@ -84,7 +82,9 @@ class Deadlines:
             due.append(self._buckets.pop(heappop(self._order)))
         # Only then looked at: what is due a moment later goes back into the bucket it came from.
         for item in chain.from_iterable(due):
-            item.filed = 0
-            self.file(item, max(now, item.overdue(now)))
+            item.filed = inf
+            when = max(now, item.overdue(now))
+            if when < item.filed:
+                self.file(item, when)
         if self._order:
             self._set_timer()

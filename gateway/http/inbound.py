@@ -22,6 +22,7 @@ import httptools
 
 from fleet.reasons import Reason
 from gateway.core.forwarding import PLAIN_EDGE, Edge
+from gateway.core.head import RequestHead
 from gateway.core.limits import WATER_MARK
 from gateway.core.refused import RefusedError
 from gateway.errors import ERRORS
@@ -52,7 +53,6 @@ class Inbound(asyncio.Protocol):
         "_later",
         "_pumping",
         "_reader",
-        "_reading",
         "_reception",
         "_since",
         "_state",
@@ -62,6 +62,7 @@ class Inbound(asyncio.Protocol):
         "edge",
         "exchange",
         "filed",
+        "reading",
         "transport",
     )
 
@@ -74,7 +75,9 @@ class Inbound(asyncio.Protocol):
         """By which hop its requests come in, and whether that may speak for others."""
         self.choked = False
         """The client does not take what was sent."""
-        self.filed = 0
+        self.filed = inf
+        self.reading = True
+        """What it sends is taken in now."""
         self._reader = HeadReader(
             httptools.HttpRequestParser,
             context.read_request_head,
@@ -86,7 +89,6 @@ class Inbound(asyncio.Protocol):
         self._state = _HEAD
         self._later = b""
         self._pumping = False
-        self._reading = True
         self._descriptor = -1
         self._since = self._heard = 0.0
 
@@ -129,7 +131,12 @@ class Inbound(asyncio.Protocol):
             self._next()
 
     def eof_received(self) -> None:
-        self._gone()
+        """The client has ended or broken its stream."""
+        if self.exchange is not None:
+            self.exchange.client_left()
+            self.transport.abort()
+        else:
+            self.transport.close()
 
     def connection_lost(self, _exc: Exception | None) -> None:
         context = self.context
@@ -163,8 +170,7 @@ class Inbound(asyncio.Protocol):
         """Give an answer of the gateway's own."""
         head = self._reception.head
         bodiless = head is not None and head.method == b"HEAD"
-        connection = self.connection_line(keep=True)
-        self.send(reply_bytes(reply, timing, connection, bodiless=bodiless))
+        self.send(reply_bytes(reply, timing, self.connection_line(keep=True), bodiless=bodiless))
         self.done(keep=True)
 
     def refuse(
@@ -191,11 +197,11 @@ class Inbound(asyncio.Protocol):
         if not keep:
             self._close()
             return
-        context = self.context
         self._state = _HEAD
-        self._since = now = context.now()
-        self.file(now + context.limits.http_keepalive)
-        self._next()
+        self._since = self.context.now()
+        self.file(self._since + self.context.limits.http_keepalive)
+        if self._later or not self.reading:
+            self._next()
 
     def over(self, exchange: Exchange) -> None:
         """An exchange has ended, here or after its client had left."""
@@ -207,22 +213,21 @@ class Inbound(asyncio.Protocol):
     def reset(self) -> None:
         """Break the connection off, so that the client does not take what it got for the whole."""
         self._state = _CLOSING
-        sock = self.transport.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        opened = self.transport.get_extra_info("socket")
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.transport.abort()
 
     def settle(self) -> None:
         """Read from the client if what it sends has somewhere to go."""
         wants = self._wants()
-        if wants is self._reading or self._state >= _CLOSING:
+        if wants is self.reading or self._state >= _CLOSING:
             return
-        self._reading = wants
-        context = self.context
+        self.reading = wants
         if not wants:
             self.transport.pause_reading()
-            context.watch.add(self._descriptor, self._gone)
+            self.context.watch.add(self._descriptor, self.eof_received)
             return
-        context.watch.remove(self._descriptor)
+        self.context.watch.remove(self._descriptor)
         self.transport.resume_reading()
         if self._state == _BODY:
             self._listen()
@@ -237,7 +242,8 @@ class Inbound(asyncio.Protocol):
 
     def file(self, due: float) -> None:
         """Look at the deadlines at `due`, loop time, or before."""
-        self.context.deadlines.file(self, due)
+        if due < self.filed:
+            self.context.deadlines.file(self, due)
 
     def overdue(self, now: float) -> float:
         """See `Timed`."""
@@ -254,9 +260,9 @@ class Inbound(asyncio.Protocol):
         exchange = self.exchange
         due = inf if exchange is None else exchange.due
         if self._state == _HEAD:
-            begun = self._reader.begun
-            return self._since + (limits.header_timeout if begun else limits.http_keepalive)
-        if self._state == _BODY and self._reading:
+            whole = limits.header_timeout if self._reader.begun else limits.http_keepalive
+            return self._since + whole
+        if self._state == _BODY and self.reading:
             return min(due, self._heard + limits.body_timeout)
         if self._state == _LINGER:
             return self._since + limits.linger
@@ -292,7 +298,7 @@ class Inbound(asyncio.Protocol):
         if self._later and not self._pumping and not self.choked:
             data, self._later = self._later, b""
             self._pump(data)
-        elif not self._reading:
+        elif not self.reading:
             self.settle()
 
     def _pump(self, data: bytes) -> None:
@@ -310,25 +316,34 @@ class Inbound(asyncio.Protocol):
             return
         self._later = data
         exchange = self.exchange
-        if data or not self._reading or (exchange is not None and exchange.outbound is None):
+        if data or not self.reading or (exchange is not None and exchange.outbound is None):
             self.settle()
 
     def _take_head(self, data: bytes) -> bytes:
-        reader, reception = self._reader, self._reception
+        reader = self._reader
         begun = reader.begun
         try:
             head = reader.read(data)
-            if head is None:
-                if not begun:
-                    self._since = self.context.now()
-                    self.file(self._since + self.context.limits.header_timeout)
-                return b""
-            reception.open(head)
+            if head is not None:
+                self._reception.open(head)
         except RefusedError as error:
-            reception.complete = False
+            self._reception.complete = False
             self.refuse(error.reason, error.detail)
             return b""
-        rest = reader.rest
+        if head is not None:
+            return self._take_rest(head, reader.rest)
+        if not begun:
+            self._since = self.context.now()
+            self.file(self._since + self.context.limits.header_timeout)
+        return b""
+
+    def _take_rest(self, head: RequestHead, rest: bytes) -> bytes:
+        """What came behind a head in one read: its body, or a part of that, and more."""
+        reception, size = self._reception, head.length or 0
+        if self.exchange is not None and 0 < size <= len(rest):
+            self._state = _ANSWER
+            reception.whole(self.exchange, rest[:size])
+            return rest[size:]
         if reception.complete:
             self._state = _ANSWER
         else:
@@ -346,10 +361,8 @@ class Inbound(asyncio.Protocol):
         try:
             used = reception.take(data)
         except RefusedError as error:
-            if self.exchange is not None:
-                self.exchange.give_up(error.reason, error.detail)
-            else:
-                self.refuse(error.reason, error.detail)
+            end = self.refuse if self.exchange is None else self.exchange.give_up
+            end(error.reason, error.detail)
             return b""
         if reception.complete:
             self._state = _ANSWER
@@ -364,25 +377,17 @@ class Inbound(asyncio.Protocol):
         self._heard = self.context.now()
         self.file(self._heard + self.context.limits.body_timeout)
 
-    def _gone(self) -> None:
-        """The client has ended or broken its stream."""
-        if self.exchange is not None:
-            self.exchange.client_left()
-            self.transport.abort()
-        else:
-            self.transport.close()
-
     def _close(self) -> None:
         """Close once all is sent; hear out a client that may still be sending."""
         if self._state >= _CLOSING:
             return
-        context = self.context
-        self._since = context.now()
+        limits = self.context.limits
+        self._since = self.context.now()
         if self._state == _ANSWER and not self._later and not self._pumping:
             self._state = _CLOSING
-            context.watch.remove(self._descriptor)
+            self.context.watch.remove(self._descriptor)
             self.transport.close()
-            self.file(self._since + context.limits.http_keepalive)
+            self.file(self._since + limits.http_keepalive)
             return
         self._state = _LINGER
         self._later = b""
@@ -391,4 +396,4 @@ class Inbound(asyncio.Protocol):
             # It may have gone just now; its answer may have been what told us.
             with suppress(OSError):
                 self.transport.write_eof()
-        self.file(self._since + context.limits.linger)
+        self.file(self._since + limits.linger)

@@ -149,6 +149,12 @@ class Outbound(asyncio.Protocol):
             return b""
         self._frame(head, exchange.bodiless or head.status in NO_BODY)
         exchange.answer(head, framed=self._state != _UNTIL_CLOSE)
+        if self._state == _LENGTH and len(rest) == self._left:
+            # All of it, and nothing else: so ends nearly every answer.
+            if rest:
+                exchange.body(rest)
+            self._end(exchange, b"")
+            return b""
         if self._state == _LENGTH and not self._left:
             self._end(exchange, rest)
         return rest

@@ -73,16 +73,14 @@ class Reception:
         self._verdict: RefusedError | None = None
         self._named: tuple[Route, bytes] | None = None
         self._limit = self._size = 0
+        self._body = None
         if self._pieces:
             self._take_pieces()
 
     def open(self, head: RequestHead) -> None:
         """A head is here. Raises `RefusedError` where the connection must close."""
         self.head = head
-        if head.has_body:
-            self._body = Body(None if head.chunked else head.length)
-        else:
-            self.complete = True
+        self.complete = not head.has_body
         try:
             self._decide(head)
         except RefusedError as error:
@@ -95,9 +93,11 @@ class Reception:
 
         Raises `RefusedError`; the request is then not complete.
         """
-        body = self._body
+        body, head = self._body, self.head
         if body is None:
-            return 0
+            if head is None:
+                return 0
+            body = self._body = Body(None if head.chunked else head.length)
         pieces: list[bytes] = []
         used = body.read(data, pieces)
         self._pass_on(pieces)
@@ -110,6 +110,13 @@ class Reception:
                 exchange.gathers = False
                 exchange.start()
         return used
+
+    def whole(self, exchange: Exchange, body: bytes) -> None:
+        """The whole body of a known length, within its limit, came with the head."""
+        self.complete = self.begun = True
+        exchange.body_in(body)
+        exchange.complete = True
+        exchange.start()
 
     def _pass_on(self, pieces: list[bytes]) -> None:
         if self._verdict is not None or self._reply is not None:

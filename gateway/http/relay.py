@@ -91,7 +91,7 @@ class Exchange:
         self._entry = entry
         self._line = entry.line
         self._head = head
-        self._start = route.start + query + b" HTTP/1.1"
+        self._start = route.start + query + b" HTTP/1.1" if query else route.line
         self._kept: list[bytes] | None = []
         self._size = 0
         self._ticket: Ticket | None = None
@@ -217,7 +217,8 @@ class Exchange:
             inbound.send(CONTINUE)
         if inbound.choked:
             outbound.pause()
-        inbound.settle()
+        if outbound.choked or not inbound.reading:
+            inbound.settle()
 
     def connect_failed(self) -> None:
         """The seat takes no connection: of this dispatch nothing can have run."""

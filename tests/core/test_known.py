@@ -78,12 +78,37 @@ def test_a_limit_holds_for_a_head_that_others_may_send():
 
 
 def test_it_is_bounded_in_number_and_size():
-    known: Known[int] = Known()
-    for number in range(5000):
-        known.remember(b"%d" % number, number)
+    known: Known[RequestHead] = Known()
+    heads = [RequestHead() for _ in range(5000)]
+    for number, head in enumerate(heads):
+        known.remember(b"%d" % number, head)
         assert len(known) <= 2048
-    known.remember(b"x" * 3000, 1)
+    known.remember(b"x" * 3000, RequestHead())
     assert known.find(b"x" * 3000) is None
+    remembered = [head.raw for head in heads if head.raw]
+    assert len(remembered) == len(known)
+    assert all(known.find(raw) is not None for raw in remembered)
+
+
+def test_what_was_forgotten_is_read_anew_on_the_same_connection():
+    reading = Reading()
+    heads = []
+    for _ in range(3):
+        heads.append(reading.reader.read(HEAD + b"ab"))
+        assert reading.reader.rest == b"ab"
+    assert heads[0] is heads[1] is heads[2]
+    reading.known.forget()
+    assert reading.reader.read(HEAD + b"cd") is not heads[0]
+    assert reading.reader.rest == b"cd"
+    assert reading.times == 2
+
+
+def test_a_head_that_begins_like_the_last_one_is_another():
+    reading = Reading()
+    for head in (HEAD, HEAD[:-2] + b"X-More: 1\r\n\r\n", HEAD, HEAD[:-2] + b"X-Less: 1\r\n\r\n"):
+        found = reading.reader.read(head + HEAD)
+        assert reading.reader.rest == HEAD
+        assert len(found.fields) == head.count(b"X-")
 
 
 def test_a_head_seen_before_is_led_anew_in_another_table():
