@@ -1,13 +1,13 @@
 """`grpc-timeout`, the deadline as it travels: how much of it is left (gRPC over HTTP/2). Pure.
 
-One to eight digits and a unit. What is written is never longer than what is left would allow to be
-read: rounded up, in the finest unit that has room.
+One to eight digits and a unit. What is written is rounded up, in the finest unit that has room
+from microseconds up: never less than what is left, and more by less than one of that unit.
 """
 
 import math
 import re
 
-__all__ = ["read_timeout", "timeout_value"]
+__all__ = ["read_timeout", "timeout_field", "timeout_value"]
 
 _VALUE = re.compile(rb"([0-9]{1,8})([HMSmun])")
 _UNITS = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
@@ -33,3 +33,9 @@ def timeout_value(seconds: float) -> bytes:
         if count <= _MOST:
             return b"%d%c" % (count, unit[0])
     return b"%dH" % _MOST
+
+
+def timeout_field(seconds: float) -> bytes:
+    """The encoded field, to be put behind the others of a block; it changes no table."""
+    value = timeout_value(seconds)
+    return b"\x00\x0cgrpc-timeout%c%b" % (len(value), value)
