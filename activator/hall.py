@@ -91,6 +91,11 @@ class Hall:
         self.room.limit(settings.max_waiting, settings.max_waiting_bytes)
         self._wakes.budget = settings.caller_wakes
 
+    def allot(self) -> None:
+        """Ask anew how many of each replica's slots are this gateway's."""
+        for line in tuple(self._lines.values()):
+            line.allot()
+
     async def run(self) -> None:
         """Endless: once a second look at every line and publish the sample."""
         while True:

@@ -281,6 +281,10 @@ class Line:
                 # Its starts were given up, or its manifest changed under those who wait.
                 self._refuse(self.ledger.refuse_all(now), reason, now, hopeless=True)
 
+    def allot(self) -> None:
+        """Ask anew how many of the slots are this gateway's."""
+        self._opening.allot()
+
     def remove(self, fleet: Fleet, now: float) -> None:
         """The Deployment is gone: whoever waits is told so; what runs may finish."""
         self._fleet = fleet

@@ -67,10 +67,17 @@ class Opening:
             seat.doubts += 1
             self._probe_doubtful(seat.name)
 
+    def allot(self) -> None:
+        """Other parts of the slots may be this gateway's now."""
+        for seat in tuple(self._ledger.seats.values()):
+            seat.allotted = self._wiring.outside.allotted(seat.name)
+            if seat.proved:
+                self.widen(seat)
+
     def widen(self, seat: Seat) -> None:
         """The seat has proved itself: all its slots are open."""
         seat.proved = True
-        seat.limit = seat.slots
+        seat.limit = seat.room
         self._release()
 
     def _count_slots_again(self, revision: Revision) -> None:
@@ -129,6 +136,7 @@ class Opening:
             port=revision.ports.http,
             slots=revision.policy.slots or 1,
         )
+        seat.allotted = self._wiring.outside.allotted(seat.name)
         seat.ready_at = now
         seat.ready_after = 0.0 if replica.started is None else now - replica.started
         somebody_waits = self._ledger.waiting > 0

@@ -52,6 +52,8 @@ class Waking:
             # The leader reads the sample: it must show who waits before the poke arrives.
             self._wiring.publish()
             self._wiring.outside.bus.poke(self._revision().name)
+        elif what is Ask.NOTHING:
+            self._wiring.outside.crowded(self._revision().name)
 
     def _may_poke(self, now: float) -> bool:
         return self._poked_at is None or now - self._poked_at >= _POKE_AGAIN_S

@@ -18,7 +18,7 @@ from fleet.bus import Reports
 from fleet.clock import Clock
 from fleet.cluster import Cluster
 from fleet.model import RuntimeName
-from fleet.names import ReplicaName
+from fleet.names import ReplicaName, RevisionName
 from fleet.reasons import Reason
 from fleet.runtimes import ModelServer
 from fleet.settings import Settings
@@ -56,6 +56,10 @@ class Outside:
     servers: Callable[[RuntimeName], ModelServer]
     settings: Settings
     group: asyncio.TaskGroup
+    allotted: Callable[[ReplicaName], int | None] = lambda _: None
+    """How many of a replica's slots are this gateway's; None: all of them."""
+    crowded: Callable[[RevisionName], None] = lambda _: None
+    """Called when somebody waits and no wake is needed: more of the slots would help."""
     dice: Dice = field(default_factory=lambda: Random().randrange)  # noqa: S311 - to spread load
 
 

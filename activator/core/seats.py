@@ -87,6 +87,7 @@ class Seat:
     """One ready replica: where requests are sent, and who runs there."""
 
     __slots__ = (
+        "allotted",
         "busy_s",
         "doubtful",
         "doubts",
@@ -113,8 +114,10 @@ class Seat:
         self.host = host
         self.port = port
         self.slots = slots
+        self.allotted: int | None = None
+        """How many of the slots are this gateway's, where several share them; None: all."""
         self.limit = 0
-        """How many may run now: 0, 1, or `slots`."""
+        """How many may run now: 0, 1, or `room`."""
         self.proved = False
         """Whether an inference has answered here, or had its second to."""
         self.draining = False
@@ -133,6 +136,11 @@ class Seat:
         self.ready_at = 0.0
         self.ready_after = 0.0
         self.link: Link | None = None
+
+    @property
+    def room(self) -> int:
+        """How many may run at most: its slots, or the part of them that is this gateway's."""
+        return self.slots if self.allotted is None else min(self.slots, self.allotted)
 
     def turn(self, *, draining: bool | None = None, doubtful: bool | None = None) -> None:
         """Change whether it takes anything new."""

@@ -131,8 +131,10 @@ class World:
 
 
 @asynccontextmanager
-async def world(*, gpus: int = 2, start: float = 1.0, server: ModelUnderTest | None = None):
-    """A hall whose loop runs, over an empty cluster."""
+async def world(
+    *, gpus: int = 2, start: float = 1.0, server: ModelUnderTest | None = None, **outside
+):
+    """A hall whose loop runs, over an empty cluster. `outside`: more fields of its `Outside`."""
     cluster = FakeCluster(gpus=gpus, start=start)
     server = server or ModelUnderTest()
     clock = LoopClock()
@@ -147,6 +149,7 @@ async def world(*, gpus: int = 2, start: float = 1.0, server: ModelUnderTest | N
                 servers=lambda _: server,
                 settings=Settings(),
                 group=group,
+                **outside,
             ),
         )
         running = group.create_task(hall.run())
