@@ -25,6 +25,7 @@ class Reason(Enum):
     BODY_TOO_LARGE = "body_too_large"
     HEADER_TIMEOUT = "header_timeout"
     BODY_TIMEOUT = "body_timeout"
+    BODY_TOO_SLOW = "body_too_slow"
     TOO_MANY_CONNECTIONS = "too_many_connections"
     QUEUE_FULL = "queue_full"
     QUEUE_BYTES_FULL = "queue_bytes_full"

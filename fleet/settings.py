@@ -88,6 +88,11 @@ class Settings:
     """How long an idle client connection stays open."""
     body_timeout: float = _live(60.0)
     """How long a client may pause within a request body that is being read."""
+    body_min_rate: float = _live(240.0)
+    """Bytes a second that a request body must come in with on average, after its first 5 seconds;
+    the time in which the replica does not take it does not count. 0: no such limit."""
+    tunnel_idle: float = _live(3600.0)
+    """How long a WebSocket, or another connection that was upgraded, may be silent."""
     shutdown_delay: float = _live(0.0)
     """How long SIGTERM lets new connections in, with readiness off already: for load balancers
     that learn of it late."""
@@ -117,6 +122,7 @@ _DURATIONS = {
     "http_keepalive",
     "body_timeout",
     "shutdown_delay",
+    "tunnel_idle",
     "shutdown_grace",
     "tick",
     "stable_window",
@@ -131,6 +137,7 @@ _POSITIVE = {
     "header_timeout",
     "body_timeout",
     "http_keepalive",
+    "tunnel_idle",
 }
 _SIZES = {"max_waiting_bytes"}
 _MAY_BE_OFF = {"caller_wakes"}

@@ -42,6 +42,7 @@ ERRORS: Mapping[Reason, ErrorRow] = MappingProxyType(
         Reason.BODY_TOO_LARGE: ErrorRow(status=413, text="the request body is too large"),
         Reason.HEADER_TIMEOUT: ErrorRow(status=408, text="the request head took too long"),
         Reason.BODY_TIMEOUT: ErrorRow(status=408, text="the request body took too long"),
+        Reason.BODY_TOO_SLOW: ErrorRow(status=408, text="the request body came too slowly"),
         Reason.TOO_MANY_CONNECTIONS: ErrorRow(
             status=503, text="too many connections", retry_after=1
         ),

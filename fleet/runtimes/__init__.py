@@ -82,6 +82,8 @@ class Profile:
     """Closing the connection stops the work, so the slot is free at once."""
     explain: Callable[[Sequence[str]], str]
     """The cause of a failed start, out of the last log lines."""
+    upgrades: bool = False
+    """A call may become another protocol (WebSocket) on its connection."""
     address_flags: tuple[str, ...] = ()
     """Flags that make it bind `POD_IP` alone, added where absent (`--http-address`, ...)."""
 

@@ -33,4 +33,5 @@ OPENAI = Profile(
     repeatable=True,
     cancels=True,
     explain=traceback_cause,
+    upgrades=True,
 )

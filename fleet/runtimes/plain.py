@@ -41,4 +41,5 @@ PLAIN = Profile(
     repeatable=False,
     cancels=False,
     explain=traceback_cause,
+    upgrades=True,
 )

@@ -2,9 +2,17 @@
 
 from http import HTTPStatus
 
-from gateway.core.head import ResponseHead
+from gateway.core.head import RequestHead, ResponseHead
 
-__all__ = ["CONTINUE", "NO_BODY", "answer_start", "status_line", "timing_line"]
+__all__ = [
+    "CONTINUE",
+    "NO_BODY",
+    "answer_start",
+    "has_taken_up",
+    "status_line",
+    "switched_head",
+    "timing_line",
+]
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 NO_BODY = frozenset({204, 304})
@@ -37,6 +45,20 @@ def answer_start(head: ResponseHead) -> bytes:
             lines.append(b"Content-Length: %d" % head.length)
         head.start = b"\r\n".join(lines)
     return head.start
+
+
+def has_taken_up(request: RequestHead, head: ResponseHead) -> bool:
+    """Whether a 101 switches to what `request` offered."""
+    offered = {offer.lower() for offer in request.upgrades}
+    taken = {offer.lower() for offer in head.upgrades}
+    return bool(taken) and taken <= offered
+
+
+def switched_head(head: ResponseHead, timing: bytes) -> bytes:
+    """The whole head of a 101 as it goes to the client."""
+    upgrade = b"Upgrade: " + b", ".join(head.upgrades)
+    lines = [status_line(101), *head.fields, timing, b"Connection: Upgrade", upgrade]
+    return b"\r\n".join([*lines, b"", b""])
 
 
 def timing_line(wait: float, upstream: float, cold: float | None = None, retries: int = 0) -> bytes:

@@ -36,6 +36,7 @@ _OURS = b"ebbtide-"
 _MAX_LENGTH_DIGITS = 18
 _COMMON = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH", b"OPTIONS"})
 _METHOD = re.compile(rb"[A-Z][A-Z-]*")
+_PROTOCOL = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:/[!#$%&'*+.^_`|~0-9A-Za-z-]+)?")
 _FRAMING = frozenset({b"close", b"keep-alive"})
 
 
@@ -56,7 +57,7 @@ STRICT = Manner()
 class _Head:
     """What requests and answers have in common."""
 
-    __slots__ = ("chunked", "fields", "keep_alive", "length", "old", "options", "raw")
+    __slots__ = ("chunked", "fields", "keep_alive", "length", "old", "options", "raw", "upgrades")
 
     def __init__(self) -> None:
         self.old = False
@@ -65,6 +66,8 @@ class _Head:
         self.chunked = False
         self.options: list[bytes] = []
         """What the Connection field names, in lower case."""
+        self.upgrades: list[bytes] = []
+        """What the Upgrade field names."""
         self.fields: list[bytes] = []
         """The lines to forward, as they came, without CRLF."""
         self.raw = b""
@@ -76,7 +79,18 @@ class _Head:
 class RequestHead(_Head):
     """A request's head."""
 
-    __slots__ = ("expects", "host", "led", "looped", "method", "model", "start", "target", "via")
+    __slots__ = (
+        "expects",
+        "host",
+        "led",
+        "looped",
+        "method",
+        "model",
+        "start",
+        "switches",
+        "target",
+        "via",
+    )
 
     def __init__(self) -> None:
         super().__init__()
@@ -93,6 +107,8 @@ class RequestHead(_Head):
         """Its Via names this gateway twice."""
         self.via: list[bytes] = []
         """The hops that it names."""
+        self.switches = False
+        """Its offer of another protocol is passed on; a note of `find_route`."""
         self.start: tuple[bytes, bytes, object, bytes] | None = None
         """A note of `request_pieces`: for which request line, Host and hop it became which
         bytes."""
@@ -169,11 +185,25 @@ def _expect(head: RequestHead, value: bytes) -> None:
     head.expects = True
 
 
-def _upgrade(_head: RequestHead, value: bytes) -> None:
-    # An offer that may be passed over, and that some clients make of every request.
-    if value.lower() != b"h2c":
-        msg = "connections are not upgraded here"
+def _upgrade(head: _Head, value: bytes) -> None:
+    offers = [offer.strip(b" \t") for offer in value.split(b",")]
+    if not all(map(_PROTOCOL.fullmatch, offers)):
+        msg = "Upgrade must name protocols"
         raise _malformed(msg)
+    head.upgrades += offers
+
+
+def _offer(head: RequestHead) -> None:
+    """Take up an offer to speak something else, if it is one."""
+    # h2c is passed over: some clients offer it with every request.
+    offers = [offer for offer in head.upgrades if offer.lower() != b"h2c"]
+    if head.old or b"upgrade" not in head.options:
+        # RFC 9110, 7.8: without Connection: Upgrade, or on HTTP/1.0, it means nothing.
+        offers = []
+    head.upgrades = offers
+    if offers:
+        # What its sender sends next may be in the other protocol: never another request.
+        head.keep_alive = False
 
 
 def _model(head: RequestHead, value: bytes) -> None:
@@ -221,7 +251,7 @@ _RESPONSE: dict[bytes, Callable[[ResponseHead, bytes], None]] = {
     **_HOP,
     b"content-encoding": _encoded,
     b"content-type": _media,
-    b"upgrade": _drop,
+    b"upgrade": _upgrade,
 }
 
 
@@ -303,6 +333,8 @@ def read_request_head(raw: bytes, manner: Manner = STRICT) -> RequestHead:
     _read_fields(head, lines, _REQUEST)
     if manner.via and head.via:
         head.looped = _has_looped(head, manner.via)
+    if head.upgrades:
+        _offer(head)
     # An old sender would take 100 Continue for the answer: RFC 9110, 10.1.1.
     head.expects = head.expects and not head.old
     if head.host is None and not head.old:

@@ -41,6 +41,10 @@ class Limits:
     header_timeout: float
     http_keepalive: float
     body_timeout: float
+    body_min_rate: float = 0.0
+    """Bytes a second that a body must come in with on average; 0: as slowly as it likes."""
+    body_grace: float = 5.0
+    """After how long that is looked at."""
     connect_timeout: float = 5.0
     """For a connection to a replica."""
     linger: float = 2.0

@@ -41,6 +41,8 @@ def _start(line: bytes, host: bytes, head: RequestHead, edge: Edge) -> bytes:
     if note is not None and note[0] == line and note[1] == host and note[2] is edge:
         return note[3]
     lines = [line, host, *hop_lines(head, edge)]
+    if head.switches:
+        lines += (b"Connection: Upgrade", b"Upgrade: " + b", ".join(head.upgrades))
     if head.chunked:
         lines.append(b"Transfer-Encoding: chunked")
     elif head.length is not None:

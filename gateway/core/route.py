@@ -36,7 +36,14 @@ def find_route(table: Table, head: RequestHead, suffix: str = "") -> tuple[Route
         return cast("tuple[Route, bytes]", head.led[1])
     found = _lead(table, head, suffix)
     head.led = (table, found)
+    head.switches = bool(head.upgrades) and _may_switch(found[0])
     return found
+
+
+def _may_switch(route: Route) -> bool:
+    """Whether a call may become another protocol on its connection."""
+    entry = route.entry
+    return entry is not None and entry.profile.upgrades and not route.by_body
 
 
 def _lead(table: Table, head: RequestHead, suffix: str) -> tuple[Route, bytes]:

@@ -8,9 +8,13 @@ Rule 2: a body whose length nobody said is chunked for whoever can read chunks, 
 
 from typing import TYPE_CHECKING
 
+from fleet.reasons import Reason
 from gateway.core.answers import NO_BODY, answer_start, status_line
 from gateway.core.chunks import LAST_CHUNK, chunk
 from gateway.core.head import RequestHead, ResponseHead
+from gateway.errors import ERRORS
+from gateway.http.local import Reply
+from gateway.http.replying import NO_TIME, refusal, reply_bytes
 
 if TYPE_CHECKING:
     from gateway.http.inbound import Inbound
@@ -38,6 +42,31 @@ class Answering:
         self._pending = b""
         self.cut = False
         """Only the connection's end ends its body."""
+
+    def reply(self, reply: Reply, timing: bytes = NO_TIME) -> None:
+        """Give an answer of the gateway's own."""
+        inbound = self._inbound
+        head = inbound.reception.head
+        bodiless = head is not None and head.method == b"HEAD"
+        connection = inbound.connection_line(keep=True)
+        inbound.send(reply_bytes(reply, timing, connection, bodiless=bodiless))
+        inbound.done(keep=True)
+
+    def refuse(
+        self,
+        reason: Reason,
+        detail: str = "",
+        *,
+        retry_after: float | None = None,
+        timing: bytes = NO_TIME,
+    ) -> None:
+        """Answer that the request is not served, and why."""
+        inbound = self._inbound
+        entry, head = inbound.reception.entry, inbound.reception.head
+        tally = inbound.context.other if entry is None else entry.tally
+        tally.refuse(reason)
+        tally.count(ERRORS[reason].status)
+        self.reply(refusal(reason, detail, retry_after, entry=entry, head=head), timing)
 
     def informed(self, request: RequestHead, head: ResponseHead) -> None:
         """A 1xx before the answer."""

@@ -75,6 +75,7 @@ def _limits(settings: Settings) -> Limits:
         header_timeout=settings.header_timeout,
         http_keepalive=settings.http_keepalive,
         body_timeout=settings.body_timeout,
+        body_min_rate=settings.body_min_rate,
     )
 
 

@@ -25,14 +25,12 @@ from gateway.core.forwarding import PLAIN_EDGE, Edge
 from gateway.core.head import RequestHead
 from gateway.core.limits import WATER_MARK
 from gateway.core.refused import RefusedError
-from gateway.errors import ERRORS
 from gateway.http.answering import Answering
 from gateway.http.context import Context
 from gateway.http.heads import HeadReader
-from gateway.http.local import Reply
+from gateway.http.pace import Pace
 from gateway.http.reception import Reception
 from gateway.http.relay import Exchange
-from gateway.http.replying import NO_TIME, refusal, reply_bytes
 
 __all__ = ["Inbound"]
 
@@ -49,11 +47,10 @@ class Inbound(asyncio.Protocol):
 
     __slots__ = (
         "_descriptor",
-        "_heard",
         "_later",
+        "_pace",
         "_pumping",
         "_reader",
-        "_reception",
         "_since",
         "_state",
         "answering",
@@ -63,6 +60,7 @@ class Inbound(asyncio.Protocol):
         "exchange",
         "filed",
         "reading",
+        "reception",
         "transport",
     )
 
@@ -85,12 +83,13 @@ class Inbound(asyncio.Protocol):
             limit=context.limits.max_head,
         )
         self.answering = Answering(self)
-        self._reception = Reception(self, context)
+        self.reception = Reception(self, context)
         self._state = _HEAD
         self._later = b""
         self._pumping = False
         self._descriptor = -1
-        self._since = self._heard = 0.0
+        self._since = 0.0
+        self._pace: Pace | None = None
 
     # What the loop calls.
 
@@ -106,7 +105,7 @@ class Inbound(asyncio.Protocol):
         if over < 0:
             self.file(self._since + context.limits.http_keepalive)
         elif over < _MOST_LINGERING:
-            self.refuse(Reason.TOO_MANY_CONNECTIONS)
+            self.answering.refuse(Reason.TOO_MANY_CONNECTIONS)
         else:
             self._state = _CLOSING
             self.transport.abort()
@@ -148,7 +147,7 @@ class Inbound(asyncio.Protocol):
         if self.exchange is None:
             context.deadlines.drop(self)
         self._later = b""
-        self._reception.clear()
+        self.reception.clear()
         if context.closing:
             context.changed()
 
@@ -163,36 +162,14 @@ class Inbound(asyncio.Protocol):
         """The Connection field of an answer; empty where none is needed."""
         if not keep or not self._keeps():
             return b"Connection: close"
-        head = self._reception.head
+        head = self.reception.head
         return b"Connection: keep-alive" if head is not None and head.old else b""
-
-    def answer(self, reply: Reply, timing: bytes = NO_TIME) -> None:
-        """Give an answer of the gateway's own."""
-        head = self._reception.head
-        bodiless = head is not None and head.method == b"HEAD"
-        self.send(reply_bytes(reply, timing, self.connection_line(keep=True), bodiless=bodiless))
-        self.done(keep=True)
-
-    def refuse(
-        self,
-        reason: Reason,
-        detail: str = "",
-        *,
-        retry_after: float | None = None,
-        timing: bytes = NO_TIME,
-    ) -> None:
-        """Answer that the request is not served, and why."""
-        entry, head = self._reception.entry, self._reception.head
-        tally = self.context.other if entry is None else entry.tally
-        tally.refuse(reason)
-        tally.count(ERRORS[reason].status)
-        self.answer(refusal(reason, detail, retry_after, entry=entry, head=head), timing)
 
     def done(self, *, keep: bool) -> None:
         """The answer has been given; the next request, or the end."""
         keep = keep and self._keeps()
         self.exchange = None
-        self._reception.clear()
+        self.reception.clear()
         self.answering.clear()
         if not keep:
             self._close()
@@ -202,6 +179,16 @@ class Inbound(asyncio.Protocol):
         self.file(self._since + self.context.limits.http_keepalive)
         if self._later or not self.reading:
             self._next()
+
+    def hand_over(self) -> bytes:
+        """Leave the connection to a tunnel; returns what the client has sent for it already."""
+        self.exchange = None
+        self.context.watch.remove(self._descriptor)
+        if not self.reading:
+            self.reading = True
+            self.transport.resume_reading()
+        later, self._later = self._later, b""
+        return later
 
     def over(self, exchange: Exchange) -> None:
         """An exchange has ended, here or after its client had left."""
@@ -224,6 +211,8 @@ class Inbound(asyncio.Protocol):
             return
         self.reading = wants
         if not wants:
+            if self._pace is not None:
+                self._pace.pause(self.context.now())
             self.transport.pause_reading()
             self.context.watch.add(self._descriptor, self.eof_received)
             return
@@ -262,28 +251,37 @@ class Inbound(asyncio.Protocol):
         if self._state == _HEAD:
             whole = limits.header_timeout if self._reader.begun else limits.http_keepalive
             return self._since + whole
-        if self._state == _BODY and self.reading:
-            return min(due, self._heard + limits.body_timeout)
+        if self._state == _BODY and self.reading and self._pace is not None:
+            return min(due, self._pace.due)
         if self._state == _LINGER:
             return self._since + limits.linger
         return self._since + limits.http_keepalive if self._state == _CLOSING else due
 
     def _expire(self, now: float) -> None:
+        now += _SLACK_S
         exchange = self.exchange
-        if exchange is not None:
-            late = now + _SLACK_S >= exchange.due
-            exchange.give_up(Reason.REQUEST_TIMEOUT if late else Reason.BODY_TIMEOUT)
+        if exchange is not None and now >= exchange.due:
+            exchange.give_up(Reason.REQUEST_TIMEOUT)
         elif self._state == _BODY:
-            self.refuse(Reason.BODY_TIMEOUT)
+            reason = None if self._pace is None else self._pace.late(now, self.reception.size)
+            if reason is not None:
+                self._fail(reason)
         elif self._state == _HEAD and self._reader.begun:
-            self.refuse(Reason.HEADER_TIMEOUT)
+            self.answering.refuse(Reason.HEADER_TIMEOUT)
         else:
             self.transport.abort()
 
+    def _fail(self, reason: Reason, detail: str = "") -> None:
+        """End a request whose body is not as it should be."""
+        if self.exchange is not None:
+            self.exchange.give_up(reason, detail)
+        else:
+            self.answering.refuse(reason, detail)
+
     def _keeps(self) -> bool:
         """Whether another request may follow on this connection."""
-        head = self._reception.head
-        complete = head is not None and self._reception.complete and head.keep_alive
+        head = self.reception.head
+        complete = head is not None and self.reception.complete and head.keep_alive
         return complete and not self.context.closing
 
     def _wants(self) -> bool:
@@ -325,10 +323,10 @@ class Inbound(asyncio.Protocol):
         try:
             head = reader.read(data)
             if head is not None:
-                self._reception.open(head)
+                self.reception.open(head)
         except RefusedError as error:
-            self._reception.complete = False
-            self.refuse(error.reason, error.detail)
+            self.reception.complete = False
+            self.answering.refuse(error.reason, error.detail)
             return b""
         if head is not None:
             return self._take_rest(head, reader.rest)
@@ -339,7 +337,7 @@ class Inbound(asyncio.Protocol):
 
     def _take_rest(self, head: RequestHead, rest: bytes) -> bytes:
         """What came behind a head in one read: its body, or a part of that, and more."""
-        reception, size = self._reception, head.length or 0
+        reception, size = self.reception, head.length or 0
         if self.exchange is not None and 0 < size <= len(rest):
             self._state = _ANSWER
             reception.whole(self.exchange, rest[:size])
@@ -357,25 +355,28 @@ class Inbound(asyncio.Protocol):
         return rest
 
     def _take_body(self, data: bytes) -> bytes:
-        reception = self._reception
+        reception = self.reception
         try:
             used = reception.take(data)
         except RefusedError as error:
-            end = self.refuse if self.exchange is None else self.exchange.give_up
-            end(error.reason, error.detail)
+            self._fail(error.reason, error.detail)
             return b""
         if reception.complete:
             self._state = _ANSWER
+            self._pace = None
             if reception.begun and self.exchange is None:
                 reception.completed()
-        else:
-            self._heard = self.context.now()
+        elif self._pace is not None:
+            self._pace.heard = self.context.now()
         return data[used:]
 
     def _listen(self) -> None:
         """More of a body is to come."""
-        self._heard = self.context.now()
-        self.file(self._heard + self.context.limits.body_timeout)
+        now = self.context.now()
+        if self._pace is None:
+            self._pace = Pace(self.context.limits, now)
+        self._pace.resume(now)
+        self.file(self._pace.due)
 
     def _close(self) -> None:
         """Close once all is sent; hear out a client that may still be sending."""

@@ -142,7 +142,8 @@ class Outbound(asyncio.Protocol):
         rest = self._reader.rest
         if head.status < 200:
             if head.status == 101:
-                raise RefusedError(Reason.UPSTREAM_INVALID, "it switched protocols unasked")
+                exchange.switched(self, head, rest)
+                return b""
             exchange.informed(head)
             return rest
         if head.status == 503 and exchange.turned_away(self):

@@ -45,12 +45,12 @@ class Reception:
         "_named",
         "_pieces",
         "_reply",
-        "_size",
         "_verdict",
         "begun",
         "complete",
         "entry",
         "head",
+        "size",
     )
 
     def __init__(self, inbound: "Inbound", context: Context) -> None:
@@ -72,7 +72,9 @@ class Reception:
         self._reply: Reply | None = None
         self._verdict: RefusedError | None = None
         self._named: tuple[Route, bytes] | None = None
-        self._limit = self._size = 0
+        self._limit = 0
+        self.size = 0
+        """Bytes of the body that have been read."""
         self._body = None
         if self._pieces:
             self._take_pieces()
@@ -106,7 +108,7 @@ class Reception:
         if exchange is not None:
             if self.complete:
                 exchange.body_in_end()
-            if exchange.gathers and (self.complete or self._size >= DISCARDED_BYTES):
+            if exchange.gathers and (self.complete or self.size >= DISCARDED_BYTES):
                 exchange.gathers = False
                 exchange.start()
         return used
@@ -120,14 +122,14 @@ class Reception:
 
     def _pass_on(self, pieces: list[bytes]) -> None:
         if self._verdict is not None or self._reply is not None:
-            self._size += sum(map(len, pieces))
-            if self._size > DISCARDED_BYTES:
+            self.size += sum(map(len, pieces))
+            if self.size > DISCARDED_BYTES:
                 raise self._verdict or _too_large(DISCARDED_BYTES)
             return
         exchange = self._inbound.exchange
         for piece in pieces:
-            self._size += len(piece)
-            if self._size > self._limit:
+            self.size += len(piece)
+            if self.size > self._limit:
                 raise _too_large(self._limit)
             if exchange is not None:
                 exchange.body_in(piece)
@@ -158,28 +160,28 @@ class Reception:
         elif head is None:
             return
         elif self._verdict is not None and (head.expects or (head.length or 0) > DISCARDED_BYTES):
-            inbound.refuse(self._verdict.reason, self._verdict.detail)
-        elif head.expects and not self._size:
+            inbound.answering.refuse(self._verdict.reason, self._verdict.detail)
+        elif head.expects and not self.size:
             inbound.send(CONTINUE)
 
     def _start(self, exchange: Exchange) -> None:
         head, entry = self.head, self.entry
-        known = self.complete or self._size >= DISCARDED_BYTES
+        known = self.complete or self.size >= DISCARDED_BYTES
         if known or head is None or not head.chunked or entry is None or entry.line.peek():
             exchange.start()
             return
         exchange.gathers = True
-        if head.expects and not self._size:
+        if head.expects and not self.size:
             self._inbound.send(CONTINUE)
 
     def completed(self) -> None:
         """The request has been read whole."""
         if self._verdict is not None:
-            self._inbound.refuse(self._verdict.reason, self._verdict.detail)
+            self._inbound.answering.refuse(self._verdict.reason, self._verdict.detail)
         elif self._reply is not None:
             tally = self._context.other if self.entry is None else self.entry.tally
             tally.count(self._reply.status)
-            self._inbound.answer(self._reply)
+            self._inbound.answering.reply(self._reply)
         else:
             self._begin_named()
 
@@ -191,7 +193,7 @@ class Reception:
         try:
             exchange = self._by_body(head, *named)
         except RefusedError as error:
-            self._inbound.refuse(error.reason, error.detail)
+            self._inbound.answering.refuse(error.reason, error.detail)
             return
         self._inbound.exchange = exchange
         exchange.start()

@@ -18,20 +18,22 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from activator.core.ledger import Seat, Ticket
-from activator.core.retries import Attempt, Denied, Loss, denied
+from activator.core.retries import Loss
 from fleet.reasons import Reason
 from fleet.runtimes import CallKind
-from gateway.core.answers import CONTINUE, timing_line
+from gateway.core.answers import CONTINUE, has_taken_up, switched_head, timing_line
 from gateway.core.chunks import LAST_CHUNK, chunk
 from gateway.core.copies import Copying
 from gateway.core.head import RequestHead, ResponseHead
 from gateway.core.limits import KEPT_BYTES
 from gateway.core.ports import Refusal
+from gateway.core.refused import RefusedError
 from gateway.core.requests import request_pieces
-from gateway.core.retries import DETAILS
 from gateway.core.table import Entry, Route
+from gateway.http import resending
 from gateway.http.link import link_of
 from gateway.http.outbound import Outbound
+from gateway.http.tunnel import Tunnel
 
 if TYPE_CHECKING:
     from gateway.http.inbound import Inbound
@@ -46,29 +48,29 @@ class Exchange:
 
     __slots__ = (
         "_copy",
-        "_entry",
-        "_gone",
         "_head",
-        "_kept",
-        "_line",
-        "_over",
-        "_refreshed",
-        "_retries",
-        "_seat",
-        "_sends",
-        "_sent",
         "_sent_at",
         "_size",
         "_start",
-        "_ticket",
         "begun",
         "bodiless",
         "complete",
         "due",
+        "entry",
         "gathers",
+        "gone",
         "inbound",
+        "kept",
+        "line",
         "outbound",
+        "over",
+        "refreshed",
+        "retries",
         "route",
+        "seat",
+        "sends",
+        "sent",
+        "ticket",
     )
 
     def __init__(
@@ -88,20 +90,20 @@ class Exchange:
         """Until when the last byte must have come; loop time."""
         self.gathers = False
         """More of its body is to be read before it gets in line."""
-        self._entry = entry
-        self._line = entry.line
+        self.entry = entry
+        self.line = entry.line
         self._head = head
         self._start = route.start + query + b" HTTP/1.1" if query else route.line
-        self._kept: list[bytes] | None = []
+        self.kept: list[bytes] | None = []
         self._size = 0
-        self._ticket: Ticket | None = None
-        self._seat: Seat | None = None
-        self._sent = False
+        self.ticket: Ticket | None = None
+        self.seat: Seat | None = None
+        self.sent = False
         self._sent_at = 0.0
-        self._sends = self._retries = 0
-        self._refreshed = False
-        self._gone = False
-        self._over = False
+        self.sends = self.retries = 0
+        self.refreshed = False
+        self.gone = False
+        self.over = False
         self._copy: Copying | None = None
         inbound.context.requests += 1
 
@@ -116,22 +118,22 @@ class Exchange:
     def start(self) -> None:
         """Get in line, or go to a seat that takes no slot for it."""
         if self.route.kind is not CallKind.INFER:
-            seat = self._line.peek()
+            seat = self.line.peek()
             if seat is not None:
                 self._go(seat)
                 return
-        ticket = self._line.enter(self, size=self._size)
-        if self._ticket is None and not self._over:
-            self._ticket = ticket
+        ticket = self.line.enter(self, size=self._size)
+        if self.ticket is None and not self.over:
+            self.ticket = ticket
 
     def body_in(self, data: bytes) -> None:
         """A piece of the request's body."""
         self._size += len(data)
-        if self._kept is not None:
-            self._kept.append(data)
+        if self.kept is not None:
+            self.kept.append(data)
         if self.outbound is not None:
             if self._size > KEPT_BYTES:
-                self._kept = None
+                self.kept = None
             self.outbound.transport.write(chunk(data) if self._head.chunked else data)
 
     def body_in_end(self) -> None:
@@ -142,49 +144,48 @@ class Exchange:
 
     def client_left(self) -> None:
         """The client is gone."""
-        if self._gone or self._over:
+        if self.gone or self.over:
             return
-        self._gone = True
-        self._entry.tally.refuse(Reason.CLIENT_LEFT)
+        self.gone = True
+        self.entry.tally.refuse(Reason.CLIENT_LEFT)
         outbound = self.outbound
-        if outbound is None or not self.complete or self._entry.profile.cancels:
-            self._finish()
+        if outbound is None or not self.complete or self.entry.profile.cancels:
+            self.finish()
         else:
             outbound.resume()
 
     def give_up(self, reason: Reason, detail: str = "") -> None:
         """End it from our side, whatever state it is in, and tell the client if it still can be."""
-        if self._over:
+        if self.over:
             return
-        gone = self._gone
+        gone = self.gone
         wait, upstream = self._times()
-        self._finish()
+        self.finish()
         if gone:
             return
         if self.inbound.answering.started:
-            self._entry.tally.refuse(reason)
+            self.entry.tally.refuse(reason)
             self.inbound.reset()
         else:
-            self.inbound.refuse(
-                reason, detail, timing=timing_line(wait, upstream, None, self._retries)
-            )
+            timing = timing_line(wait, upstream, None, self.retries)
+            self.inbound.answering.refuse(reason, detail, timing=timing)
 
     # What the line calls.
 
     def dispatched(self, ticket: Ticket, seat: Seat) -> None:
-        if self._over:
-            self._line.leave(ticket)
+        if self.over:
+            self.line.leave(ticket)
             return
-        self._ticket = ticket
+        self.ticket = ticket
         self._go(seat)
 
     def refused(self, ticket: Ticket, refusal: Refusal) -> None:
-        if self._over:
+        if self.over:
             return
-        self._ticket = ticket
+        self.ticket = ticket
         wait = self.inbound.context.now() - ticket.arrived if ticket.arrived else 0.0
-        self._finish()
-        self.inbound.refuse(
+        self.finish()
+        self.inbound.answering.refuse(
             refusal.reason,
             retry_after=refusal.retry_after,
             timing=timing_line(wait, 0.0),
@@ -194,24 +195,24 @@ class Exchange:
 
     def attached(self, outbound: Outbound) -> None:
         """A connection to the seat: everything so far goes out on it."""
-        if self._over:
+        if self.over:
             outbound.link.put(outbound)
             return
         self.outbound = outbound
         outbound.exchange = self
-        self._sent = True
-        self._sends += 1
+        self.sent = True
+        self.sends += 1
         for piece in request_pieces(
             self._start,
             outbound.link.host_line,
             self._head,
-            self._kept or [],
+            self.kept or [],
             complete=self.complete,
             edge=self.inbound.edge,
         ):
             outbound.transport.write(piece)
         if self._size > KEPT_BYTES:
-            self._kept = None
+            self.kept = None
         inbound = self.inbound
         if self._head.expects and not self.complete and not self._size:
             inbound.send(CONTINUE)
@@ -222,68 +223,70 @@ class Exchange:
 
     def connect_failed(self) -> None:
         """The seat takes no connection: of this dispatch nothing can have run."""
-        if not self._over:
-            self._again(Loss.RESET if self._sent else Loss.REFUSED)
+        if not self.over:
+            resending.again(self, Loss.RESET if self.sent else Loss.REFUSED)
 
     # What the replica's connection calls.
 
     def begin(self) -> None:
         """The first byte of an answer."""
         self.begun = True
-        if self._ticket is not None:
-            self._line.first_byte(self._ticket)
+        if self.ticket is not None:
+            self.line.first_byte(self.ticket)
 
     def informed(self, head: ResponseHead) -> None:
         """A 1xx before the answer."""
-        if not self._gone:
+        if not self.gone:
             self.inbound.answering.informed(self._head, head)
 
     def turned_away(self, outbound: Outbound) -> bool:
         """503. True: the replica takes nothing new, and another one is asked instead."""
-        seat, ticket = self._seat, self._ticket
-        if seat is None or seat.open or ticket is None or self._gone:
-            return False
-        self.outbound, self.begun = None, False
-        if not self._line.again(ticket, self._attempt(Loss.DRAINING)):
-            self.outbound, self.begun = outbound, True
-            return False
-        outbound.abort()
-        self._sent_again(Loss.DRAINING)
-        return True
+        return resending.turned_away(self, outbound)
+
+    def switched(self, outbound: Outbound, head: ResponseHead, rest: bytes) -> None:
+        """The replica speaks another protocol from now on. Raises `RefusedError`."""
+        if not (self._head.switches and self.complete and has_taken_up(self._head, head)):
+            raise RefusedError(Reason.UPSTREAM_INVALID, "it switched protocols unasked")
+        if self.gone:
+            self.finish()
+            return
+        inbound = self.inbound
+        wait, upstream = self._begun(head.status)
+        self.due = inf
+        self.outbound = outbound.exchange = None
+        inbound.send(switched_head(head, timing_line(wait, upstream)))
+        tunnel = Tunnel(inbound.context, inbound, outbound, over=self.finish)
+        tunnel.open(inbound.hand_over(), rest)
 
     def answer(self, head: ResponseHead, *, framed: bool) -> None:
         """The head of the answer. `framed`: its body ends before its connection does."""
-        self._kept = None
-        tally = self._entry.tally
-        wait, upstream = self._times()
-        tally.wait.add(wait)
-        tally.upstream.add(upstream)
+        self.kept = None
+        wait, upstream = self._begun(head.status)
         if head.status == 200 and self.route.kind in _COPIED and not head.encoded:
             self._copy = Copying(head.media)
-        if self._gone:
+        if self.gone:
             return
-        tally.count(head.status)
         cold = None
-        if self._ticket is not None and self._ticket.cold:
-            cold = self.inbound.context.now() - self._ticket.arrived
-        timing = timing_line(wait, upstream, cold, self._retries)
+        if self.ticket is not None and self.ticket.cold:
+            cold = self.inbound.context.now() - self.ticket.arrived
+        timing = timing_line(wait, upstream, cold, self.retries)
         self.inbound.answering.begin(self._head, head, timing, framed=framed, keep=self.complete)
 
     def body(self, data: bytes) -> None:
         """A piece of the answer's body."""
         if self._copy is not None:
             self._copy.add(data)
-        if not self._gone:
+        if not self.gone:
             self.inbound.answering.body(data)
 
     def flush(self) -> None:
         """Nothing more has come for now."""
-        if not self._gone:
+        if not self.gone:
             self.inbound.answering.flush()
 
     def end(self, outbound: Outbound, *, reusable: bool) -> None:
         """The answer is complete."""
-        if not self._gone:
+        if not self.gone:
             self.inbound.answering.end()
         if self._copy is not None:
             self._remember(self._copy)
@@ -292,8 +295,8 @@ class Exchange:
             outbound.link.put(outbound)
         else:
             outbound.transport.abort()
-        gone, inbound = self._gone, self.inbound
-        self._finish()
+        gone, inbound = self.gone, self.inbound
+        self.finish()
         if not gone:
             inbound.done(keep=not inbound.answering.cut)
 
@@ -305,27 +308,17 @@ class Exchange:
     def lost(self, outbound: Outbound) -> None:
         """The replica's connection broke."""
         self.outbound = None
-        if self._gone:
-            self._finish()
-        elif self.begun:
-            self.give_up(Reason.REPLICA_LOST)
-        elif outbound.used and not self._refreshed and self._seat is not None:
-            # An idle connection that the server had closed: a fresh one tells whether it is there.
-            self._refreshed = True
-            outbound.link.drop_idle()
-            self._again(Loss.STALE)
-        else:
-            self._again(Loss.RESET)
+        resending.lost(self, outbound)
 
     # Its own.
 
     def _go(self, seat: Seat) -> None:
         inbound = self.inbound
         now = inbound.context.now()
-        self._seat = seat
-        self._sent = False
+        self.seat = seat
+        self.sent = False
         self._sent_at = now
-        self.due = now + self._entry.revision.policy.request_timeout
+        self.due = now + self.entry.revision.policy.request_timeout
         inbound.file(self.due)
         link = link_of(inbound.context, seat)
         outbound = link.take()
@@ -335,54 +328,36 @@ class Exchange:
         else:
             self.attached(outbound)
 
+    def _begun(self, status: int) -> tuple[float, float]:
+        """Count an answer; waited, and since dispatch; seconds."""
+        tally = self.entry.tally
+        wait, upstream = times = self._times()
+        tally.wait.add(wait)
+        tally.upstream.add(upstream)
+        if not self.gone:
+            tally.count(status)
+        return times
+
     def _times(self) -> tuple[float, float]:
         """Waited, and since dispatch; seconds."""
         now = self.inbound.context.now()
-        ticket = self._ticket
-        if self._seat is None:
+        ticket = self.ticket
+        if self.seat is None:
             return (now - ticket.arrived if ticket is not None else 0.0), 0.0
         wait = 0.0 if ticket is None else ticket.waited
         return wait, now - self._sent_at
 
-    def _attempt(self, loss: Loss) -> Attempt:
-        kept = self._kept is not None
-        return Attempt(loss=loss, policy=self._entry.retry, kept=kept, sends=self._sends)
-
-    def _again(self, loss: Loss) -> None:
-        """To the same replica, or back into the line, if it may; else the end."""
-        ticket, seat, attempt = self._ticket, self._seat, self._attempt(loss)
-        if loss is not Loss.STALE:
-            self._seat = None
-            self.due = inf
-        if ticket is None:
-            # It took no slot and has no place to go back to.
-            why = denied(attempt) if loss is Loss.STALE else Denied.HOPELESS
-        else:
-            why = None if self._line.again(ticket, attempt) else ticket.denied
-        if why is not None:
-            self._entry.tally.deny(why)
-            self.give_up(Reason.REPLICA_LOST, DETAILS[why])
-            return
-        if loss is Loss.STALE and seat is not None:
-            link_of(self.inbound.context, seat).connect(self)
-        self._sent_again(loss)
-
-    def _sent_again(self, loss: Loss) -> None:
-        self._retries += 1
-        self._entry.tally.retry(loss)
-        if not self._over:
-            self.inbound.settle()
-
-    def _finish(self) -> None:
-        self._over = True
+    def finish(self) -> None:
+        """It is over: its slot and its connection are no longer its own."""
+        self.over = True
         outbound, self.outbound = self.outbound, None
         if outbound is not None:
             outbound.abort()
-        ticket, self._ticket = self._ticket, None
+        ticket, self.ticket = self.ticket, None
         if ticket is not None:
             # Neither holds the other any more: no work for the garbage collector.
-            self._line.leave(ticket)
-        self._kept = None
+            self.line.leave(ticket)
+        self.kept = None
         context = self.inbound.context
         context.requests -= 1
         self.inbound.over(self)
@@ -392,4 +367,4 @@ class Exchange:
     def _remember(self, copying: Copying) -> None:
         copy = copying.copy
         if copy is not None and b"?" not in self._start:
-            self.inbound.context.copies.remember(self._entry.revision, self.route.start, copy)
+            self.inbound.context.copies.remember(self.entry.revision, self.route.start, copy)

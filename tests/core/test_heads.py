@@ -47,7 +47,7 @@ def test_a_plain_head():
         (HOST, b"Content-Length: 5, 5"),
         (HOST, b"Content-Length: 0x5"),
         (HOST, b"Content-Length: 1111111111111111111"),
-        (HOST, b"Upgrade: websocket", b"Connection: upgrade"),
+        (HOST, b"Upgrade: web socket", b"Connection: upgrade"),
         (HOST, b"Expect: 200-ok"),
     ],
 )

@@ -112,12 +112,8 @@ MALFORMED = {
     "tls hello": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"x" * 50,
     "garbage": b"\x00" * 20,
     # Upgrades and expectations.
-    "websocket": fields(b"Connection: Upgrade\r\nUpgrade: websocket\r\n"),
-    "websocket with body": fields(
-        b"Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 5\r\n", b"hello"
-    ),
-    "h2c and more": fields(b"Connection: Upgrade\r\nUpgrade: h2c, websocket\r\n"),
-    "upgrade alone": fields(b"Upgrade: x\r\nContent-Length: 0\r\n"),
+    "upgrade to no protocol": fields(b"Connection: Upgrade\r\nUpgrade: a b\r\n"),
+    "upgrade to nothing": fields(b"Connection: Upgrade\r\nUpgrade: \r\n"),
     "another expectation": fields(b"Expect: 101-x\r\nContent-Length: 0\r\n"),
 }
 
