@@ -56,6 +56,8 @@ class Model:
     """How one is started on a host and port, with a folder for what it writes."""
     annotations: Mapping[str, str]
     """For ebbtide, beyond what all of the benchmark's models have."""
+    streams: bool = False
+    """Whether answers must pass as they come: nginx then keeps none of them back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +67,7 @@ class Stage:
     run: Run
     stack: ExitStack
     model: Model
+    process: Process
     port: int
     """The model server's own."""
     missing: list[str]
@@ -77,7 +80,7 @@ def begin(run: Run, stack: ExitStack, model: Model) -> Stage:
     command = model.command("127.0.0.1", str(port), run.folder / "model")
     process = stack.enter_context(Process(command, log=run.folder / "model.log", cwd=_ROOT))
     process.wait_until(lambda: listening("127.0.0.1", port), what="listening")
-    return Stage(run=run, stack=stack, model=model, port=port, missing=[])
+    return Stage(run=run, stack=stack, model=model, process=process, port=port, missing=[])
 
 
 def start(stage: Stage, names: Sequence[str]) -> tuple[Contender, ...]:
@@ -112,7 +115,7 @@ def _envoy(stage: Stage) -> Contender:
 
 def _nginx(stage: Stage) -> Contender:
     tool, port = peers.nginx(stage.run.cache), free_port()
-    server = proxy_server(port, stage.port, buffering=True)
+    server = proxy_server(port, stage.port, buffering=not stage.model.streams)
     configuration = write_nginx(stage.run.folder / "nginx-proxy", server)
     return _started(stage, "nginx", tool, nginx_command(tool.path, configuration), port=port)
 

@@ -1,6 +1,6 @@
 """One process that is measured: started, waited for, read from /proc, and ended by its id.
 
-Rule 1: CPU time and memory are those of this process and of `with_children` its direct ones;
+Rule 1: CPU time and memory are those of this process, and of `with_children` its direct ones;
         a gateway is asked without, since its children are model servers.
 Rule 2: it gets its own log file, and whoever waits for it sees the log's end when it dies early.
 """
@@ -17,7 +17,6 @@ from typing import Self
 
 __all__ = ["DiedError", "Process", "free_port", "listening"]
 
-_TICKS = os.sysconf("SC_CLK_TCK")
 _STOP_S = 40.0
 
 
@@ -74,12 +73,22 @@ class Process:
     def cpu_s(self, *, with_children: bool = False) -> float:
         """User plus system time so far, in seconds."""
         pids = [self.pid, *(_children(self.pid) if with_children else ())]
-        return sum(_ticks(pid) for pid in pids) / _TICKS
+        return sum(_cpu_s(pid) for pid in pids)
 
     def rss_bytes(self, *, with_children: bool = False) -> int:
         """Resident memory."""
         pids = [self.pid, *(_children(self.pid) if with_children else ())]
         return sum(_pages(pid) for pid in pids) * os.sysconf("SC_PAGE_SIZE")
+
+    def forget_peak(self) -> None:
+        """Begin anew with the peak of resident memory."""
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+
+    def peak_bytes(self) -> int:
+        """The most memory that was resident at once since then, of this process alone."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
 
     def stop(self) -> int:
         """SIGTERM, and SIGKILL for the whole session when that does not help; the exit code."""
@@ -118,10 +127,9 @@ def _children(pid: int) -> list[int]:
     return [int(child) for child in text.split()]
 
 
-def _ticks(pid: int) -> int:
-    # The command's name is in brackets and may hold spaces: count the fields after it.
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])
+def _cpu_s(pid: int) -> float:
+    # The process's own CPU clock (clock_getcpuclockid), in nanoseconds; /proc counts hundredths.
+    return time.clock_gettime((~pid << 3) | 2)
 
 
 def _pages(pid: int) -> int:

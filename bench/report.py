@@ -22,13 +22,11 @@ def as_text(measured: Measured) -> str:
         parts.append(_table(cells))
     if measured.rows:
         parts.append(_table([_FIGURES, *(_figure(row) for row in measured.rows)]))
-    if measured.missing:
-        parts.append("\n".join(f"not measured: {line}" for line in measured.missing))
     return "\n\n".join(parts)
 
 
 def verdicts(measured: Sequence[Measured]) -> str:
-    """The last word: how many of those that must hold were met, and which were not."""
+    """The last word: how many of those that must hold were met, which were not, what is missing."""
     rows = [row for each in measured for row in each.rows if row.must]
     missed = [row for row in rows if row.fails]
     lines = [f"must hold: {len(rows) - len(missed)} met, {len(missed)} missed"]
@@ -37,6 +35,7 @@ def verdicts(measured: Sequence[Measured]) -> str:
         f"at most {row.aim:g}"
         for row in missed
     ]
+    lines += [f"not measured: {line}" for line in _missing(measured)]
     return "\n".join(lines)
 
 
@@ -44,8 +43,12 @@ def as_json(measured: Sequence[Measured], *, facts: Mapping[str, Any]) -> dict[s
     """The same with every single value, after the `facts` of the run."""
     entries = [_entry_dict(entry, each.entries) for each in measured for entry in each.entries]
     rows = [_row_dict(row) for each in measured for row in each.rows]
-    missing = [line for each in measured for line in each.missing]
-    return {**facts, "not_measured": missing, "contenders": entries, "figures": rows}
+    return {**facts, "not_measured": _missing(measured), "contenders": entries, "figures": rows}
+
+
+def _missing(measured: Sequence[Measured]) -> list[str]:
+    """Each line once, however many cases went without."""
+    return list(dict.fromkeys(line for each in measured for line in each.missing))
 
 
 def _table(cells: Sequence[Sequence[str]]) -> str:

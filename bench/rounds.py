@@ -1,4 +1,4 @@
-"""Contenders take turns under the same load, and what each used is read from /proc.
+"""Contenders take turns under the same load, and what each used is read from its CPU clock.
 
 Counted is the user and system time of the contender's process (Envoy and nginx: its children too;
 ebbtide: gateway, activator and autoscaler are one process, whose children are model servers).

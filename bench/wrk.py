@@ -4,6 +4,7 @@ The script prints one line of JSON at the end; `read_load` reads that and nothin
 """
 
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from bench.load import BrokenLoadError, Load, read_load
@@ -16,9 +17,11 @@ BODY = (
     '{"inputs":[{"name":"x","shape":[1,16],"datatype":"FP32","data":[' + _VALUES + "]}],"
     '"id":"01234567890"}'
 )
+_NOTHING: Mapping[str, str] = {}
 _SCRIPT = """
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
+%s
 wrk.body = [[%s]]
 done = function(summary, latency)
   local e = summary.errors
@@ -30,10 +33,20 @@ end
 """
 
 
-def run_load(wrk: Tool, url: str, *, seconds: int, connections: int, folder: Path) -> Load:
+def run_load(
+    wrk: Tool,
+    url: str,
+    *,
+    seconds: int,
+    connections: int,
+    folder: Path,
+    body: str = BODY,
+    fields: Mapping[str, str] = _NOTHING,
+) -> Load:
     """Drive `url` for `seconds`. Raises `BrokenLoadError` unless every request got a 2xx."""
     script = folder / "infer.lua"
-    script.write_text(_SCRIPT % BODY)
+    more = "\n".join(f'wrk.headers["{name}"] = "{value}"' for name, value in fields.items())
+    script.write_text(_SCRIPT % (more, body))
     command = [str(wrk.path), "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script), url]
     done = subprocess.run(
         command, env=wrk.env, capture_output=True, text=True, timeout=seconds + 30, check=False

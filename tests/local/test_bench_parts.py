@@ -4,7 +4,7 @@ import http.client
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,9 +14,13 @@ from bench import golang, peers
 from bench.__main__ import main
 from bench.case import Case, Run
 from bench.entries import Measured
+from bench.goload import run_go_load
+from bench.load import BrokenLoadError, Load
 from bench.process import DiedError, Process, free_port, listening
 from bench.stats import Row
 from bench.wrk import BODY
+
+CACHE = Path(peers.__file__).resolve().parents[1] / ".cache" / "bench"
 
 
 def python(code: str, log: Path) -> Process:
@@ -30,6 +34,29 @@ def test_cpu_and_memory_are_those_of_the_process(tmp_path: Path) -> None:
         assert 0.25 <= process.cpu_s() <= 1.5
         assert process.rss_bytes() > 50_000_000
     assert not Path(f"/proc/{process.pid}").exists()
+
+
+def test_the_peak_is_what_was_resident_at_once_since_it_was_forgotten(tmp_path: Path) -> None:
+    # 50 MB are taken and given back before anyone looks, 30 MB after; each step waits for a file.
+    code = """
+import mmap, os, time
+def held(size):
+    with mmap.mmap(-1, size) as pages:
+        for place in range(0, size, 4096):
+            pages[place] = 1
+held(50_000_000); print("first", flush=True)
+while not os.path.exists("go"): time.sleep(0.01)
+held(30_000_000); print("second", flush=True); time.sleep(60)
+"""
+    log = tmp_path / "log"
+    with Process([sys.executable, "-c", code], log=log, cwd=tmp_path) as process:
+        process.wait_until(lambda: "first" in log.read_text(), what="first")
+        rest = process.rss_bytes()
+        assert process.peak_bytes() > rest + 45_000_000
+        process.forget_peak()
+        (tmp_path / "go").touch()
+        process.wait_until(lambda: "second" in log.read_text(), what="second")
+        assert rest + 25_000_000 < process.peak_bytes() < rest + 45_000_000
 
 
 def test_children_count_when_asked_for(tmp_path: Path) -> None:
@@ -159,3 +186,50 @@ def test_what_makes_no_sense_is_refused(argv: list[str]) -> None:
     with pytest.raises(SystemExit) as refused:
         main(argv)
     assert refused.value.code == 2
+
+
+@pytest.fixture(scope="module")
+def long_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of our model server in Go."""
+    folder = tmp_path_factory.mktemp("model")
+    port = free_port()
+    command = [go_tool("model").path, "127.0.0.1", str(port), "--http-address=x"]
+    with Process(command, log=folder / "log") as process:
+        process.wait_until(lambda: listening("127.0.0.1", port), what="listening")
+        yield port
+
+
+def go_tool(name: str) -> peers.Tool:
+    try:
+        return golang.go_program("http", name, cache=CACHE)
+    except peers.PeerMissingError as missing:
+        pytest.skip(str(missing))
+
+
+def go_load(port: int, call: str, *flags: str) -> Load:
+    url = f"http://127.0.0.1:{port}/v2/models/fixed/{call}"
+    return run_go_load(go_tool("load"), url, seconds=1, flags=flags)
+
+
+def test_a_load_at_a_fixed_rate_keeps_it(long_model: int) -> None:
+    load = go_load(long_model, "infer", "-rate", "200", "-c", "4")
+    assert 190 <= load.requests <= 210
+    assert 0.9 <= load.seconds <= 3.0
+
+
+def test_a_load_reads_answers_to_their_end(long_model: int) -> None:
+    load = go_load(long_model, "generate", "-expect", str(100 * 2**20))
+    assert load.requests >= 1
+    with pytest.raises(BrokenLoadError, match="104857600 bytes, expected 7"):
+        go_load(long_model, "generate", "-expect", "7")
+
+
+def test_a_stream_has_its_events_and_their_pauses(long_model: int) -> None:
+    load = go_load(long_model, "generate_stream", "-c", "2")
+    assert load.requests == 2
+    assert load.p50_us >= 200 * 4_500
+
+
+def test_a_load_that_nobody_answers_says_why() -> None:
+    with pytest.raises(BrokenLoadError, match="connection refused"):
+        go_load(free_port(), "infer", "-rate", "20")

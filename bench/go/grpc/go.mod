@@ -1,0 +1,3 @@
+module ebbtide.dev/bench/grpc
+
+go 1.24
