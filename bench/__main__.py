@@ -17,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from bench import held, small, streams, wake, warm
+from bench import grpcs, held, small, streams, tls, wake, warm
 from bench.case import Case, Run
 from bench.entries import Measured
 from bench.load import BrokenLoadError
@@ -33,12 +33,14 @@ _OUT = _ROOT / "bench" / "out"
 _CASES = (
     Case(name="warm", what="CPU per warm request, beside its peers", measure=warm.measure),
     Case(name="latency", what="p99 added at 1,000 requests/s", measure=small.latency),
-    Case(name="body", what="100 KB up", measure=small.body),
+    Case(name="body", what="100 KB up", measure=streams.body),
     Case(name="churn", what="a connection for each request", measure=small.churn),
     Case(name="upload", what="10 MiB up", measure=streams.upload),
     Case(name="download", what="100 MiB down", measure=streams.download),
     Case(name="slow", what="memory while eight read slowly", measure=streams.slow),
     Case(name="sse", what="streams of 200 events", measure=streams.sse),
+    Case(name="grpc", what="calls and streams over gRPC", measure=grpcs.measure),
+    Case(name="tls", what="TLS, kept and with handshakes", measure=tls.measure),
     Case(name="wake", what="ready to dispatch, arrival to scale written", measure=wake.measure),
     Case(name="held", what="memory per held request", measure=held.measure),
 )

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bench import peers
 from bench.case import Run
-from bench.envoy import envoy_configuration
+from bench.envoy import Certificate, envoy_configuration
 from bench.gateway import Gateway, deployment
 from bench.golang import go_program
 from bench.nginx import nginx_command, proxy_server, write_nginx
@@ -58,6 +58,10 @@ class Model:
     """For ebbtide, beyond what all of the benchmark's models have."""
     streams: bool = False
     """Whether answers must pass as they come: nginx then keeps none of them back."""
+    http2: bool = False
+    """Whether it is spoken to over HTTP/2 without TLS, as gRPC is."""
+    port: str = "8000"
+    """What ebbtide's replica of it listens on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,17 +74,19 @@ class Stage:
     process: Process
     port: int
     """The model server's own."""
+    tls: Certificate | None
+    """What contenders show their clients."""
     missing: list[str]
     """Who could not be had, and why."""
 
 
-def begin(run: Run, stack: ExitStack, model: Model) -> Stage:
+def begin(run: Run, stack: ExitStack, model: Model, *, tls: Certificate | None = None) -> Stage:
     """Start the model server that all but ebbtide share; ebbtide starts another of the same."""
     port = free_port()
     command = model.command("127.0.0.1", str(port), run.folder / "model")
     process = stack.enter_context(Process(command, log=run.folder / "model.log", cwd=_ROOT))
     process.wait_until(lambda: listening("127.0.0.1", port), what="listening")
-    return Stage(run=run, stack=stack, model=model, process=process, port=port, missing=[])
+    return Stage(run=run, stack=stack, model=model, process=process, port=port, tls=tls, missing=[])
 
 
 def start(stage: Stage, names: Sequence[str]) -> tuple[Contender, ...]:
@@ -96,18 +102,27 @@ def start(stage: Stage, names: Sequence[str]) -> tuple[Contender, ...]:
 
 def _ebbtide(stage: Stage) -> Contender:
     folder = stage.run.folder / "ebbtide"
-    command = stage.model.command("$(POD_IP)", "8000", folder / "model")
+    command = stage.model.command("$(POD_IP)", stage.model.port, folder / "model")
     manifest = deployment(stage.model.name, command, annotations=stage.model.annotations)
-    gateway = stage.stack.enter_context(Gateway([manifest], gpus=1, folder=folder))
+    settings = {} if stage.tls is None else _tls_settings(stage.tls)
+    gateway = stage.stack.enter_context(
+        Gateway([manifest], gpus=1, folder=folder, settings=settings)
+    )
     return Contender(
         name="ebbtide", process=gateway.process, port=gateway.port, with_children=False
     )
 
 
+def _tls_settings(tls: Certificate) -> dict[str, str]:
+    return {"EBBTIDE_TLS_CERT": str(tls.chain), "EBBTIDE_TLS_KEY": str(tls.key)}
+
+
 def _envoy(stage: Stage) -> Contender:
     tool, port = peers.envoy(stage.run.cache, lock=stage.run.lock), free_port()
     configuration = stage.run.folder / "envoy.json"
-    configuration.write_text(envoy_configuration(port, stage.port))
+    configuration.write_text(
+        envoy_configuration(port, stage.port, http2=stage.model.http2, tls=stage.tls)
+    )
     flags = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "error"]
     command: list[str | Path] = [tool.path, *flags, "-c", configuration]
     return _started(stage, "envoy", tool, command, port=port)
@@ -115,7 +130,7 @@ def _envoy(stage: Stage) -> Contender:
 
 def _nginx(stage: Stage) -> Contender:
     tool, port = peers.nginx(stage.run.cache), free_port()
-    server = proxy_server(port, stage.port, buffering=not stage.model.streams)
+    server = proxy_server(port, stage.port, buffering=not stage.model.streams, tls=stage.tls)
     configuration = write_nginx(stage.run.folder / "nginx-proxy", server)
     return _started(stage, "nginx", tool, nginx_command(tool.path, configuration), port=port)
 
@@ -123,6 +138,8 @@ def _nginx(stage: Stage) -> Contender:
 def _go(stage: Stage) -> Contender:
     tool, port = go_program("http", "reverseproxy", cache=stage.run.cache), free_port()
     command = [str(tool.path), f"127.0.0.1:{port}", f"http://127.0.0.1:{stage.port}"]
+    if stage.tls is not None:
+        command += [str(stage.tls.chain), str(stage.tls.key)]
     return _started(stage, "go", tool, command, port=port)
 
 
@@ -131,6 +148,9 @@ def _given(name: str) -> Callable[[Stage], Contender]:
         words = shlex.split(os.environ.get(GIVEN[name], ""))
         if not words:
             msg = f"not given ({GIVEN[name]} names a program)"
+            raise peers.PeerMissingError(msg)
+        if stage.tls is not None:
+            msg = "takes no part in TLS here"
             raise peers.PeerMissingError(msg)
         port = free_port()
         tool = peers.Tool(path=Path(words[0]), env=dict(os.environ), version="as given")

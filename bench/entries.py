@@ -56,8 +56,8 @@ def entry_of(entries: Sequence[Entry], contender: str) -> Entry | None:
 
 
 def bound(
-    entries: Sequence[Entry], peer: str, limit: float | None, *, must: bool = True
-) -> Sequence[Row]:
+    entries: Sequence[Entry], peer: str, limit: float, *, must: bool = True
+) -> tuple[Row, ...]:
     """CPU of ebbtide over that of `peer`, round by round, beside what it must not exceed."""
     ours, theirs = entry_of(entries, "ebbtide"), entry_of(entries, peer)
     if ours is None or theirs is None:

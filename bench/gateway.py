@@ -6,10 +6,12 @@ The models are `triton` to ebbtide (the calls are V2), and whatever speaks V2 be
 import http.client
 import json
 import os
+import ssl
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 from bench.process import DiedError, Process, free_port
@@ -35,7 +37,14 @@ class Answer:
 class Gateway:
     """A running `ebbtide up`, ready to take requests. Leaving the context ends it."""
 
-    def __init__(self, manifests: Sequence[Mapping[str, Any]], *, gpus: int, folder: Path) -> None:
+    def __init__(
+        self,
+        manifests: Sequence[Mapping[str, Any]],
+        *,
+        gpus: int,
+        folder: Path,
+        settings: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         folder.mkdir(parents=True)
         manifest = folder / "models.yaml"
         # JSON is YAML too.
@@ -46,7 +55,7 @@ class Gateway:
         self.process = Process(
             [*command, "--gpus", str(gpus), *ports],
             log=folder / "ebbtide.log",
-            env=_environment(folder / "state"),
+            env={**_environment(folder / "state"), **settings},
         )
 
     def __enter__(self) -> Self:
@@ -81,9 +90,20 @@ def _environment(state: Path) -> dict[str, str]:
     return {**kept, "EBBTIDE_STATE_DIR": str(state)}
 
 
-def ask(port: int, method: str, path: str, body: str | None = None, *, wait: float = 30) -> Answer:
-    """One request to 127.0.0.1 on a connection of its own."""
+def ask(
+    port: int,
+    method: str,
+    path: str,
+    body: str | None = None,
+    *,
+    wait: float = 30,
+    tls: bool = False,
+) -> Answer:
+    """One request to 127.0.0.1 on a connection of its own; no certificate is checked."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=wait)
+    if tls:
+        unchecked = ssl._create_unverified_context()
+        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=wait, context=unchecked)
     headers = {"Content-Type": "application/json"} if body is not None else {}
     try:
         connection.request(method, path, body, headers)

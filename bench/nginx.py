@@ -5,6 +5,8 @@ Rule 1: one process, no master; everything it writes lies in the folder it is gi
 
 from pathlib import Path
 
+from bench.envoy import Certificate
+
 __all__ = ["nginx_command", "proxy_server", "write_nginx"]
 
 _TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -28,7 +30,7 @@ _PROXY = """upstream model {{
     keepalive_requests 1000000000;
   }}
   server {{
-    listen 127.0.0.1:{port} backlog=4096;
+    listen 127.0.0.1:{port} backlog=4096{tls};
     location / {{
       proxy_http_version 1.1;
       proxy_set_header Connection "";
@@ -38,6 +40,9 @@ _PROXY = """upstream model {{
       proxy_pass http://model;
     }}
   }}"""
+_TLS = """ ssl;
+    ssl_certificate {chain};
+    ssl_certificate_key {key}"""
 
 
 def write_nginx(folder: Path, server: str) -> Path:
@@ -49,9 +54,10 @@ def write_nginx(folder: Path, server: str) -> Path:
     return path
 
 
-def proxy_server(port: int, model: int, *, buffering: bool) -> str:
+def proxy_server(port: int, model: int, *, buffering: bool, tls: Certificate | None = None) -> str:
     """From 127.0.0.1:`port` to 127.0.0.1:`model`, on connections that are kept."""
-    return _PROXY.format(port=port, model=model, buffering="on" if buffering else "off")
+    ssl = "" if tls is None else _TLS.format(chain=tls.chain, key=tls.key)
+    return _PROXY.format(port=port, model=model, buffering="on" if buffering else "off", tls=ssl)
 
 
 def nginx_command(nginx: Path, configuration: Path) -> list[str]:

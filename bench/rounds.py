@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from bench.case import Run
 from bench.contenders import Contender
 from bench.entries import Entry, Sample
-from bench.load import Load
+from bench.load import BrokenLoadError, Load
 from bench.progress import say
 from bench.stats import cpu_us, turns
 
@@ -28,7 +28,7 @@ def take_rounds(
     samples: dict[str, list[Sample]] = {name: [] for name in by_name}
     say(f"{case}: {', '.join(by_name)}")
     for contender in contenders:
-        drive(contender, _WARM_UP_S)
+        _named(contender, drive, _WARM_UP_S)
     for number, turn in enumerate(turns(list(by_name), run.rounds)):
         if number % len(by_name) == 0:
             say(f"{case}: round {turn.round + 1} of {run.rounds}")
@@ -40,7 +40,7 @@ def take_rounds(
 
 def _sample(contender: Contender, drive: Drive, seconds: int) -> Sample:
     before = contender.cpu_s()
-    load = drive(contender, seconds)
+    load = _named(contender, drive, seconds)
     used = contender.cpu_s() - before
     return Sample(
         rps=load.requests / load.seconds,
@@ -49,3 +49,11 @@ def _sample(contender: Contender, drive: Drive, seconds: int) -> Sample:
         cpu_us=cpu_us(used, load.requests),
         rss_mb=contender.rss_mb(),
     )
+
+
+def _named(contender: Contender, drive: Drive, seconds: int) -> Load:
+    try:
+        return drive(contender, seconds)
+    except BrokenLoadError as error:
+        msg = f"{contender.name}: {error}"
+        raise BrokenLoadError(msg) from error

@@ -1,4 +1,4 @@
-"""Small and middling requests in other ways than warm: a fixed rate, 100 KB up, one per connection.
+"""Small requests in other ways than warm: at a fixed rate, and one per connection.
 
 nginx with a fixed answer stands behind all, as in the case warm.
 """
@@ -17,12 +17,11 @@ from bench.stats import Row
 from bench.warm import small_stage
 from bench.wrk import BODY, run_load
 
-__all__ = ["body", "churn", "latency"]
+__all__ = ["churn", "latency"]
 
 _RATE = 1000
 _ADDED_MS = 1.0
 _CONNECTIONS = 32
-_BODY_BYTES = 100_000
 
 
 def latency(run: Run) -> Measured:
@@ -63,33 +62,22 @@ def _added(entries: tuple[Entry, ...]) -> tuple[Row, ...]:
     )
 
 
-def body(run: Run) -> Measured:
-    """Requests of 100 KB, small answers."""
-    return _with_wrk(run, "100 KB body", body="x" * _BODY_BYTES, fields={})
-
-
 def churn(run: Run) -> Measured:
     """A connection for each request."""
-    return _with_wrk(run, "a connection each", body=BODY, fields={"Connection": "close"})
-
-
-def _with_wrk(run: Run, case: str, *, body: str, fields: dict[str, str]) -> Measured:
     wrk = peers.wrk(run.cache)
     run.facts["wrk"] = wrk.version
     with ExitStack() as stack:
         stage, contenders = small_stage(run, stack)
 
         def drive(contender: Contender, seconds: int) -> Load:
-            url = f"http://127.0.0.1:{contender.port}{infer_path('fixed')}"
             return run_load(
                 wrk,
-                url,
+                f"http://127.0.0.1:{contender.port}{infer_path('fixed')}",
                 seconds=seconds,
                 connections=_CONNECTIONS,
                 folder=run.folder,
-                body=body,
-                fields=fields,
+                fields={"Connection": "close"},
             )
 
-        entries = take_rounds(case, contenders, drive, run)
+        entries = take_rounds("a connection each", contenders, drive, run)
     return Measured(entries=entries, missing=tuple(stage.missing))

@@ -1,4 +1,4 @@
-"""Long bodies: 10 MiB up, 100 MiB down, streams of 200 events; and eight who read slowly.
+"""Long bodies: 100 KB and 10 MiB up, 100 MiB down, streams of events; eight who read slowly.
 
 Behind all is a model server of ours in Go, which reads every request to its end. The load is Go's
 too: it reads every answer to its end and knows how long it must be.
@@ -20,7 +20,7 @@ from bench.progress import say
 from bench.rounds import take_rounds
 from bench.stats import Row
 
-__all__ = ["download", "long_model", "slow", "sse", "upload"]
+__all__ = ["body", "download", "long_model", "slow", "sse", "upload"]
 
 _MODEL = "fixed"
 _MIB = 2**20
@@ -36,6 +36,12 @@ class _Long:
     path: str
     flags: tuple[str, ...]
     over_envoy: float | None
+
+
+def body(run: Run) -> Measured:
+    """100 KB up, 32 connections."""
+    flags = ("-c", "32", "-body", "100000")
+    return _measure(run, _Long(case="100 KB up", path="infer", flags=flags, over_envoy=None))
 
 
 def upload(run: Run) -> Measured:
@@ -100,8 +106,8 @@ def _measure(run: Run, long: _Long) -> Measured:
             return run_go_load(tool, url, seconds=seconds, flags=long.flags)
 
         entries = take_rounds(long.case, contenders, drive, run)
-    rows = bound(entries, "envoy", long.over_envoy, must=long.over_envoy is not None)
-    return Measured(entries=entries, rows=tuple(rows), missing=tuple(stage.missing))
+    rows = () if long.over_envoy is None else bound(entries, "envoy", long.over_envoy)
+    return Measured(entries=entries, rows=rows, missing=tuple(stage.missing))
 
 
 def _start(stage: Stage) -> Sequence[Contender]:

@@ -12,6 +12,7 @@ from bench import fixed, peers
 from bench.case import Run
 from bench.contenders import GIVEN, Contender, Model, Stage, begin, start
 from bench.entries import Entry, Measured, bound
+from bench.envoy import Certificate
 from bench.gateway import ask, infer_path
 from bench.load import Load
 from bench.process import DiedError
@@ -52,12 +53,14 @@ def _drive(run: Run, wrk: peers.Tool, connections: int) -> Drive:
     return drive
 
 
-def small_stage(run: Run, stack: ExitStack) -> tuple[Stage, Sequence[Contender]]:
+def small_stage(
+    run: Run, stack: ExitStack, *, tls: Certificate | None = None
+) -> tuple[Stage, Sequence[Contender]]:
     """Everyone in front of nginx with the fixed answer, each having given it once."""
-    stage = begin(run, stack, fixed_model(run))
+    stage = begin(run, stack, fixed_model(run), tls=tls)
     contenders = start(stage, ("ebbtide", "envoy", "nginx", "go", *GIVEN))
     for contender in contenders:
-        answer = ask(contender.port, "POST", infer_path(_MODEL), BODY)
+        answer = ask(contender.port, "POST", infer_path(_MODEL), BODY, tls=tls is not None)
         if (answer.status, answer.body.decode()) != (200, fixed.ANSWER):
             msg = f"{contender.name} answered {answer.status} {answer.body[:200]!r}"
             raise DiedError(msg)

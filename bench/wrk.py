@@ -6,6 +6,7 @@ The script prints one line of JSON at the end; `read_load` reads that and nothin
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from bench.load import BrokenLoadError, Load, read_load
 from bench.peers import Tool
@@ -17,7 +18,6 @@ BODY = (
     '{"inputs":[{"name":"x","shape":[1,16],"datatype":"FP32","data":[' + _VALUES + "]}],"
     '"id":"01234567890"}'
 )
-_NOTHING: Mapping[str, str] = {}
 _SCRIPT = """
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
@@ -26,8 +26,10 @@ wrk.body = [[%s]]
 done = function(summary, latency)
   local e = summary.errors
   io.write(string.format(
-    '{"requests":%%d,"errors":%%d,"us":%%d,"p50_us":%%d,"p99_us":%%d}\\n',
+    '{"requests":%%d,"errors":%%d,"first_error":"%%s","us":%%d,"p50_us":%%d,"p99_us":%%d}\\n',
     summary.requests, e.connect + e.read + e.write + e.status + e.timeout,
+    string.format("connect %%d, read %%d, write %%d, status %%d, timeout %%d",
+      e.connect, e.read, e.write, e.status, e.timeout),
     summary.duration, latency:percentile(50), latency:percentile(99)))
 end
 """
@@ -40,13 +42,12 @@ def run_load(
     seconds: int,
     connections: int,
     folder: Path,
-    body: str = BODY,
-    fields: Mapping[str, str] = _NOTHING,
+    fields: Mapping[str, str] = MappingProxyType({}),
 ) -> Load:
     """Drive `url` for `seconds`. Raises `BrokenLoadError` unless every request got a 2xx."""
     script = folder / "infer.lua"
     more = "\n".join(f'wrk.headers["{name}"] = "{value}"' for name, value in fields.items())
-    script.write_text(_SCRIPT % (more, body))
+    script.write_text(_SCRIPT % (more, BODY))
     command = [str(wrk.path), "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script), url]
     done = subprocess.run(
         command, env=wrk.env, capture_output=True, text=True, timeout=seconds + 30, check=False

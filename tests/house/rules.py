@@ -15,10 +15,12 @@ NAMELESS = frozenset(
     {"util", "utils", "helper", "helpers", "manager", "base", "common", "misc", "stuff"}
 )
 
-_HOSTS = ("pypi", "pythonhosted", "debian", "npmjs", "crates", "golang", "maven")
+_HOSTS = ("pypi", "pythonhosted", "debian", "npmjs", "crates", "maven")
 _NOWHERE_ELSE = re.compile(
     r"(?<![\w.$}])/(?:home/[a-z]|root/|work/|Users/[A-Za-z])"
     rf"|\b(?:[\w-]+\.)*(?:{'|'.join(_HOSTS)})\.(?:org|io|com)\b"
+    # A Go module may be called golang.org/..., so only the hosts that serve modules are meant.
+    r"|\b(?:proxy|sum)\.golang\.org\b"
 )
 
 

@@ -83,6 +83,7 @@ ADR = (
 )
 MACHINE_PATH = "/".join(["", "root", "thing"])
 HOME = "/".join(["", "home", "somebody"])
+GO_HOST = ".".join(["proxy", "golang", "org"])
 HOST = ".".join(["files", "pythonhosted", "org"])
 
 
@@ -102,6 +103,7 @@ HOST = ".".join(["files", "pythonhosted", "org"])
         (rules.one_machine, "a.py", f'STATE = "{MACHINE_PATH}"'),
         (rules.one_machine, "a.md", f"see {HOME}/notes"),
         (rules.one_machine, "a.txt", f"--index-url https://{HOST}/x"),
+        (rules.one_machine, "a.txt", f"GOPROXY={GO_HOST}"),
         (rules.not_an_adr, "docs/adr/0001-a.md", ADR.replace("## Decision\n", "")),
         (rules.not_an_adr, "docs/adr/0002-a.md", ADR),
         (rules.not_an_adr, "docs/adr/0001-a.md", ADR + "\n" * 60),
@@ -122,6 +124,7 @@ def test_a_rule_finds_what_it_is_for(rule: Rule, path: str, text: str) -> None:
         (rules.wrong_all, "a.py", GOOD),
         (rules.wrong_all, "gateway/__init__.py", '"""What it is for."""\n'),
         (rules.one_machine, "a.py", 'PATH = "./work/here", "docs/root/x", "https://ebbtide.dev/"'),
+        (rules.one_machine, "go.mod", "require google.golang.org/grpc v1.85.0"),
         (rules.not_an_adr, "docs/adr/0001-a.md", ADR),
     ],
 )
