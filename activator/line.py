@@ -15,9 +15,10 @@ from activator.core.asks import Ask, ask, hopeless, in_vain
 from activator.core.balance import Choosing
 from activator.core.eta import Eta
 from activator.core.ledger import Ledger, Seat, State, Ticket
-from activator.core.retries import MOST_CRASHES, Attempt, Budget, Denied, Loss, denied
+from activator.core.retries import Attempt, Budget, Denied, Loss, denied
 from activator.journal import tell_ready, tell_woken
 from activator.opening import Opening
+from activator.refusing import Refusing
 from activator.report import phase_of, sample_of
 from activator.waking import Waking
 from activator.wiring import Guest, Refusal, Wiring
@@ -32,7 +33,6 @@ __all__ = ["Line"]
 _log = log(__name__)
 
 _BREAKS = frozenset({Loss.REFUSED, Loss.RESET})
-_NEVER_HELPS = frozenset({Reason.ASLEEP, Reason.MODEL_REMOVED})
 
 
 class Line:
@@ -44,7 +44,7 @@ class Line:
         self.ledger = Ledger(
             limit=policy.queue_limit,
             limit_bytes=policy.queue_limit_bytes,
-            choosing=Choosing(dice=wiring.outside.dice),
+            choosing=Choosing(dice=wiring.outside.dice, slow_start=policy.slow_start),
             room=wiring.room,
         )
         self._wiring = wiring
@@ -66,6 +66,7 @@ class Line:
             revision=lambda: self.revision,
             written=self._written,
         )
+        self._refusal = Refusing(self.ledger, self._starts, self._eta).of
         self._cold = ColdStarts()
         self._removed = False
 
@@ -121,6 +122,10 @@ class Line:
         if ticket.cold and self._cold.under_way:
             self._cold.end(self._now())
 
+    def failed(self, ticket: Ticket) -> bool:
+        """Its replica failed it. True: for that the replica takes nothing for a while."""
+        return ticket.seat is not None and self._opening.failed(ticket.seat)
+
     def again(self, ticket: Ticket, attempt: Attempt) -> bool:
         """Its dispatch came to nothing before a byte of the answer. True: it is sent anew.
 
@@ -133,6 +138,7 @@ class Line:
             ticket.denied = Denied.HOPELESS
             return False
         if loss in _BREAKS:
+            self.failed(ticket)
             self._opening.doubt(seat)
         ticket.crashes += loss is Loss.RESET
         now = self._now()
@@ -149,14 +155,12 @@ class Line:
 
     def _denied(self, ticket: Ticket, attempt: Attempt, now: float, *, slots: int) -> Denied | None:
         refused = attempt.loss is Loss.REFUSED
-        why = denied(attempt)
+        why = denied(attempt, crashes=ticket.crashes)
         if why is not None:
             return why
         # What never ran has been waiting all along, and is bounded by that alone.
         if refused and now - ticket.since >= self.revision.policy.wait_timeout:
             return Denied.LATE
-        if ticket.crashes >= MOST_CRASHES:
-            return Denied.CRASHES
         if self.hopeless() is not None:
             return Denied.HOPELESS
         if refused or self._budget.take(now, self.ledger.arrivals, least=slots):
@@ -255,6 +259,7 @@ class Line:
         self._removed = False
         self.ledger.limit = revision.policy.queue_limit
         self.ledger.limit_bytes = revision.policy.queue_limit_bytes
+        self.ledger.start_slowly(revision.policy.slow_start)
         self._opening.follow(revision, fleet.of(revision.name), now)
         self._follow_cold_start(now)
         self._wiring.waits(self.deadline)
@@ -340,17 +345,6 @@ class Line:
         if wait is not None:
             return Refusal(reason=Reason.TOO_MANY_WAKES, retry_after=wait)
         return None
-
-    def _refusal(self, reason: Reason, now: float, *, hopeless: bool = False) -> Refusal:
-        if reason in _NEVER_HELPS or (hopeless and reason is Reason.NO_FREE_GPU):
-            return Refusal(reason=reason)
-        if reason is Reason.START_FAILED and self._starts.blocked_until is not None:
-            return Refusal(reason=reason, retry_after=max(1.0, self._starts.blocked_until - now))
-        if self.ledger.seats:
-            return Refusal(reason=reason, retry_after=1.0)
-        first = self.ledger.eldest
-        spent = 0.0 if first is None else now - first.arrived
-        return Refusal(reason=reason, retry_after=self._eta.retry_after(spent))
 
     def _left_draining(self, seat: Seat) -> None:
         """Something left a seat that takes nothing new: whoever waits for that is told."""

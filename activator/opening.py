@@ -3,21 +3,28 @@
 Rule 1: a seat opens when the replica's own model answers the probe, never on the cluster's word.
 Rule 2: the first held request is the first inference and goes alone; the other slots open at its
         first byte or after a second. With nobody waiting a made-up inference goes instead.
-Rule 3: a seat on which a request broke takes nothing until its model answers again.
+Rule 3: a seat on which a request broke takes nothing until its model answers again; one whose
+        answers fail while others are fine takes nothing for a while before
+        (`activator.core.outliers`).
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from activator.core.ledger import Ledger, Seat
+from activator.core.outliers import come_back, is_outlier, put_out
 from activator.probe import served_names, slots_of, until_ready, warm_up
 from activator.wiring import Wiring
 from fleet.model import Phase, Replica, Revision, WarmUp
 from fleet.names import ReplicaName
 from fleet.runtimes import Endpoint
+from fleet.telemetry import log
 
 __all__ = ["Opening"]
+
+_log = log(__name__)
 
 _ALONE_S = 1.0
 _DOUBT_S = 0.005
@@ -73,6 +80,23 @@ class Opening:
             seat.allotted = self._wiring.outside.allotted(seat.name)
             if seat.proved:
                 self.widen(seat)
+
+    def failed(self, seat: Seat) -> bool:
+        """An answer failed there. True: from now on it takes nothing for a while."""
+        seat.failures += 1
+        if not is_outlier(seat, self._ledger.seats.values()):
+            return False
+        now = self._wiring.outside.clock.now()
+        put_out(seat, now)
+        _log(
+            "replica_put_out",
+            level=logging.WARNING,
+            replica=seat.name,
+            failures=seat.failures,
+            seconds=seat.out_until - now,
+        )
+        self._probe_doubtful(seat.name)
+        return True
 
     def widen(self, seat: Seat) -> None:
         """The seat has proved itself: all its slots are open."""
@@ -165,9 +189,12 @@ class Opening:
         server = self._wiring.outside.servers(revision.runtime)
         endpoint = Endpoint(address=seat.host, ports=revision.ports)
         clock = self._wiring.outside.clock
+        after = seat.out_until - clock.now()
         if seat.doubts > 1:
             # It answers the probe and breaks what is sent: trying faster does not help.
-            await clock.sleep(min(_LONGEST_DOUBT_S, _DOUBT_S * 2 ** min(seat.doubts, 16)))
+            after = max(after, min(_LONGEST_DOUBT_S, _DOUBT_S * 2 ** min(seat.doubts, 16)))
+        if after > 0:
+            await clock.sleep(after)
         await until_ready(server, endpoint, served_names(revision), clock=clock)
-        seat.turn(doubtful=False)
+        come_back(seat, clock.now())
         self._release()

@@ -156,6 +156,7 @@ _POLICY: Mapping[str, tuple[str, Callable[[str], object]]] = MappingProxyType(
         "start-timeout": ("start_timeout", _some_time),
         "max-body": ("max_body", _some_bytes),
         "retry": ("retry", _retry),
+        "slow-start": ("slow_start", _duration),
         "warm-up": ("warm_up", _warm_up),
         "priority": ("priority", _whole(-100, 100)),
         "pinned": ("pinned", parse_bool),

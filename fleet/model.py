@@ -125,6 +125,8 @@ class Policy:
     start_timeout: float = 600.0
     max_body: int = 2**30
     retry: Retry = Retry.AUTO
+    slow_start: float = 0.0
+    """Until a new replica has its full share of the requests."""
     warm_up: WarmUp = WarmUp.AUTO
     warm_up_file: str | None = None
     """The file's path as written, when `warm_up` is FILE."""

@@ -9,6 +9,7 @@ Rule 4: leaving twice is leaving once.
 """
 
 from collections.abc import Collection
+from dataclasses import replace
 
 from activator.core.balance import MANY, Choosing, choose, roomiest
 from activator.core.room import Room
@@ -211,9 +212,9 @@ class Ledger:
         if waiting:
             self.waiting_s += passed * waiting
 
-    def choose_by(self, choosing: Choosing) -> None:
-        """Choose among the seats in this way from now on."""
-        self._choosing = choosing
+    def start_slowly(self, seconds: float) -> None:
+        """A new seat takes this long to its full share."""
+        self._choosing = replace(self._choosing, slow_start=seconds)
         self._reorder()
 
     def _reorder(self) -> None:

@@ -64,8 +64,11 @@ class Attempt:
     """It is a step of a sequence."""
 
 
-def denied(attempt: Attempt) -> Denied | None:
-    """Why a request may not be sent again, as far as it alone tells; None: it may."""
+def denied(attempt: Attempt, *, crashes: int = 0) -> Denied | None:
+    """Why a request may not be sent again, as far as it alone tells; None: it may.
+
+    `crashes`: at how many it was present, this one included.
+    """
     never_sent = attempt.loss is Loss.REFUSED
     if attempt.sequence:
         return Denied.SEQUENCE
@@ -73,6 +76,8 @@ def denied(attempt: Attempt) -> Denied | None:
         return Denied.POLICY
     if not attempt.kept:
         return Denied.NOT_KEPT
+    if crashes >= MOST_CRASHES:
+        return Denied.CRASHES
     return Denied.SENDS if attempt.sends >= MOST_SENDS else None
 
 

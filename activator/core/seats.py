@@ -88,15 +88,19 @@ class Seat:
 
     __slots__ = (
         "allotted",
+        "back_at",
         "busy_s",
         "doubtful",
         "doubts",
         "draining",
+        "ejections",
+        "failures",
         "host",
         "limit",
         "link",
         "name",
         "open",
+        "out_until",
         "port",
         "proved",
         "ready_after",
@@ -123,9 +127,17 @@ class Seat:
         self.draining = False
         """It is to take nothing new, or is gone."""
         self.doubtful = False
-        """A request broke on it and its model has not answered since."""
+        """A request broke on it, or too many failed, and its model has not answered since."""
         self.doubts = 0
         """How often it came into doubt since it last answered."""
+        self.failures = 0
+        """How many of its answers failed since the last good one (`activator.core.outliers`)."""
+        self.ejections = 0
+        """How often in a row it was put out for that."""
+        self.out_until = 0.0
+        """When it may be asked whether it is well again."""
+        self.back_at = 0.0
+        """When it last came back."""
         self.open = True
         """Neither draining nor doubtful."""
         self.running: set[Ticket] = set()

@@ -73,6 +73,9 @@ def _requests(tallies: Sequence[tuple[tuple[str, str], Tally]]) -> Iterator[Metr
     denied = CounterMetricFamily(
         "ebbtide_denied_retries", "Requests not sent again, by why.", labels=(*_MODEL, "reason")
     )
+    put_out = CounterMetricFamily(
+        "ebbtide_put_out_replicas", "Replicas kept out for their failures.", labels=_MODEL
+    )
     wait = HistogramMetricFamily(
         "ebbtide_wait_seconds", "From a request's arrival to its dispatch.", labels=_MODEL
     )
@@ -88,9 +91,10 @@ def _requests(tallies: Sequence[tuple[tuple[str, str], Tally]]) -> Iterator[Metr
             retried.add_metric((*labels, loss.value), count)
         for why, count in tuple(tally.denied.items()):
             denied.add_metric((*labels, why.value), count)
+        put_out.add_metric(labels, tally.put_out)
         wait.add_metric(labels, _cumulative(tally.wait), sum_value=tally.wait.total)
         upstream.add_metric(labels, _cumulative(tally.upstream), sum_value=tally.upstream.total)
-    yield from (answers, refused, retried, denied, wait, upstream)
+    yield from (answers, refused, retried, denied, put_out, wait, upstream)
 
 
 def _cumulative(buckets: Buckets) -> list[tuple[str, float]]:

@@ -53,6 +53,10 @@ class Line(Protocol):
         """Its answer begins."""
         ...
 
+    def failed(self, ticket: Ticket) -> bool:
+        """Its replica failed it; True: for that the replica takes nothing for a while."""
+        ...
+
     def again(self, ticket: Ticket, attempt: Attempt) -> bool:
         """Its dispatch came to nothing; True: it is sent anew, False: `ticket.denied` says why."""
         ...

@@ -39,7 +39,7 @@ class Buckets:
 class Tally:
     """The requests of one model, or of no model at all."""
 
-    __slots__ = ("codes", "denied", "refused", "retried", "upstream", "wait")
+    __slots__ = ("codes", "denied", "put_out", "refused", "retried", "upstream", "wait")
 
     def __init__(self) -> None:
         self.codes: dict[int, int] = {}
@@ -50,6 +50,8 @@ class Tally:
         """Requests sent again, by how the dispatch before came to nothing."""
         self.denied: dict[Denied, int] = {}
         """Requests whose replica gave no answer and that were not sent again, by why."""
+        self.put_out = 0
+        """How often a replica was made to take nothing for a while, for its failures."""
         self.wait = Buckets()
         """Arrival to dispatch."""
         self.upstream = Buckets()

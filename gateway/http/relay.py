@@ -158,6 +158,8 @@ class Exchange:
         """End it from our side, whatever state it is in, and tell the client if it still can be."""
         if self.over:
             return
+        if reason is Reason.REQUEST_TIMEOUT:
+            resending.failed(self)
         gone = self.gone
         wait, upstream = self._times()
         self.finish()
@@ -303,6 +305,7 @@ class Exchange:
     def broken(self, reason: Reason, detail: str) -> None:
         """What came was no answer."""
         self.outbound = None
+        resending.failed(self)
         self.give_up(reason, detail)
 
     def lost(self, outbound: Outbound) -> None:
@@ -330,6 +333,9 @@ class Exchange:
 
     def _begun(self, status: int) -> tuple[float, float]:
         """Count an answer; waited, and since dispatch; seconds."""
+        seat = self.seat
+        if seat is not None and (status >= 500 or seat.failures):
+            resending.judge(self, status)
         tally = self.entry.tally
         wait, upstream = times = self._times()
         tally.wait.add(wait)

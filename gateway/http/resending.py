@@ -4,6 +4,7 @@ Rule 1: nothing is sent again once a byte of an answer has come; nor, of course,
         to read it.
 Rule 2: whether and where it may go is decided by the line, within its model's budget
         (`activator.core.retries`); here is only seen how the dispatch before it failed.
+Rule 3: the line is told of answers that failed, for the replica's sake (`activator.core.outliers`).
 """
 
 from math import inf
@@ -18,7 +19,7 @@ from gateway.http.outbound import Outbound
 if TYPE_CHECKING:
     from gateway.http.relay import Exchange
 
-__all__ = ["again", "lost", "turned_away"]
+__all__ = ["again", "failed", "judge", "lost", "turned_away"]
 
 
 def lost(exchange: "Exchange", outbound: Outbound) -> None:
@@ -26,6 +27,7 @@ def lost(exchange: "Exchange", outbound: Outbound) -> None:
     if exchange.gone:
         exchange.finish()
     elif exchange.begun:
+        failed(exchange)
         exchange.give_up(Reason.REPLICA_LOST)
     elif outbound.used and not exchange.refreshed and exchange.seat is not None:
         # An idle connection that the server had closed: a fresh one tells whether it is there.
@@ -48,6 +50,20 @@ def turned_away(exchange: "Exchange", outbound: Outbound) -> bool:
     outbound.abort()
     _sent_again(exchange, Loss.DRAINING)
     return True
+
+
+def judge(exchange: "Exchange", status: int) -> None:
+    """An answer with `status` begins, and it or one before it failed."""
+    if status >= 500:
+        failed(exchange)
+    elif exchange.seat is not None:
+        exchange.seat.failures = 0
+
+
+def failed(exchange: "Exchange") -> None:
+    """Its replica failed it."""
+    if exchange.ticket is not None and exchange.line.failed(exchange.ticket):
+        exchange.entry.tally.put_out += 1
 
 
 def _attempt(exchange: "Exchange", loss: Loss) -> Attempt:

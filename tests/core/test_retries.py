@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from activator.core.retries import MOST_SENDS, Attempt, Budget, Denied, Loss, denied
+from activator.core.retries import MOST_CRASHES, MOST_SENDS, Attempt, Budget, Denied, Loss, denied
 from fleet.model import Retry
 
 POLICIES = (Retry.NEVER, Retry.CONNECT, Retry.REPLICA)
@@ -33,6 +33,8 @@ def test_what_was_not_kept_or_was_sent_often_enough_is_not_sent_again() -> None:
     assert denied(attempt(kept=False)) is Denied.NOT_KEPT
     assert denied(attempt(sends=MOST_SENDS - 1)) is None
     assert denied(attempt(sends=MOST_SENDS)) is Denied.SENDS
+    assert denied(attempt(), crashes=MOST_CRASHES - 1) is None
+    assert denied(attempt(), crashes=MOST_CRASHES) is Denied.CRASHES
 
 
 CALLS = st.lists(

@@ -9,7 +9,7 @@ from activator.core.retries import Denied, Loss
 from fleet.model import AllowRule, Drain, Policy, Retry, RuntimeName, WarmUp
 from tests.fakes.recorder import answer
 from tests.wire.pair import replicas
-from tests.wire.scripts import aborting, writes
+from tests.wire.scripts import Gate, aborting, writes
 from tests.wire.stage import BOTH_LOOPS, infer, model, stage
 
 pytestmark = [pytest.mark.anyio, BOTH_LOOPS]
@@ -154,3 +154,41 @@ async def test_a_request_that_finds_all_connections_stale_is_sent_twice_at_most_
         assert (found.status, found.field("ebbtide-reason")) == (502, "replica_lost")
         assert sum(both.counts) <= 4
         await s.until(s.idle)
+
+
+async def test_a_replica_whose_answers_fail_is_left_out_and_counted():
+    async with replicas(2) as both:
+        s, (first, second) = both.stage, both.recorders
+        first.script = writes(b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n")
+        statuses = [(await s.call(infer())).status for _ in range(5)]
+        assert statuses == [500] * 5
+        assert not both.seat(first).open
+        # Also when both are free the one that is left gets them.
+        assert [(await s.call(infer())).status for _ in range(5)] == [200] * 5
+        assert len(second.requests) == 5
+        assert s.front.tallies[s.line.revision.name].put_out == 1
+
+
+async def test_one_good_answer_clears_the_failures():
+    async with replicas(2) as both:
+        s, first = both.stage, both.recorders[0]
+        bad = writes(b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n")
+        for script in (bad, bad, bad, bad, writes(answer()), bad, bad, bad, bad):
+            first.script = script
+            await s.call(infer())
+        assert both.seat(first).open
+        assert both.counts == [9, 0]
+
+
+HUNG = Policy(slots=4, warm_up=WarmUp.NONE, request_timeout=0.05)
+
+
+async def test_a_replica_that_never_answers_and_one_that_answers_nonsense_are_left_out():
+    for script in (Gate(), writes(b"garbage\r\n\r\n")):
+        async with replicas(2, lambda port: model(port=port, policy=HUNG)) as both:
+            s, first = both.stage, both.recorders[0]
+            first.script = script
+            found = await asyncio.gather(*(s.call(infer()) for _ in range(3)))
+            found += await asyncio.gather(*(s.call(infer()) for _ in range(9)))
+            assert {one.status for one in found} <= {200, 502, 504}
+            await s.until(lambda both=both, first=first: not both.seat(first).open)
