@@ -19,6 +19,11 @@ class Body:
         """All of it has been read."""
         return self._left == 0 if self._chunks is None else self._chunks.done
 
+    @property
+    def trailers(self) -> tuple[bytes, ...]:
+        """The fields that followed it."""
+        return () if self._chunks is None else self._chunks.trailers
+
     def read(self, data: bytes, into: list[bytes]) -> int:
         """Append to `into` what `data` holds of it; returns how many bytes belong to it.
 

@@ -2,7 +2,8 @@
 
 Rule 1: a chunk is ``SIZE[;EXTENSION] CRLF DATA CRLF``, with hexadecimal digits alone for the size.
         A bare CR or LF, a sign, a space, a size of over 15 digits: refused.
-Rule 2: extensions and trailers are bounded, and go no further.
+Rule 2: extensions are bounded, and go no further. Trailers are bounded; which of them go on is
+        decided elsewhere (`gateway.core.trailers`).
 Rule 3: the end of the message is found exactly; what follows it is not touched.
 """
 
@@ -31,15 +32,17 @@ def chunk(data: bytes) -> bytes:
 class Chunks:
     """Reads one chunked body, in pieces of any size."""
 
-    __slots__ = ("_line", "_remaining", "_state", "_trailers", "done")
+    __slots__ = ("_line", "_remaining", "_size", "_state", "done", "trailers")
 
     def __init__(self) -> None:
         self.done = False
         """The last chunk and its trailers have been read."""
+        self.trailers: tuple[bytes, ...] = ()
+        """The fields behind the last chunk, without CRLF."""
         self._state = _SIZE
         self._remaining = 0
         self._line = b""
-        self._trailers = 0
+        self._size = 0
 
     def read(self, data: bytes, into: list[bytes]) -> int:
         """Append to `into` what `data` holds of the body; returns how many bytes belong to it.
@@ -87,8 +90,9 @@ class Chunks:
                 raise RefusedError(Reason.MALFORMED, "a chunk is longer than its size")
             self._state = _SIZE
         elif line:
-            self._trailers += len(line)
-            if self._trailers > _MAX_TRAILERS or _TRAILER.fullmatch(line) is None:
+            self._size += len(line)
+            if self._size > _MAX_TRAILERS or _TRAILER.fullmatch(line) is None:
                 raise RefusedError(Reason.MALFORMED, "the trailers are too long or malformed")
+            self.trailers += (line,)
         else:
             self.done = True

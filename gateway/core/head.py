@@ -89,6 +89,7 @@ class RequestHead(_Head):
         "start",
         "switches",
         "target",
+        "trailers",
         "via",
     )
 
@@ -105,6 +106,8 @@ class RequestHead(_Head):
         """A note of `find_route`: in which table it led to which route and query."""
         self.looped = False
         """Its Via names this gateway twice."""
+        self.trailers = False
+        """Its sender reads the trailers of an answer."""
         self.via: list[bytes] = []
         """The hops that it names."""
         self.switches = False
@@ -212,6 +215,11 @@ def _model(head: RequestHead, value: bytes) -> None:
     head.model = value
 
 
+def _te(head: RequestHead, value: bytes) -> None:
+    codings = [coding.strip(b" \t").lower() for coding in value.split(b",")]
+    head.trailers = head.trailers or b"trailers" in codings
+
+
 def _via(head: RequestHead, value: bytes) -> None:
     head.via += value.split(b",")
     head.fields.append(b"Via: " + value)
@@ -234,12 +242,11 @@ _HOP: dict[bytes, Callable[[_Head, bytes], None]] = {
     b"proxy-authenticate": _drop,
     b"proxy-authorization": _drop,
     b"proxy-connection": _drop,
-    b"te": _drop,
-    b"trailer": _drop,
     b"transfer-encoding": _coding,
 }
 _REQUEST: dict[bytes, Callable[[RequestHead, bytes], None]] = {
     **_HOP,
+    b"te": _te,
     b"ebbtide-model": _model,
     b"expect": _expect,
     b"host": _host,
@@ -249,6 +256,7 @@ _REQUEST: dict[bytes, Callable[[RequestHead, bytes], None]] = {
 }
 _RESPONSE: dict[bytes, Callable[[ResponseHead, bytes], None]] = {
     **_HOP,
+    b"te": _drop,
     b"content-encoding": _encoded,
     b"content-type": _media,
     b"upgrade": _upgrade,
@@ -335,6 +343,8 @@ def read_request_head(raw: bytes, manner: Manner = STRICT) -> RequestHead:
         head.looped = _has_looped(head, manner.via)
     if head.upgrades:
         _offer(head)
+    # RFC 9110, 10.1.4: without Connection: TE it may come from farther away than the last hop.
+    head.trailers = head.trailers and b"te" in head.options
     # An old sender would take 100 Continue for the answer: RFC 9110, 10.1.1.
     head.expects = head.expects and not head.old
     if head.host is None and not head.old:

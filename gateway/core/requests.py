@@ -1,6 +1,6 @@
 """The bytes of a request as they go to a replica. Pure."""
 
-from gateway.core.chunks import LAST_CHUNK, chunk
+from gateway.core.chunks import chunk
 from gateway.core.forwarding import PLAIN_EDGE, Edge, hop_lines
 from gateway.core.head import RequestHead
 
@@ -15,19 +15,19 @@ def request_pieces(
     head: RequestHead,
     body: list[bytes],
     *,
-    complete: object,
+    last: bytes | None,
     edge: Edge = PLAIN_EDGE,
 ) -> list[bytes]:
     """Head and body so far, framed anew, in as few pieces as is cheap.
 
-    `line` and `host` are the request line and the Host field, without CRLF; `complete`: the body
-    has ended; `edge`: by which hop it came in.
+    `line` and `host` are the request line and the Host field, without CRLF; `last`: the
+    last chunk, where the body has ended; `edge`: by which hop it came in.
     """
     start = _start(line, host, head, edge)
     if head.chunked:
         body = [chunk(piece) for piece in body]
-        if complete:
-            body.append(LAST_CHUNK)
+        if last is not None:
+            body.append(last)
     if len(body) == 1 and len(body[0]) < _JOINED:
         return [start + body[0]]
     if sum(map(len, body)) < _JOINED:
@@ -43,6 +43,8 @@ def _start(line: bytes, host: bytes, head: RequestHead, edge: Edge) -> bytes:
     lines = [line, host, *hop_lines(head, edge)]
     if head.switches:
         lines += (b"Connection: Upgrade", b"Upgrade: " + b", ".join(head.upgrades))
+    elif head.trailers:
+        lines += (b"Connection: TE", b"TE: trailers")
     if head.chunked:
         lines.append(b"Transfer-Encoding: chunked")
     elif head.length is not None:

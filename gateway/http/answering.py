@@ -28,11 +28,13 @@ _JOINED = 64 * 2**10
 class Answering:
     """Writes one answer at a time to `inbound`."""
 
-    __slots__ = ("_chunked", "_inbound", "_pending", "cut", "started")
+    __slots__ = ("_chunked", "_inbound", "_pending", "cut", "last", "started")
 
     def __init__(self, inbound: "Inbound") -> None:
         self._inbound = inbound
         self._chunked = False
+        self.last = LAST_CHUNK
+        """What ends the body, where it is chunked."""
         self.clear()
 
     def clear(self) -> None:
@@ -79,6 +81,7 @@ class Answering:
         """The head of the answer. `framed`: its body ends before its connection does."""
         lines = [answer_start(head), timing]
         self._chunked = False
+        self.last = LAST_CHUNK
         if head.length is None and (not framed or head.chunked) and head.status not in NO_BODY:
             if request.old:
                 self.cut = True
@@ -114,5 +117,5 @@ class Answering:
     def end(self) -> None:
         """The answer is complete."""
         if self._chunked:
-            self._pending += LAST_CHUNK
+            self._pending += self.last
         self.flush()

@@ -3,7 +3,8 @@
 Rule 1: an answer's end is found exactly, knowing the request's method. A connection is used again
         only after an answer that ended where it said, to a request that was sent whole, with
         nothing behind it; and its reading is never left paused.
-Rule 2: what is not proper HTTP ends the connection; nothing of it is guessed at.
+Rule 2: of 1xx answers before the one that counts, only so many are let pass.
+Rule 3: what is not proper HTTP ends the connection; nothing of it is guessed at.
 """
 
 import asyncio
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Outbound"]
 
+_MOST_INTERIM = 32
 _MAX_HEAD = 64 * 2**10
 _HEAD, _LENGTH, _CHUNKED, _UNTIL_CLOSE = range(4)
 
@@ -33,7 +35,9 @@ class Outbound(asyncio.Protocol):
     """One connection, idle while `exchange` is None."""
 
     __slots__ = (
+        "_answer",
         "_chunks",
+        "_interim",
         "_keep",
         "_left",
         "_paused",
@@ -60,6 +64,8 @@ class Outbound(asyncio.Protocol):
         self._state = _HEAD
         self._left = 0
         self._chunks: Chunks | None = None
+        self._answer: ResponseHead | None = None
+        self._interim = 0
         self._keep = False
         self._paused = False
 
@@ -141,11 +147,7 @@ class Outbound(asyncio.Protocol):
             return b""
         rest = self._reader.rest
         if head.status < 200:
-            if head.status == 101:
-                exchange.switched(self, head, rest)
-                return b""
-            exchange.informed(head)
-            return rest
+            return self._inform(exchange, head, rest)
         if head.status == 503 and exchange.turned_away(self):
             return b""
         self._frame(head, exchange.bodiless or head.status in NO_BODY)
@@ -160,14 +162,26 @@ class Outbound(asyncio.Protocol):
             self._end(exchange, rest)
         return rest
 
+    def _inform(self, exchange: "Exchange", head: ResponseHead, rest: bytes) -> bytes:
+        """A 1xx before the answer, or instead of it."""
+        if head.status == 101:
+            exchange.switched(self, head, rest)
+            return b""
+        self._interim += 1
+        if self._interim > _MOST_INTERIM:
+            raise RefusedError(Reason.UPSTREAM_INVALID, "it sent too many interim answers")
+        exchange.informed(head)
+        return rest
+
     def _frame(self, head: ResponseHead, bodiless: object) -> None:
         self._keep = head.keep_alive
-        self._left = 0
+        self._left = self._interim = 0
         if bodiless:
             self._state = _LENGTH
         elif head.chunked:
             self._state = _CHUNKED
             self._chunks = Chunks()
+            self._answer = head
         elif head.length is not None:
             self._state = _LENGTH
             self._left = head.length
@@ -193,6 +207,8 @@ class Outbound(asyncio.Protocol):
             exchange.body(pieces[0] if len(pieces) == 1 else b"".join(pieces))
         rest = data[end:]
         if self._chunks.done:
+            if self._chunks.trailers and self._answer is not None:
+                exchange.trailed(self._chunks.trailers, self._answer)
             self._end(exchange, rest)
         return rest
 

@@ -107,7 +107,7 @@ class Reception:
         exchange = self._inbound.exchange
         if exchange is not None:
             if self.complete:
-                exchange.body_in_end()
+                exchange.body_in_end(body.trailers)
             if exchange.gathers and (self.complete or self.size >= DISCARDED_BYTES):
                 exchange.gathers = False
                 exchange.start()

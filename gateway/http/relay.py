@@ -14,6 +14,7 @@ Rule 4: the connection goes back to its pool before the slot is given back, so t
         slot finds it.
 """
 
+from collections.abc import Sequence
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ from gateway.core.ports import Refusal
 from gateway.core.refused import RefusedError
 from gateway.core.requests import request_pieces
 from gateway.core.table import Entry, Route
+from gateway.core.trailers import last_chunk
 from gateway.http import resending
 from gateway.http.link import link_of
 from gateway.http.outbound import Outbound
@@ -49,6 +51,7 @@ class Exchange:
     __slots__ = (
         "_copy",
         "_head",
+        "_last",
         "_sent_at",
         "_size",
         "_start",
@@ -96,6 +99,7 @@ class Exchange:
         self._start = route.start + query + b" HTTP/1.1" if query else route.line
         self.kept: list[bytes] | None = []
         self._size = 0
+        self._last = LAST_CHUNK
         self.ticket: Ticket | None = None
         self.seat: Seat | None = None
         self.sent = False
@@ -136,11 +140,13 @@ class Exchange:
                 self.kept = None
             self.outbound.transport.write(chunk(data) if self._head.chunked else data)
 
-    def body_in_end(self) -> None:
+    def body_in_end(self, trailers: Sequence[bytes] = ()) -> None:
         """The request is complete."""
         self.complete = True
+        if trailers:
+            self._last = last_chunk(trailers, self._head.options)
         if self.outbound is not None and self._head.chunked:
-            self.outbound.transport.write(LAST_CHUNK)
+            self.outbound.transport.write(self._last)
 
     def client_left(self) -> None:
         """The client is gone."""
@@ -209,7 +215,7 @@ class Exchange:
             outbound.link.host_line,
             self._head,
             self.kept or [],
-            complete=self.complete,
+            last=self._last if self.complete else None,
             edge=self.inbound.edge,
         ):
             outbound.transport.write(piece)
@@ -280,6 +286,11 @@ class Exchange:
             self._copy.add(data)
         if not self.gone:
             self.inbound.answering.body(data)
+
+    def trailed(self, trailers: Sequence[bytes], head: ResponseHead) -> None:
+        """The fields behind the answer's last chunk."""
+        if not self.gone:
+            self.inbound.answering.last = last_chunk(trailers, head.options)
 
     def flush(self) -> None:
         """Nothing more has come for now."""

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from fleet.errors import SettingError
 from fleet.reasons import Reason
 from fleet.settings import read_settings
+from gateway.core.chunks import LAST_CHUNK
 from gateway.core.forwarding import Edge, Style, hop_lines
 from gateway.core.head import Manner, read_request_head
 from gateway.core.peers import NOBODY, Peers
@@ -152,7 +153,7 @@ def test_what_is_remembered_of_a_head_holds_for_one_hop():
     found = head(*SPOKEN)
     one, other = edge(Style.X_FORWARDED), edge(Style.X_FORWARDED, address="192.0.2.8")
     sent = [
-        request_pieces(b"GET /v2 HTTP/1.1", b"Host: a", found, [], complete=True, edge=hop)[0]
+        request_pieces(b"GET /v2 HTTP/1.1", b"Host: a", found, [], last=LAST_CHUNK, edge=hop)[0]
         for hop in (one, other, one)
     ]
     assert [b"192.0.2.8" in piece for piece in sent] == [False, True, False]

@@ -5,6 +5,7 @@ import pytest
 
 from fleet.reasons import Reason
 from gateway.core.answers import answer_start
+from gateway.core.chunks import LAST_CHUNK
 from gateway.core.head import RequestHead, read_request_head, read_response_head
 from gateway.core.known import Known
 from gateway.core.refused import RefusedError
@@ -123,7 +124,7 @@ def test_a_head_seen_before_is_led_anew_in_another_table():
 def test_a_head_seen_before_goes_to_the_replica_and_line_of_the_moment():
     head = read_request_head(HEAD)
     sent = [
-        request_pieces(line, host, head, [b"ab"], complete=True)
+        request_pieces(line, host, head, [b"ab"], last=LAST_CHUNK)
         for line, host in (
             (b"POST /a HTTP/1.1", b"Host: one"),
             (b"POST /a HTTP/1.1", b"Host: two"),
@@ -142,12 +143,12 @@ def test_a_head_seen_before_goes_to_the_replica_and_line_of_the_moment():
 
 def test_a_body_that_is_framed_anew_leaves_the_remembered_head_as_it_was():
     head = read_request_head(HEAD)
-    (before,) = request_pieces(b"POST /a HTTP/1.1", b"Host: one", head, [], complete=True)
+    (before,) = request_pieces(b"POST /a HTTP/1.1", b"Host: one", head, [], last=LAST_CHUNK)
     other = head.reframed(7)
-    (after,) = request_pieces(b"POST /a HTTP/1.1", b"Host: one", other, [], complete=True)
+    (after,) = request_pieces(b"POST /a HTTP/1.1", b"Host: one", other, [], last=LAST_CHUNK)
     assert b"Content-Length: 7" in after
     assert head.length == 2
-    assert request_pieces(b"POST /a HTTP/1.1", b"Host: one", head, [], complete=True) == [before]
+    assert request_pieces(b"POST /a HTTP/1.1", b"Host: one", head, [], last=LAST_CHUNK) == [before]
 
 
 def test_an_answers_start_is_made_once_and_has_its_length_where_there_is_a_body():

@@ -148,11 +148,21 @@ class Recorder:
             line = await reader.readuntil(b"\r\n")
             raw += line
             size = int(line, 16)
+            if not size:
+                return bytes(body), bytes(raw) + await self._trailers(reader)
             piece = await reader.readexactly(size + 2)
             self.received += len(line) + len(piece)
             raw += piece
             if piece[-2:] != b"\r\n":
                 self.faults.append(f"chunk {line!r}")
-            if not size:
-                return bytes(body), bytes(raw)
             body += piece[:-2]
+
+    async def _trailers(self, reader) -> bytes:
+        raw = b""
+        while not raw.endswith(b"\r\n\r\n") and raw != b"\r\n":
+            line = await reader.readuntil(b"\r\n")
+            if line != b"\r\n" and (b":" not in line or line.strip() != line[:-2]):
+                self.faults.append(f"trailer {line!r}")
+            raw += line
+        self.received += len(raw)
+        return raw
