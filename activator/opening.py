@@ -63,6 +63,9 @@ class Opening:
             if name not in self._ledger.seats and name not in self._probes:
                 self._start(name, self._open(revision, replica))
         before, self._revision = self._revision, revision
+        for seat in self._ledger.seats.values():
+            # Connections that are made from now on.
+            seat.tls, seat.grpc_tls = revision.policy.http_tls, revision.policy.grpc_tls
         if before is not None and before.policy.slots != revision.policy.slots:
             self._count_slots_again(revision)
         self._ledger.drain(revision.drain.replicas if revision.drain else ())
@@ -114,7 +117,7 @@ class Opening:
                 self._start(seat.name, self._recount(revision, seat))
 
     async def _recount(self, revision: Revision, seat: Seat) -> None:
-        endpoint = Endpoint(address=seat.host, ports=revision.ports)
+        endpoint = _endpoint(revision, seat.host)
         server = self._wiring.outside.servers(revision.runtime)
         self._give_slots(seat, await slots_of(revision, server, endpoint))
 
@@ -149,7 +152,7 @@ class Opening:
 
     async def _open(self, revision: Revision, replica: Replica) -> None:
         server = self._wiring.outside.servers(revision.runtime)
-        endpoint = Endpoint(address=replica.address or "", ports=revision.ports)
+        endpoint = _endpoint(revision, replica.address or "")
         clock = self._wiring.outside.clock
         await until_ready(server, endpoint, served_names(revision), clock=clock)
         now = clock.now()
@@ -161,6 +164,7 @@ class Opening:
             slots=revision.policy.slots or 1,
         )
         seat.allotted = self._wiring.outside.allotted(seat.name)
+        seat.tls, seat.grpc_tls = revision.policy.http_tls, revision.policy.grpc_tls
         seat.ready_at = now
         seat.ready_after = 0.0 if replica.started is None else now - replica.started
         somebody_waits = self._ledger.waiting > 0
@@ -187,7 +191,7 @@ class Opening:
 
     async def _trust_again(self, revision: Revision, seat: Seat) -> None:
         server = self._wiring.outside.servers(revision.runtime)
-        endpoint = Endpoint(address=seat.host, ports=revision.ports)
+        endpoint = _endpoint(revision, seat.host)
         clock = self._wiring.outside.clock
         after = seat.out_until - clock.now()
         if seat.doubts > 1:
@@ -198,3 +202,7 @@ class Opening:
         await until_ready(server, endpoint, served_names(revision), clock=clock)
         come_back(seat, clock.now())
         self._release()
+
+
+def _endpoint(revision: Revision, address: str) -> Endpoint:
+    return Endpoint(address=address, ports=revision.ports, tls=revision.policy.http_tls)

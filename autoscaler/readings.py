@@ -56,7 +56,7 @@ async def _ask(
 ) -> ServerSeen | None:
     if replica.address is None:
         return None
-    endpoint = Endpoint(address=replica.address, ports=revision.ports)
+    endpoint = Endpoint(address=replica.address, ports=revision.ports, tls=revision.policy.http_tls)
     models = [served.served for served in revision.models]
     try:
         async with asyncio.timeout(2 * TIMEOUT):

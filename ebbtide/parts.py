@@ -32,6 +32,7 @@ from fleet.runtimes.servers import servers
 from fleet.settings import Settings
 from fleet.system import system_said
 from fleet.tasks import endless
+from fleet.tls import Certificates
 from gateway.admin.app import make_app
 from gateway.admin.server import AdminServer
 from gateway.front import Front
@@ -95,9 +96,10 @@ async def assembled(options: Options) -> AsyncIterator[Parts]:
     if settings.tritonserver:
         # A wrong setting is told now, and not when the first model is called.
         locate(settings.tritonserver, options.environ, state_dir=Path(settings.state_dir))
+    certificates = Certificates(settings)
     gpus = await count_gpus(options.gpus, options.environ)
     halls: list[Hall] = []
-    async with asking_client() as client, asyncio.TaskGroup() as replicas:
+    async with asking_client(certificates) as client, asyncio.TaskGroup() as replicas:
         cluster = LocalCluster(
             options.paths,
             host=Host(clock=clock, group=replicas, settings=settings, environ=options.environ),
@@ -118,13 +120,18 @@ async def assembled(options: Options) -> AsyncIterator[Parts]:
             hall = Hall(_NAME, outside)
             halls.append(hall)
             hall.on_quiet(cluster.quiet)
-            async with _serving(options, outside, hall, bus, gpus) as parts:
+            async with _serving(options, outside, hall, bus, gpus, certificates) as parts:
                 yield parts
 
 
 @asynccontextmanager
 async def _serving(
-    options: Options, outside: Outside, hall: Hall, bus: Bus, gpus: Gpus
+    options: Options,
+    outside: Outside,
+    hall: Hall,
+    bus: Bus,
+    gpus: Gpus,
+    certificates: Certificates,
 ) -> AsyncIterator[Parts]:
     """The control loop, the request port and the admin port over a hall."""
     autoscaler = Autoscaler(
@@ -135,10 +142,15 @@ async def _serving(
         options.settings,
         lambda: (hall.name,),
     )
-    front = Front(hall, options.settings)
+    front = Front(hall, options.settings, certificates=certificates)
     view = View(hall=hall, front=front, autoscaler=autoscaler, bus=bus, clock=outside.clock)
     admin = AdminServer(make_app(view), host=options.admin_host, port=options.admin_port)
-    works = {"hall": hall.run(), "autoscaler": autoscaler.run(), "admin": admin.run()}
+    works = {
+        "hall": hall.run(),
+        "autoscaler": autoscaler.run(),
+        "admin": admin.run(),
+        "certificates": certificates.run(outside.clock),
+    }
     loops = [endless(outside.group, work, name=name) for name, work in works.items()]
     try:
         yield Parts(

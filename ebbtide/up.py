@@ -134,9 +134,10 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
 
 def _greet(parts: Parts, options: Options) -> None:
     models = [revision.model for revision in parts.hall.fleet.revisions.values()]
+    scheme = "https" if options.settings.tls_cert else "http"
     lines = (
         f"ebbtide {version('ebbtide')}",
-        f"  requests  http://{_shown(options.host)}:{parts.port}",
+        f"  requests  {scheme}://{_shown(options.host)}:{parts.port}",
         f"  admin     http://{_shown(options.admin_host)}:{parts.admin_port}",
         f"  GPUs      {_told(parts.gpus)}",
         f"  models    {', '.join(models) or 'none yet: manifests are watched'}",

@@ -7,6 +7,7 @@ Rule 3: `ebbtide.dev/draining` is ebbtide's own; `ebbtide.dev/local.*` is for th
 """
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -14,7 +15,16 @@ from typing import TypeVar
 
 from fleet.claims import parse_allow, parse_models
 from fleet.document import Node, Report
-from fleet.model import AllowRule, Mode, Policy, Retry, RuntimeName, Served, WarmUp
+from fleet.model import (
+    AllowRule,
+    Mode,
+    Policy,
+    Retry,
+    RuntimeName,
+    Served,
+    TlsPorts,
+    WarmUp,
+)
 from fleet.quantities import parse_bool, parse_bytes, parse_duration, parse_int, parse_number
 
 __all__ = [
@@ -35,6 +45,8 @@ _OWN = ("draining",)
 _PORTS = ("port", "grpc-port", "metrics-port")
 _LATER = ("tfserving", "torchserve")
 _LONGEST = 366 * 86400.0
+_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|[0-9A-Fa-f:.]+")
+_LONGEST_HOST = 253
 _T = TypeVar("_T")
 
 
@@ -125,6 +137,21 @@ def _warm_up(text: str) -> tuple[WarmUp, str | None]:
     return WarmUp.FILE, word
 
 
+def _tls(text: str) -> TlsPorts:
+    try:
+        return TlsPorts(text.strip())
+    except ValueError:
+        raise ValueError(_one_of(ports.value for ports in TlsPorts)) from None
+
+
+def _tls_name(text: str) -> str:
+    name = text.strip()
+    if _HOST.fullmatch(name) is None or len(name) > _LONGEST_HOST:
+        msg = "the DNS name or IP address that the replica's certificate holds"
+        raise ValueError(msg)
+    return name
+
+
 def _runtime(text: str) -> RuntimeName:
     word = text.strip()
     known = _one_of(runtime.value for runtime in RuntimeName)
@@ -161,6 +188,9 @@ _POLICY: Mapping[str, tuple[str, Callable[[str], object]]] = MappingProxyType(
         "priority": ("priority", _whole(-100, 100)),
         "pinned": ("pinned", parse_bool),
         "gpu-price": ("gpu_price", parse_number),
+        "tls": ("tls", _tls),
+        "tls-verify": ("tls_verify", parse_bool),
+        "tls-name": ("tls_name", _tls_name),
     }
 )
 
@@ -258,6 +288,10 @@ def _policy(reader: _Reader, start_timeout: float) -> Policy:
         values[field] = reader.read(key, parse, getattr(default, field))
     if isinstance(values["warm_up"], tuple):
         values["warm_up"], values["warm_up_file"] = values["warm_up"]
+    if values["tls"] is TlsPorts.OFF:
+        for key in ("tls-verify", "tls-name"):
+            if key in reader.texts:
+                reader.report.refuse(PREFIX + key, reader.texts[key], f"only with {PREFIX}tls")
     policy = replace(default, **values)  # type: ignore[arg-type]  # parsed key by key above
     if policy.minimum > policy.max_replicas:
         key, value = ("min-replicas", policy.min_replicas)

@@ -29,6 +29,8 @@ __all__ = [
     "Revision",
     "RuntimeName",
     "Served",
+    "Tls",
+    "TlsPorts",
     "WarmUp",
 ]
 
@@ -78,6 +80,24 @@ class Retry(Enum):
     """Those of which nothing can have run."""
     REPLICA = "replica"
     """Also those that a replica broke on."""
+
+
+class TlsPorts(Enum):
+    """Which ports of a replica speak TLS."""
+
+    OFF = "off"
+    ON = "on"
+    GRPC = "grpc"
+    """The gRPC port alone: Triton's HTTP port cannot."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """How a port that speaks TLS is spoken to."""
+
+    verify: bool = True
+    name: str | None = None
+    """The name that its certificate must hold; None: the replica's address."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +154,22 @@ class Policy:
     pinned: bool = False
     gpu_price: float | None = None
     """Money per GPU hour; None takes the setting's."""
+
+    tls: TlsPorts = TlsPorts.OFF
+    tls_verify: bool = True
+    tls_name: str | None = None
+
+    @property
+    def http_tls(self) -> Tls | None:
+        """How the HTTP ports are spoken to; None: plainly."""
+        on = self.tls is TlsPorts.ON
+        return Tls(verify=self.tls_verify, name=self.tls_name) if on else None
+
+    @property
+    def grpc_tls(self) -> Tls | None:
+        """How the gRPC port is spoken to; None: plainly."""
+        on = self.tls is not TlsPorts.OFF
+        return Tls(verify=self.tls_verify, name=self.tls_name) if on else None
 
     @property
     def minimum(self) -> int:

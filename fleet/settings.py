@@ -86,6 +86,25 @@ class Settings:
     """From the first byte of a request head to its last."""
     http_keepalive: float = _live(75.0)
     """How long an idle client connection stays open."""
+    tls_cert: str = ""
+    """A PEM file with the request port's certificate and its chain: clients then speak TLS there.
+    Read again when it changes. Empty: plain HTTP and gRPC."""
+    tls_key: str = ""
+    """A PEM file with the certificate's key, not encrypted. Empty: the key is in the same file."""
+    tls_min_version: str = "1.2"
+    """The oldest TLS version that is spoken with clients: 1.2 or 1.3."""
+    tls_client_ca: str = ""
+    """A PEM file with the authorities that clients' certificates must come from. Empty: clients
+    are not asked for any."""
+    tls_client_auth: str = "required"
+    """Whether a client must have one: required or optional."""
+    replica_ca: str = ""
+    """A PEM file with the authorities of replicas whose Deployment says `ebbtide.dev/tls`. Empty:
+    the system's."""
+    replica_cert: str = ""
+    """A PEM file with the certificate that ebbtide shows to such replicas. Empty: none."""
+    replica_key: str = ""
+    """A PEM file with its key. Empty: the key is in the same file."""
     body_timeout: float = _live(60.0)
     """How long a client may pause within a request body that is being read."""
     body_min_rate: float = _live(240.0)
@@ -288,7 +307,18 @@ def _via(text: str) -> str:
     return text
 
 
+def _one_of(*words: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text.lower() not in words:
+            raise ValueError(" or ".join(words))
+        return text.lower()
+
+    return parse
+
+
 _SPECIAL: dict[str, Callable[[str], object]] = {
+    "tls_min_version": _one_of("1.2", "1.3"),
+    "tls_client_auth": _one_of("required", "optional"),
     "log_level": _level,
     "max_head": _head,
     "trusted_peers": _networks,

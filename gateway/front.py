@@ -8,7 +8,6 @@ Rule 2: shutting down is three steps. `stop_accepting`: no new connection, idle 
 
 import asyncio
 from collections.abc import Callable, Mapping
-from functools import partial
 from importlib.metadata import version
 from typing import Protocol
 
@@ -17,15 +16,14 @@ from fleet.names import RevisionName
 from fleet.runtimes import Profile
 from fleet.runtimes.profiles import profile
 from fleet.settings import Settings
+from fleet.tls import Certificates
 from gateway.core.ports import Line
 from gateway.core.table import Tables
 from gateway.core.tally import Tally
 from gateway.http.context import Context
-from gateway.http.inbound import Inbound
+from gateway.http.listener import Listener
 
 __all__ = ["Front", "Hall"]
-
-_BACKLOG = 4096
 
 
 class Hall(Protocol):
@@ -48,12 +46,18 @@ class Front:
         settings: Settings,
         *,
         profiles: Callable[[RuntimeName], Profile] = profile,
+        certificates: Certificates | None = None,
     ) -> None:
         self._hall = hall
         self._tables = Tables(profiles)
-        self._context = Context(settings, self._tables, version=version("ebbtide"))
+        self._context = Context(
+            settings,
+            self._tables,
+            certificates or Certificates(settings),
+            version=version("ebbtide"),
+        )
         self._context.changed = self._changed
-        self._server: asyncio.Server | None = None
+        self._listener = Listener(self._context)
         self._quiet = asyncio.Event()
         self._unsubscribe = hall.subscribe(self._observe)
         self._observe(hall.fleet)
@@ -69,6 +73,11 @@ class Front:
         return self._context.requests
 
     @property
+    def handshakes_failed(self) -> int:
+        """TLS handshakes of clients that came to nothing. Only grows."""
+        return self._context.handshakes_failed
+
+    @property
     def tallies(self) -> Mapping[RevisionName, Tally]:
         """What the requests of each revision came to."""
         return self._tables.tallies
@@ -80,11 +89,7 @@ class Front:
 
     async def start(self, host: str, port: int) -> int:
         """Listen on `host` and `port` (0: any); returns the port. Raises `OSError`."""
-        self._server = await self._context.loop.create_server(
-            partial(Inbound, self._context), host, port, backlog=_BACKLOG
-        )
-        bound: int = self._server.sockets[0].getsockname()[1]
-        return bound
+        return await self._listener.start(host, port)
 
     def reload(self, settings: Settings) -> None:
         """Take over what may change while running: new requests and connections go by it."""
@@ -94,8 +99,7 @@ class Front:
         """Take no new connections; close what is idle; the rest close with their next answer."""
         context = self._context
         context.closing = True
-        if self._server is not None:
-            self._server.close()
+        self._listener.close()
         for inbound in tuple(context.inbounds):
             inbound.shut()
         self._changed()
@@ -119,7 +123,8 @@ class Front:
         context.deadlines.close()
         for inbound in tuple(context.inbounds):
             inbound.transport.abort()
-        for task in tuple(context.connecting):
+        self._listener.close()
+        for task in (*context.connecting, *context.securing):
             task.cancel()
         for outbound in tuple(context.outbounds):
             outbound.abort()
@@ -134,5 +139,6 @@ class Front:
 
     def _changed(self) -> None:
         context = self._context
-        if context.closing and not context.requests and not context.inbounds:
+        busy = context.requests or context.inbounds or context.securing
+        if context.closing and not busy:
             self._quiet.set()

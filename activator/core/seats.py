@@ -5,6 +5,7 @@ from hashlib import blake2b
 from typing import Protocol
 
 from activator.core.retries import Denied
+from fleet.model import Tls
 from fleet.names import ReplicaName
 
 __all__ = ["Link", "Seat", "State", "Ticket", "key_of"]
@@ -95,6 +96,7 @@ class Seat:
         "draining",
         "ejections",
         "failures",
+        "grpc_tls",
         "host",
         "limit",
         "link",
@@ -108,6 +110,7 @@ class Seat:
         "running",
         "salt",
         "slots",
+        "tls",
         "warming",
     )
 
@@ -148,6 +151,10 @@ class Seat:
         self.ready_at = 0.0
         self.ready_after = 0.0
         self.link: Link | None = None
+        self.tls: Tls | None = None
+        """How its HTTP port is spoken to; None: plainly."""
+        self.grpc_tls: Tls | None = None
+        """Likewise its gRPC port."""
 
     @property
     def room(self) -> int:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from fleet.model import AllowRule, Ports, RuntimeName
+from fleet.model import AllowRule, Ports, RuntimeName, Tls
 
 __all__ = [
     "Call",
@@ -94,6 +94,8 @@ class Endpoint:
 
     address: str
     ports: Ports
+    tls: Tls | None = None
+    """How its HTTP ports are spoken to; None: plainly."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

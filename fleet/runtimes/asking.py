@@ -15,39 +15,102 @@ from typing import Any
 import httpx
 
 from fleet.errors import UnavailableError
+from fleet.model import Tls
 from fleet.runtimes import Endpoint
+from fleet.tls import Certificates
 
-__all__ = ["answer", "asking_client", "json_object", "patience", "url"]
+__all__ = ["answer", "ask", "asking_client", "json_object", "patience"]
 
 _TOLD = 300
 
 
-def asking_client() -> httpx.AsyncClient:
+def asking_client(certificates: Certificates | None = None) -> httpx.AsyncClient:
     """The client that all model servers share; its maker closes it with `aclose`.
 
     It ignores proxies in the environment and follows no redirects: replicas are asked directly.
     It keeps no connection open: Triton would wait for its end before it stops, up to 30 s.
+    `certificates` are for replicas that speak TLS; without them none does.
     """
     return httpx.AsyncClient(
-        # Replicas speak plain HTTP. A context that trusts nobody spares loading the system's
-        # certificates, most of what a client costs.
-        verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
-        limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
+        transport=_Transport(certificates),
         timeout=None,  # noqa: S113 - `patience` bounds the whole exchange
         trust_env=False,
     )
 
 
-def url(endpoint: Endpoint, path: str, *, port: int | None = None) -> str:
-    """Where to ask `endpoint` for `path`, on its HTTP port unless another is given."""
+class _Transport(httpx.AsyncBaseTransport):
+    """Asks each endpoint the way it is spoken to, with the newest certificates."""
+
+    def __init__(self, certificates: Certificates | None) -> None:
+        self._certificates = certificates
+        # A context that trusts nobody spares loading the system's certificates, most of what a
+        # client costs.
+        self._plain = _over(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+        self._secured: dict[bool, tuple[ssl.SSLContext, httpx.AsyncHTTPTransport]] = {}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        tls: Tls | None = request.extensions.get("tls")
+        transport = self._plain if tls is None else self._for(tls)
+        return await transport.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        for transport in (self._plain, *(made for _, made in self._secured.values())):
+            await transport.aclose()
+
+    def _for(self, tls: Tls) -> httpx.AsyncHTTPTransport:
+        if self._certificates is None:
+            msg = "there are no certificates to ask it with"
+            raise httpx.UnsupportedProtocol(msg)
+        context = self._certificates.replica(verify=tls.verify)
+        known = self._secured.get(tls.verify)
+        # One that is replaced keeps no connection, so there is nothing to close.
+        if known is None or known[0] is not context:
+            known = self._secured[tls.verify] = (context, _over(context))
+        return known[1]
+
+
+def _over(context: ssl.SSLContext) -> httpx.AsyncHTTPTransport:
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+    return httpx.AsyncHTTPTransport(verify=context, limits=limits, trust_env=False)
+
+
+async def ask(
+    client: httpx.AsyncClient,
+    endpoint: Endpoint,
+    path: str,
+    *,
+    port: int | None = None,
+    post: tuple[Mapping[str, str], bytes] | None = None,
+    method: str = "",
+) -> httpx.Response:
+    """What `endpoint` answers for `path`, on its HTTP port unless another is given.
+
+    `post`: the headers and body of a POST, or of `method`. Raises what httpx raises.
+    """
+    tls = endpoint.tls
+    extensions: dict[str, Any] = {} if tls is None else {"tls": tls}
+    if tls is not None and tls.name is not None:
+        extensions["sni_hostname"] = tls.name
+    headers, content = ({}, None) if post is None else post
+    return await client.request(
+        method or ("GET" if post is None else "POST"),
+        _url(endpoint, path, port=port),
+        headers=headers,
+        content=content,
+        extensions=extensions,
+    )
+
+
+def _url(endpoint: Endpoint, path: str, *, port: int | None = None) -> str:
     host = f"[{endpoint.address}]" if ":" in endpoint.address else endpoint.address
-    return f"http://{host}:{endpoint.ports.http if port is None else port}{path}"
+    scheme = "http" if endpoint.tls is None else "https"
+    return f"{scheme}://{host}:{endpoint.ports.http if port is None else port}{path}"
 
 
 @contextlib.asynccontextmanager
 async def patience(endpoint: Endpoint, timeout: float) -> AsyncIterator[None]:
     """Bounds what is asked within, and turns every failure into `UnavailableError`."""
-    where = url(endpoint, "")
+    where = _url(endpoint, "")
     try:
         async with asyncio.timeout(timeout):
             yield

@@ -12,7 +12,7 @@ import httpx
 
 from fleet.errors import UnavailableError
 from fleet.runtimes import Endpoint
-from fleet.runtimes.asking import answer, json_object, patience, url
+from fleet.runtimes.asking import answer, ask, json_object, patience
 from fleet.runtimes.quiet_server import QuietServer
 
 __all__ = ["OpenAIServer"]
@@ -29,9 +29,9 @@ class OpenAIServer(QuietServer):
     async def ready(self, endpoint: Endpoint, models: Sequence[str], *, timeout: float) -> bool:
         try:
             async with patience(endpoint, timeout):
-                said = await self._client.get(url(endpoint, "/health"))
+                said = await ask(self._client, endpoint, "/health")
                 if said.status_code in _NO_SUCH_PATH:
-                    said = await self._client.get(url(endpoint, "/v1/models"))
+                    said = await ask(self._client, endpoint, "/v1/models")
         except UnavailableError:
             return False
         return said.status_code == httpx.codes.OK
@@ -42,10 +42,11 @@ class OpenAIServer(QuietServer):
         if request is None:
             request = json.dumps({"model": model, "prompt": "a", "max_tokens": 1}).encode()
         async with patience(endpoint, timeout):
-            said = await self._client.post(
-                url(endpoint, _path(request)),
-                headers={"Content-Type": "application/json"},
-                content=request,
+            said = await ask(
+                self._client,
+                endpoint,
+                _path(request),
+                post=({"Content-Type": "application/json"}, request),
             )
             # A refused prompt (4xx: an embedding model, say) is an answer: the model is loaded.
             answer(said, below=500)

@@ -13,7 +13,7 @@ import httpx
 
 from fleet.errors import UnavailableError
 from fleet.runtimes import Endpoint
-from fleet.runtimes.asking import answer, patience, url
+from fleet.runtimes.asking import answer, ask, patience
 from fleet.runtimes.quiet_server import QuietServer
 
 __all__ = ["PlainServer"]
@@ -43,9 +43,7 @@ class PlainServer(QuietServer):
             return
         async with patience(endpoint, timeout):
             method, path, headers, body = _parse(request)
-            said = await self._client.request(
-                method, url(endpoint, path), headers=headers, content=body
-            )
+            said = await ask(self._client, endpoint, path, post=(headers, body), method=method)
             answer(said, below=500)
 
 

@@ -12,7 +12,7 @@ import httpx
 
 from fleet.errors import UnavailableError
 from fleet.runtimes import Endpoint, Reading
-from fleet.runtimes.asking import answer, json_object, patience, url
+from fleet.runtimes.asking import answer, ask, json_object, patience
 from fleet.runtimes.triton_facts import made_up_request, reading_in, slots_in
 
 __all__ = ["TritonServer"]
@@ -28,7 +28,7 @@ class TritonServer:
         try:
             async with patience(endpoint, timeout):
                 for model in models:
-                    said = await self._client.get(url(endpoint, f"{_path(model)}/ready"))
+                    said = await ask(self._client, endpoint, f"{_path(model)}/ready")
                     if said.status_code != httpx.codes.OK:
                         return False
         except UnavailableError:
@@ -39,7 +39,7 @@ class TritonServer:
         async with patience(endpoint, timeout):
             total = 0
             for model in dict.fromkeys(models):
-                said = await self._client.get(url(endpoint, f"{_path(model)}/config"))
+                said = await ask(self._client, endpoint, f"{_path(model)}/config")
                 total += slots_in(json_object(answer(said)))
             return total
 
@@ -49,10 +49,10 @@ class TritonServer:
         async with patience(endpoint, timeout):
             headers: Mapping[str, str] = {"Content-Type": "application/json"}
             if request is None:
-                metadata = await self._client.get(url(endpoint, _path(model)))
+                metadata = await ask(self._client, endpoint, _path(model))
                 headers, request = made_up_request(json_object(answer(metadata)))
-            said = await self._client.post(
-                url(endpoint, f"{_path(model)}/infer"), headers=headers, content=request
+            said = await ask(
+                self._client, endpoint, f"{_path(model)}/infer", post=(headers, request)
             )
             # A refused input (4xx) is the model's answer too: it is loaded and runs.
             answer(said, below=500)
@@ -62,7 +62,7 @@ class TritonServer:
         if port is None:
             return Reading()
         async with patience(endpoint, timeout):
-            said = await self._client.get(url(endpoint, "/metrics", port=port))
+            said = await ask(self._client, endpoint, "/metrics", port=port)
             return reading_in(answer(said).decode(), models)
 
 

@@ -8,6 +8,7 @@ __all__ = [
     "KEPT_BYTES",
     "MAX_FIELDS",
     "MAX_TARGET",
+    "MOST_LINGERING",
     "NAMING_BODIES_BYTES",
     "NAMING_BODY_BYTES",
     "WATER_MARK",
@@ -28,6 +29,8 @@ DISCARDED_BYTES = 64 * 2**10
 """A body that nobody wants is read to its end up to this; beyond it the connection closes."""
 COPY_BYTES = 256 * 2**10
 """An answer about metadata is kept up to this."""
+MOST_LINGERING = 256
+"""Connections over the limit that are told so; more are closed without a word."""
 WATER_MARK = 256 * 2**10
 """Unsent bytes of one connection beyond which the other side is not read on."""
 

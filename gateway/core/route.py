@@ -30,11 +30,16 @@ _SERVER = frozenset({"/v2", "/v2/health/live", "/v2/health/ready", MODELS_PATH})
 _BODY = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/embeddings"})
 
 
-def find_route(table: Table, head: RequestHead, suffix: str = "") -> tuple[Route, bytes]:
-    """Where `head` leads, and its query. Raises `RefusedError`."""
+def find_route(
+    table: Table, head: RequestHead, suffix: str = "", scheme: bytes = b"http"
+) -> tuple[Route, bytes]:
+    """Where `head` leads, and its query; `scheme` is what its connection speaks.
+
+    Raises `RefusedError`.
+    """
     if head.led is not None and head.led[0] is table:
         return cast("tuple[Route, bytes]", head.led[1])
-    found = _lead(table, head, suffix)
+    found = _lead(table, head, suffix, scheme)
     head.led = (table, found)
     head.switches = bool(head.upgrades) and _may_switch(found[0])
     return found
@@ -46,10 +51,10 @@ def _may_switch(route: Route) -> bool:
     return entry is not None and entry.profile.upgrades and not route.by_body
 
 
-def _lead(table: Table, head: RequestHead, suffix: str) -> tuple[Route, bytes]:
+def _lead(table: Table, head: RequestHead, suffix: str, scheme: bytes) -> tuple[Route, bytes]:
     if head.looped:
         raise RefusedError(Reason.REQUEST_LOOP)
-    path, query = split_query(origin_form(head.target, head.host))
+    path, query = split_query(origin_form(head.target, head.host, scheme))
     named = _by_field(table, head, suffix) if suffix or head.model is not None else None
     if named is not None:
         return _find(table, head.method, path, named), query

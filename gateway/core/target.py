@@ -45,15 +45,15 @@ def is_host(host: bytes) -> bool:
     return _HOST.fullmatch(host) is not None
 
 
-def origin_form(raw: bytes, host: bytes | None) -> bytes:
-    """`raw` as an origin form. Raises `RefusedError`."""
+def origin_form(raw: bytes, host: bytes | None, scheme: bytes = b"http") -> bytes:
+    """`raw` as an origin form; `scheme` is what the connection speaks. Raises `RefusedError`."""
     if len(raw) > MAX_TARGET:
         raise RefusedError(Reason.TARGET_TOO_LONG, f"at most {MAX_TARGET} bytes")
     if raw.startswith(b"/"):
         return raw
-    scheme, separator, rest = raw.partition(b"://")
+    named, separator, rest = raw.partition(b"://")
     authority, slash, path = rest.partition(b"/")
-    if not separator or scheme.lower() != b"http" or not slash:
+    if not separator or named.lower() != scheme or not slash:
         msg = "the request target must be a path"
         raise _malformed(msg)
     if host is None or authority.lower() != host.lower():

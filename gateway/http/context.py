@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from fleet.settings import Settings
+from fleet.tls import Certificates
 from gateway.core.copies import Copies
 from gateway.core.head import Manner, RequestHead, ResponseHead, read_request_head
 from gateway.core.known import Known
@@ -26,13 +27,19 @@ __all__ = ["Context"]
 class Context:
     """The shared parts, and the counts of what is open."""
 
-    def __init__(self, settings: Settings, tables: Tables, *, version: str) -> None:
+    def __init__(
+        self, settings: Settings, tables: Tables, certificates: Certificates, *, version: str
+    ) -> None:
         self.loop = asyncio.get_running_loop()
         self.now: Callable[[], float] = self.loop.time
         self.settings = settings
         self.version = version
         self.limits: Limits = _limits(settings)
         self.tables = tables
+        self.certificates = certificates
+        self.secured = certificates.server is not None
+        """Clients speak TLS here."""
+        self.scheme = b"https" if self.secured else b"http"
         self.other = Tally()
         """Requests that reached no model."""
         self.deadlines = Deadlines(self.loop)
@@ -46,6 +53,10 @@ class Context:
         """Open client connections."""
         self.outbounds: set[Outbound] = set()
         """Open connections to replicas, idle and busy."""
+        self.securing: set[asyncio.Task[None]] = set()
+        """TLS handshakes under way with clients."""
+        self.handshakes_failed = 0
+        """Those that came to nothing. Only grows."""
         self.connecting: set[asyncio.Task[None]] = set()
         """Connections to replicas that are being made."""
         self.naming_bytes = 0

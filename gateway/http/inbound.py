@@ -12,9 +12,6 @@ Rule 4: a connection is kept only when both sides know where the next request be
 """
 
 import asyncio
-import socket
-import struct
-from contextlib import suppress
 from math import inf
 from typing import cast
 
@@ -23,12 +20,14 @@ import httptools
 from fleet.reasons import Reason
 from gateway.core.forwarding import PLAIN_EDGE, Edge
 from gateway.core.head import RequestHead
-from gateway.core.limits import WATER_MARK
+from gateway.core.limits import MOST_LINGERING, WATER_MARK
 from gateway.core.refused import RefusedError
+from gateway.core.subjects import subject_of
 from gateway.http.answering import Answering
 from gateway.http.context import Context
 from gateway.http.heads import HeadReader
 from gateway.http.pace import Pace
+from gateway.http.parting import break_off, end_stream, leave
 from gateway.http.reception import Reception
 from gateway.http.relay import Exchange
 
@@ -38,8 +37,6 @@ __all__ = ["Inbound"]
 # discarding what a refused client still sends, closing, closed.
 _HEAD, _BODY, _ANSWER, _LINGER, _CLOSING, _LOST = range(6)
 _SLACK_S = 0.002
-_MOST_LINGERING = 256
-_RESET = struct.pack("ii", 1, 0)
 
 
 class Inbound(asyncio.Protocol):
@@ -61,6 +58,7 @@ class Inbound(asyncio.Protocol):
         "filed",
         "reading",
         "reception",
+        "subject",
         "transport",
     )
 
@@ -74,6 +72,8 @@ class Inbound(asyncio.Protocol):
         self.choked = False
         """The client does not take what was sent."""
         self.filed = inf
+        self.subject = ""
+        """Who the client's certificate says that it is; empty without one."""
         self.reading = True
         """What it sends is taken in now."""
         self._reader = HeadReader(
@@ -99,12 +99,14 @@ class Inbound(asyncio.Protocol):
         self.transport.set_write_buffer_limits(high=WATER_MARK)
         self._descriptor = transport.get_extra_info("socket").fileno()
         self.edge = context.hops.of(transport)
+        if context.secured:
+            self.subject = subject_of(transport.get_extra_info("peercert"))
         self._since = context.now()
         over = len(context.inbounds) - context.limits.max_connections
         context.inbounds.add(self)
         if over < 0:
             self.file(self._since + context.limits.http_keepalive)
-        elif over < _MOST_LINGERING:
+        elif over < MOST_LINGERING:
             self.answering.refuse(Reason.TOO_MANY_CONNECTIONS)
         else:
             self._state = _CLOSING
@@ -200,9 +202,7 @@ class Inbound(asyncio.Protocol):
     def reset(self) -> None:
         """Break the connection off, so that the client does not take what it got for the whole."""
         self._state = _CLOSING
-        opened = self.transport.get_extra_info("socket")
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        self.transport.abort()
+        break_off(self.transport)
 
     def settle(self) -> None:
         """Read from the client if what it sends has somewhere to go."""
@@ -227,7 +227,7 @@ class Inbound(asyncio.Protocol):
         """Close if nothing is being served."""
         if self._state == _HEAD and not self._reader.begun:
             self._state = _CLOSING
-            self.transport.close()
+            leave(self.transport, self.context.loop, secured=self.context.secured)
 
     def file(self, due: float) -> None:
         """Look at the deadlines at `due`, loop time, or before."""
@@ -289,7 +289,9 @@ class Inbound(asyncio.Protocol):
         if self._state == _BODY:
             return exchange is None or exchange.reads
         if self._state == _ANSWER:
-            return not self._later and (exchange is None or exchange.outbound is not None)
+            # A TLS stream's end stands within it: only who reads on sees a client leave.
+            reads = self.context.secured or exchange is None or exchange.outbound is not None
+            return reads and not self._later
         return self._state != _HEAD or not (self.choked or self._later)
 
     def _next(self) -> None:
@@ -393,8 +395,5 @@ class Inbound(asyncio.Protocol):
         self._state = _LINGER
         self._later = b""
         self.settle()
-        if not self.transport.is_closing():
-            # It may have gone just now; its answer may have been what told us.
-            with suppress(OSError):
-                self.transport.write_eof()
+        end_stream(self.transport, secured=self.context.secured)
         self.file(self._since + limits.linger)

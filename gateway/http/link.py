@@ -5,14 +5,20 @@ Rule 2: making one is the only task of the request path, and only on a pool miss
 """
 
 import asyncio
+import logging
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from activator.core.ledger import Seat
+from fleet.errors import SettingError
+from fleet.telemetry import log
 from gateway.http.context import Context
 from gateway.http.outbound import Outbound
 
 __all__ = ["Caller", "Link", "link_of"]
+
+_log = log(__name__)
+_CLOSING_S = 2.0
 
 
 class Caller(Protocol):
@@ -30,19 +36,18 @@ class Caller(Protocol):
 class Link:
     """What the gateway keeps with a seat."""
 
-    __slots__ = ("_idle", "closed", "context", "host", "host_line", "known", "port")
+    __slots__ = ("_idle", "_seat", "closed", "context", "host_line", "known")
 
-    def __init__(self, context: Context, host: str, port: int) -> None:
-        self.host = host
-        self.port = port
-        name = f"[{host}]" if ":" in host else host
-        self.host_line = f"Host: {name}:{port}".encode()
+    def __init__(self, context: Context, seat: Seat) -> None:
+        name = f"[{seat.host}]" if ":" in seat.host else seat.host
+        self.host_line = f"Host: {name}:{seat.port}".encode()
         """The Host field of what is sent there, without CRLF."""
         self.known = context.response_heads
         """Heads that a model server has sent before."""
         self.closed = False
         self.context = context
         self._idle: list[Outbound] = []
+        self._seat = seat
 
     @property
     def idle(self) -> int:
@@ -88,13 +93,22 @@ class Link:
             outbound.transport.close()
 
     async def _connect(self, caller: Caller) -> None:
-        loop = self.context.loop
+        loop, seat, tls = self.context.loop, self._seat, self._seat.tls
+        secured: dict[str, Any] = {}
+        if tls is not None:
+            secured["server_hostname"] = tls.name or seat.host
+            secured["ssl_shutdown_timeout"] = _CLOSING_S
         try:
+            if tls is not None:
+                secured["ssl"] = self.context.certificates.replica(verify=tls.verify)
             async with asyncio.timeout(self.context.limits.connect_timeout):
                 _, outbound = await loop.create_connection(
-                    partial(Outbound, self), self.host, self.port
+                    partial(Outbound, self), seat.host, seat.port, **secured
                 )
-        except (OSError, TimeoutError):
+        except (OSError, TimeoutError, SettingError) as error:
+            if tls is not None:
+                # A certificate that is not trusted would else look like a server that is down.
+                _log("replica_unreached", level=logging.WARNING, replica=seat.name, error=error)
             caller.connect_failed()
             return
         caller.attached(outbound)
@@ -105,6 +119,6 @@ def link_of(context: Context, seat: Seat) -> Link:
     link = seat.link
     if isinstance(link, Link):
         return link
-    made = Link(context, seat.host, seat.port)
+    made = Link(context, seat)
     seat.link = made
     return made

@@ -200,7 +200,9 @@ class Reception:
 
     def _decide(self, head: RequestHead) -> None:
         context = self._context
-        route, query = find_route(context.tables.now, head, context.settings.host_suffix)
+        route, query = find_route(
+            context.tables.now, head, context.settings.host_suffix, context.scheme
+        )
         self.entry = entry = route.entry
         self._limit = route.limit
         if head.length is not None and head.length > self._limit:

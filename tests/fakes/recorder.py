@@ -5,6 +5,7 @@ fails if front and back ever disagree on where a message ends.
 """
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -44,6 +45,7 @@ class Recorder:
     """Listens on `host`; `script` answers each request, `early` may act on a head alone."""
 
     host: str = "127.1.0.1"
+    tls: ssl.SSLContext | None = None
     script: Script = ok
     early: Callable[[str, asyncio.StreamWriter], Awaitable[bool]] | None = None
     """(head, writer) -> whether the connection is done with, before the body is read."""
@@ -60,7 +62,9 @@ class Recorder:
     """While set and not `is_set()`, bodies are not read."""
 
     async def start(self) -> None:
-        self._server = await asyncio.start_server(self._accept, self.host, self.port, limit=2**17)
+        self._server = await asyncio.start_server(
+            self._accept, self.host, self.port, limit=2**17, ssl=self.tls
+        )
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:

@@ -1,6 +1,7 @@
 """The real front and the real hall over loopback sockets, a scripted cluster and a recorder."""
 
 import asyncio
+import ssl
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 
@@ -123,13 +124,15 @@ class Stage:
     recorder: Recorder
     server: ModelUnderTest
     clients: list[Client]
+    tls: ssl.SSLContext | None = None
 
     @property
     def line(self) -> Line:
         return self.hall.lines[RevisionName("default/demo")]
 
     async def client(self, *, limit: int = 2**20) -> Client:
-        client = Client(*await asyncio.open_connection("127.0.0.1", self.port, limit=limit))
+        streams = await asyncio.open_connection("127.0.0.1", self.port, limit=limit, ssl=self.tls)
+        client = Client(*streams)
         self.clients.append(client)
         return client
 
@@ -170,10 +173,19 @@ def model(name: str = "demo", *, port: int, awake: bool = True, **changes):
 
 @asynccontextmanager
 async def stage(
-    *models, settings: Settings | None = None, awake: bool = True, start: float = 0.01, **changes
+    *models,
+    settings: Settings | None = None,
+    awake: bool = True,
+    start: float = 0.01,
+    tls: ssl.SSLContext | None = None,
+    replica_tls: ssl.SSLContext | None = None,
+    **changes,
 ):
-    """A front before a hall. `models`: functions of the recorder's port; by default one `demo`."""
-    recorder = Recorder()
+    """A front before a hall. `models`: functions of the recorder's port; by default one `demo`.
+
+    `tls`: what clients speak; `replica_tls`: what the recorder speaks.
+    """
+    recorder = Recorder(tls=replica_tls)
     await recorder.start()
     cluster = FakeCluster(gpus=4, start=start)
     server = ModelUnderTest(load=0.0)
@@ -200,7 +212,7 @@ async def stage(
             cluster.put(make(recorder.port))
         front = Front(hall, settings)
         port = await front.start("127.0.0.1", 0)
-        found = Stage(front, port, hall, cluster, recorder, server, [])
+        found = Stage(front, port, hall, cluster, recorder, server, [], tls)
         for line in hall.lines.values():
             if line.revision.replicas:
                 await found.until(lambda line=line: line.peek() is not None)

@@ -1,0 +1,192 @@
+"""TLS contexts from the files that the settings name: for clients' connections, and for replicas'.
+
+Rule 1: TLS 1.2 at least, with forward secrecy and authenticated encryption, and nothing else.
+Rule 2: a client that offers HTTP/1.1 gets it; h2 is for those who offer nothing else: gRPC clients.
+Rule 3: files that change are read again; what cannot be read leaves the old contexts in place, and
+        is said. A context is swapped whole: a connection keeps the one it began with.
+"""
+
+import logging
+import ssl
+from collections.abc import Iterable
+from pathlib import Path
+
+from fleet.clock import Clock
+from fleet.errors import SettingError
+from fleet.settings import Settings
+from fleet.system import system_said
+from fleet.telemetry import log
+
+__all__ = ["Certificates"]
+
+_log = log(__name__)
+_LOOK_S = 5.0
+# RFC 9113, 9.2.2: h2 over TLS 1.2 wants an ephemeral key exchange and an AEAD cipher. TLS 1.3 has
+# nothing else.
+_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
+_OFFERED = ("http/1.1", "h2")
+_SERVER_FILES = ("tls_cert", "tls_key", "tls_client_ca")
+_REPLICA_FILES = ("replica_ca", "replica_cert", "replica_key")
+
+_Stamp = tuple[tuple[str, int, int, int], ...]
+
+
+class Certificates:
+    """The contexts of one process. Raises `SettingError` when they cannot be made."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stamp = _stamp(settings)
+        self.server = _server_context(settings)
+        """For clients' connections; None: they speak plainly."""
+        self._verified = _replica_context(settings) if settings.replica_ca else None
+        self._trusting = _trusting_context(settings)
+
+    def replica(self, *, verify: object) -> ssl.SSLContext:
+        """For connections to replicas: one that checks their certificate, or takes any."""
+        if not verify:
+            return self._trusting
+        if self._verified is None:
+            # Loading the system's certificates takes a while: only who needs them waits for it.
+            self._verified = _replica_context(self._settings)
+        return self._verified
+
+    def reload(self) -> None:
+        """Read all files again. Raises `SettingError`; then everything stays as it was."""
+        self._take(self._settings)
+
+    def follow(self, settings: Settings) -> None:
+        """Use other settings from now on. Raises `SettingError`; then the old ones stay."""
+        self._take(settings)
+
+    async def run(self, clock: Clock) -> None:
+        """Endless: reload when a file has changed."""
+        while True:
+            await clock.sleep(_LOOK_S)
+            self.look()
+
+    def look(self) -> None:
+        """Reload if a file has changed, and say how that went."""
+        stamp = _stamp(self._settings)
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            self.reload()
+        except SettingError as error:
+            # Halfway through being replaced, say: the next change is looked at again.
+            _log("certificates_kept", level=logging.ERROR, error=str(error))
+        else:
+            _log("certificates_reloaded", files=",".join(name for name, *_ in stamp))
+
+    def _take(self, settings: Settings) -> None:
+        server = _server_context(settings)
+        if (server is None) is not (self.server is None):
+            msg = "EBBTIDE_TLS_CERT: TLS cannot be turned on or off while running"
+            raise SettingError(msg)
+        verified = None if self._verified is None else _replica_context(settings)
+        trusting = _trusting_context(settings)
+        self._settings, self._stamp = settings, _stamp(settings)
+        self.server, self._verified, self._trusting = server, verified, trusting
+
+
+def _server_context(settings: Settings) -> ssl.SSLContext | None:
+    if not settings.tls_cert:
+        for name in ("tls_key", "tls_client_ca"):
+            if getattr(settings, name):
+                msg = f"{_variable(name)}: only with {_variable('tls_cert')}, the certificate"
+                raise SettingError(msg)
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    _restrict(context, settings.tls_min_version)
+    _load_pair(context, settings, "tls_cert", "tls_key")
+    context.set_alpn_protocols(list(_OFFERED))
+    if settings.tls_client_ca:
+        _trust(context, settings, "tls_client_ca")
+        required = settings.tls_client_auth == "required"
+        context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
+    return context
+
+
+def _replica_context(settings: Settings) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if settings.replica_ca:
+        _trust(context, settings, "replica_ca")
+    else:
+        context.load_default_certs()
+    return _for_replicas(context, settings)
+
+
+def _trusting_context(settings: Settings) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return _for_replicas(context, settings)
+
+
+def _for_replicas(context: ssl.SSLContext, settings: Settings) -> ssl.SSLContext:
+    _restrict(context, "1.2")
+    if settings.replica_cert:
+        _load_pair(context, settings, "replica_cert", "replica_key")
+    elif settings.replica_key:
+        msg = f"{_variable('replica_key')}: only with {_variable('replica_cert')}"
+        raise SettingError(msg)
+    return context
+
+
+def _restrict(context: ssl.SSLContext, least: str) -> None:
+    context.minimum_version = ssl.TLSVersion.TLSv1_3 if least == "1.3" else ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(_CIPHERS)
+
+
+def _load_pair(context: ssl.SSLContext, settings: Settings, cert: str, key: str) -> None:
+    names = [cert, key] if getattr(settings, key) else [cert]
+    _readable(settings, names)
+    try:
+        # The empty password: a key that has one must not make OpenSSL ask for it on the terminal.
+        context.load_cert_chain(
+            getattr(settings, cert), getattr(settings, key) or None, password=""
+        )
+    except (ssl.SSLError, OSError) as error:
+        told = " and ".join(f"{_variable(name)}={getattr(settings, name)!r}" for name in names)
+        why = getattr(error, "reason", None) or str(error)
+        msg = f"{told}: expected a PEM certificate chain and its own key, not encrypted: {why}"
+        raise SettingError(msg) from error
+
+
+def _trust(context: ssl.SSLContext, settings: Settings, name: str) -> None:
+    _readable(settings, [name])
+    try:
+        context.load_verify_locations(cafile=getattr(settings, name))
+    except (ssl.SSLError, OSError) as error:
+        msg = f"{_variable(name)}={getattr(settings, name)!r}: expected PEM certificates: {error}"
+        raise SettingError(msg) from error
+
+
+def _readable(settings: Settings, names: Iterable[str]) -> None:
+    for name in names:
+        try:
+            with Path(getattr(settings, name)).open("rb"):
+                pass
+        except OSError as error:
+            msg = f"{_variable(name)}={getattr(settings, name)!r}: {system_said(error)}"
+            raise SettingError(msg) from error
+
+
+def _stamp(settings: Settings) -> _Stamp:
+    """What tells a changed file: a Secret's mount is swapped by its link, so links are followed."""
+    found = []
+    for name in (*_SERVER_FILES, *_REPLICA_FILES):
+        path = getattr(settings, name)
+        if path:
+            try:
+                stat = Path(path).stat()
+            except OSError:
+                found.append((_variable(name), 0, 0, 0))
+            else:
+                found.append((_variable(name), stat.st_mtime_ns, stat.st_size, stat.st_ino))
+    return tuple(found)
+
+
+def _variable(name: str) -> str:
+    return f"EBBTIDE_{name.upper()}"
