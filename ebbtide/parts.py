@@ -70,9 +70,11 @@ class Parts:
     admin_port: int
     autoscaler: Autoscaler
     clock: Clock
+    certificates: Certificates
 
     def reload(self, settings: Settings) -> None:
         """Take over what of `settings` may change while running."""
+        self.certificates.follow(settings)
         self.hall.reload(settings)
         self.front.reload(settings)
         self.autoscaler.reload(settings)
@@ -145,12 +147,8 @@ async def _serving(
     front = Front(hall, options.settings, certificates=certificates)
     view = View(hall=hall, front=front, autoscaler=autoscaler, bus=bus, clock=outside.clock)
     admin = AdminServer(make_app(view), host=options.admin_host, port=options.admin_port)
-    works = {
-        "hall": hall.run(),
-        "autoscaler": autoscaler.run(),
-        "admin": admin.run(),
-        "certificates": certificates.run(outside.clock),
-    }
+    works = {"hall": hall.run(), "autoscaler": autoscaler.run(), "admin": admin.run()}
+    works["certificates"] = certificates.run(outside.clock)
     loops = [endless(outside.group, work, name=name) for name, work in works.items()]
     try:
         yield Parts(
@@ -162,6 +160,7 @@ async def _serving(
             admin_port=admin.port,
             autoscaler=autoscaler,
             clock=outside.clock,
+            certificates=certificates,
         )
     finally:
         front.close()

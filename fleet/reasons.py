@@ -41,6 +41,7 @@ class Reason(Enum):
     REPLICA_LOST = "replica_lost"
     UPSTREAM_INVALID = "upstream_invalid"
     MODEL_REMOVED = "model_removed"
+    HANDSHAKE_FAILED = "handshake_failed"
     CLIENT_LEFT = "client_left"
 
     # Why a replica or revision is in its phase.

@@ -86,24 +86,24 @@ class Settings:
     """From the first byte of a request head to its last."""
     http_keepalive: float = _live(75.0)
     """How long an idle client connection stays open."""
-    tls_cert: str = ""
+    tls_cert: str = _live("")
     """A PEM file with the request port's certificate and its chain: clients then speak TLS there.
-    Read again when it changes. Empty: plain HTTP and gRPC."""
-    tls_key: str = ""
+    Read again when it changes. Empty: plain HTTP and gRPC; going over takes a restart."""
+    tls_key: str = _live("")
     """A PEM file with the certificate's key, not encrypted. Empty: the key is in the same file."""
-    tls_min_version: str = "1.2"
+    tls_min_version: str = _live("1.2")
     """The oldest TLS version that is spoken with clients: 1.2 or 1.3."""
-    tls_client_ca: str = ""
+    tls_client_ca: str = _live("")
     """A PEM file with the authorities that clients' certificates must come from. Empty: clients
     are not asked for any."""
-    tls_client_auth: str = "required"
+    tls_client_auth: str = _live("required")
     """Whether a client must have one: required or optional."""
-    replica_ca: str = ""
+    replica_ca: str = _live("")
     """A PEM file with the authorities of replicas whose Deployment says `ebbtide.dev/tls`. Empty:
     the system's."""
-    replica_cert: str = ""
+    replica_cert: str = _live("")
     """A PEM file with the certificate that ebbtide shows to such replicas. Empty: none."""
-    replica_key: str = ""
+    replica_key: str = _live("")
     """A PEM file with its key. Empty: the key is in the same file."""
     body_timeout: float = _live(60.0)
     """How long a client may pause within a request body that is being read."""

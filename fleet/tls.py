@@ -56,8 +56,8 @@ class Certificates:
         self._take(self._settings)
 
     def follow(self, settings: Settings) -> None:
-        """Use other settings from now on. Raises `SettingError`; then the old ones stay."""
-        self._take(settings)
+        """Use these settings from now on, and the files as they are; say if that cannot be."""
+        self._say(settings)
 
     async def run(self, clock: Clock) -> None:
         """Endless: reload when a file has changed."""
@@ -70,14 +70,18 @@ class Certificates:
         stamp = _stamp(self._settings)
         if stamp == self._stamp:
             return
+        # Halfway through being replaced, say: the next change is looked at again.
         self._stamp = stamp
+        self._say(self._settings)
+
+    def _say(self, settings: Settings) -> None:
         try:
-            self.reload()
+            self._take(settings)
         except SettingError as error:
-            # Halfway through being replaced, say: the next change is looked at again.
             _log("certificates_kept", level=logging.ERROR, error=str(error))
         else:
-            _log("certificates_reloaded", files=",".join(name for name, *_ in stamp))
+            if self._stamp:
+                _log("certificates_read", settings=",".join(name for name, *_ in self._stamp))
 
     def _take(self, settings: Settings) -> None:
         server = _server_context(settings)

@@ -82,8 +82,9 @@ ERRORS: Mapping[Reason, ErrorRow] = MappingProxyType(
             status=502, text="the model server did not answer in proper HTTP"
         ),
         Reason.MODEL_REMOVED: ErrorRow(status=404, text="the model was removed"),
-        # Nobody reads this one; it is counted.
+        # Nobody reads these; they are counted.
         Reason.CLIENT_LEFT: ErrorRow(status=499, text="the client left"),
+        Reason.HANDSHAKE_FAILED: ErrorRow(status=400, text="the TLS handshake failed"),
     }
 )
 

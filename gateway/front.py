@@ -73,11 +73,6 @@ class Front:
         return self._context.requests
 
     @property
-    def handshakes_failed(self) -> int:
-        """TLS handshakes of clients that came to nothing. Only grows."""
-        return self._context.handshakes_failed
-
-    @property
     def tallies(self) -> Mapping[RevisionName, Tally]:
         """What the requests of each revision came to."""
         return self._tables.tallies

@@ -55,8 +55,6 @@ class Context:
         """Open connections to replicas, idle and busy."""
         self.securing: set[asyncio.Task[None]] = set()
         """TLS handshakes under way with clients."""
-        self.handshakes_failed = 0
-        """Those that came to nothing. Only grows."""
         self.connecting: set[asyncio.Task[None]] = set()
         """Connections to replicas that are being made."""
         self.naming_bytes = 0

@@ -13,6 +13,7 @@ import ssl
 from collections.abc import Callable
 from functools import partial
 
+from fleet.reasons import Reason
 from fleet.telemetry import log
 from gateway.core.limits import MOST_LINGERING
 from gateway.http.context import Context
@@ -115,7 +116,7 @@ class Listener:
                 ssl_shutdown_timeout=context.limits.http_keepalive,
             )
         except (OSError, ssl.SSLError) as error:
-            context.handshakes_failed += 1
+            context.other.refuse(Reason.HANDSHAKE_FAILED)
             why = getattr(error, "reason", None) or str(error) or type(error).__name__
             _log("handshake_failed", level=logging.DEBUG, reason=why)
             return

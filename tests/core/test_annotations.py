@@ -3,7 +3,7 @@
 import pytest
 
 from fleet.annotations import KEYS
-from fleet.model import Mode, Policy, Ports, Retry, Revision, RuntimeName, Served, WarmUp
+from fleet.model import Mode, Policy, Ports, Retry, Revision, RuntimeName, Served, Tls, WarmUp
 from tests.core.deployments import accepted, document, read, refused
 
 
@@ -75,6 +75,11 @@ GOOD = [
     ("priority", "-100", "priority", -100),
     ("priority", "100", "priority", 100),
     ("pinned", "true", "pinned", True),
+    ("tls", "on", "http_tls", Tls()),
+    ("tls", "on", "grpc_tls", Tls()),
+    ("tls", "grpc", "http_tls", None),
+    ("tls", "grpc", "grpc_tls", Tls()),
+    ("tls", "off", "grpc_tls", None),
     ("gpu-price", "2.75", "gpu_price", 2.75),
     ("gpu-price", "0", "gpu_price", 0.0),
 ]
@@ -83,6 +88,17 @@ GOOD = [
 @pytest.mark.parametrize(("key", "text", "field", "value"), GOOD)
 def test_a_good_value_is_understood(key: str, text: str, field: str, value: object) -> None:
     assert getattr(accepted({"model": "m", key: text}).policy, field) == value
+
+
+def test_tls_is_spoken_to_a_name() -> None:
+    texts = {"model": "m", "tls": "on", "tls-name": "m.example", "tls-verify": "false"}
+    assert accepted(texts).policy.http_tls == Tls(verify=False, name="m.example")
+
+
+@pytest.mark.parametrize("key", ["tls-name", "tls-verify"])
+def test_how_tls_is_spoken_means_nothing_without_it(key: str) -> None:
+    (message,) = refused({"model": "m", key: "true"})
+    assert "only with ebbtide.dev/tls" in message
 
 
 _DURATION = "a duration"
@@ -120,6 +136,11 @@ BAD = [
     ("pinned", "yes", "true or false"),
     ("gpu-price", "-1", "a number of 0 or more"),
     ("gpu-price", "2,5", "a number of 0 or more"),
+    ("tls", "yes", "one of off, on, grpc"),
+    ("tls-verify", "maybe", "true or false"),
+    ("tls-name", "a b", "the DNS name or IP address"),
+    ("tls-name", "-a", "the DNS name or IP address"),
+    ("tls-name", "a" * 254, "the DNS name or IP address"),
     ("port", "0", "a port number from 1 to 65535, or the name of a container port"),
     ("port", "65536", "a port number from 1 to 65535"),
     ("grpc-port", "web", "a port number from 1 to 65535"),
@@ -130,7 +151,8 @@ BAD = [
 
 @pytest.mark.parametrize(("key", "text", "allowed"), BAD)
 def test_a_bad_value_is_refused_and_told_what_is_allowed(key: str, text: str, allowed: str) -> None:
-    (message,) = refused({"model": "m", key: text})
+    with_it = {"tls": "on"} if key.startswith("tls-") else {}
+    (message,) = refused({"model": "m", **with_it, key: text})
     assert message.startswith(f"f.yaml n/d: ebbtide.dev/{key}: ")
     assert text[:70] in message
     assert allowed in message

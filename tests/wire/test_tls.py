@@ -8,6 +8,7 @@ import pytest
 
 from fleet.errors import SettingError
 from fleet.model import Policy, TlsPorts, WarmUp
+from fleet.reasons import Reason
 from fleet.settings import Settings
 from fleet.tls import Certificates
 from tests.wire.secured import Authority
@@ -65,7 +66,7 @@ async def test_an_older_version_is_refused(authority):
     async with stage(settings=authority.settings(tls_min_version="1.3"), tls=tls) as s:
         with pytest.raises(OSError):  # noqa: PT011 - an alert or a reset, as the loop will
             await s.client()
-        await s.until(lambda: s.front.handshakes_failed == 1)
+        await s.until(lambda: s.front.other.refused == {Reason.HANDSHAKE_FAILED: 1})
 
 
 async def test_who_speaks_plainly_to_a_secured_port_is_cut_off(authority):
@@ -73,7 +74,7 @@ async def test_who_speaks_plainly_to_a_secured_port_is_cut_off(authority):
         client = await s.client()
         client.send(infer())
         assert await client.closed()
-        await s.until(lambda: s.front.handshakes_failed == 1)
+        await s.until(lambda: s.front.other.refused == {Reason.HANDSHAKE_FAILED: 1})
         assert not s.recorder.requests
 
 
@@ -308,3 +309,19 @@ async def test_a_replica_gets_ebbtide_s_certificate(authority):
 async def test_what_cannot_be_used_is_said(settings, wrong):
     with pytest.raises(SettingError, match=wrong):
         Certificates(Settings(**settings))
+
+
+@pytest.mark.parametrize("now", ["", "nowhere.pem"])
+async def test_other_settings_that_cannot_be_used_leave_the_old_ones(authority, now):
+    async with stage(settings=authority.settings(), tls=authority.client()) as s:
+        s.front._context.certificates.follow(Settings(tls_cert=now))
+        assert (await s.call(infer())).status == 200
+
+
+async def test_other_settings_take_effect_at_the_next_handshake(authority):
+    async with stage(settings=authority.settings(), tls=authority.client()) as s:
+        renewed = authority.certificate("localhost", "127.0.0.1", file="b.pem")
+        s.front._context.certificates.follow(
+            Settings(tls_cert=renewed, tls_client_ca=authority.trusted)
+        )
+        assert not await _gets_in(s, infer())
