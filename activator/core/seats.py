@@ -152,9 +152,8 @@ class Seat:
         self.ready_after = 0.0
         self.link: Link | None = None
         self.tls: Tls | None = None
-        """How its HTTP port is spoken to; None: plainly."""
         self.grpc_tls: Tls | None = None
-        """Likewise its gRPC port."""
+        """How its HTTP and gRPC ports are spoken to; None: plainly."""
 
     @property
     def room(self) -> int:
