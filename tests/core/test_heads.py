@@ -120,7 +120,7 @@ def test_hop_by_hop_fields_those_named_and_ours_go_no_further():
             b"Content-Length: 1",
         )
     )
-    assert head.fields == [b"X-Stays: 2"]
+    assert head.fields == [b"X-Stays: 2", b"Trailer: X"]
     assert head.model == b"m"
     assert head.expects
 

@@ -58,6 +58,7 @@ class Client:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
+        self.trailers = b""
 
     def send(self, data: bytes) -> None:
         self.writer.write(data)
@@ -95,6 +96,11 @@ class Client:
 
     async def chunk(self) -> bytes:
         size = int(await self.reader.readuntil(b"\r\n"), 16)
+        if not size:
+            self.trailers = b""
+            while (line := await self.reader.readuntil(b"\r\n")) != b"\r\n":
+                self.trailers += line
+            return b""
         data = await self.reader.readexactly(size + 2)
         assert data[-2:] == b"\r\n"
         return data[:-2]

@@ -87,7 +87,7 @@ async def test_a_chunked_request_is_framed_anew():
         (request,) = s.recorder.requests
         assert request.body == b"helloyou"
         assert b"ext" not in request.raw
-        assert b"Trailer" not in request.raw
+        assert request.raw.endswith(b"0\r\nX-Trailer: 1\r\n\r\n")
         assert request.field("transfer-encoding") == "chunked"
 
 
@@ -110,6 +110,7 @@ async def test_a_chunked_answer_is_streamed_as_it_comes():
         assert await client.chunk() == b"data:1"
         go.set()
         assert await client.chunked() == b"data:2"
+        assert client.trailers == b"X-T: 1\r\n"
         client.send(infer())
         assert (await client.answer()).body == b"data:1data:2"
         assert s.recorder.connections == 1
