@@ -23,6 +23,7 @@ class Reason(Enum):
     TARGET_TOO_LONG = "target_too_long"
     HEAD_TOO_LARGE = "head_too_large"
     BODY_TOO_LARGE = "body_too_large"
+    UNKNOWN_ENCODING = "unknown_encoding"
     HEADER_TIMEOUT = "header_timeout"
     BODY_TIMEOUT = "body_timeout"
     BODY_TOO_SLOW = "body_too_slow"

@@ -40,6 +40,9 @@ ERRORS: Mapping[Reason, ErrorRow] = MappingProxyType(
         Reason.TARGET_TOO_LONG: ErrorRow(status=414, text="the request target is too long"),
         Reason.HEAD_TOO_LARGE: ErrorRow(status=431, text="the request head is too large"),
         Reason.BODY_TOO_LARGE: ErrorRow(status=413, text="the request body is too large"),
+        Reason.UNKNOWN_ENCODING: ErrorRow(
+            status=415, text="a compressed message whose grpc-encoding is unknown here"
+        ),
         Reason.HEADER_TIMEOUT: ErrorRow(status=408, text="the request head took too long"),
         Reason.BODY_TIMEOUT: ErrorRow(status=408, text="the request body took too long"),
         Reason.BODY_TOO_SLOW: ErrorRow(status=408, text="the request body came too slowly"),
