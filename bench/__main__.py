@@ -17,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from bench import grpcs, held, small, streams, tls, wake, warm
+from bench import grpcs, held, models, small, streams, tls, wake, warm
 from bench.case import Case, Run
 from bench.entries import Measured
 from bench.load import BrokenLoadError
@@ -41,8 +41,9 @@ _CASES = (
     Case(name="sse", what="streams of 200 events", measure=streams.sse),
     Case(name="grpc", what="calls and streams over gRPC", measure=grpcs.measure),
     Case(name="tls", what="TLS, kept and with handshakes", measure=tls.measure),
+    Case(name="models", what="1,000 models", measure=models.measure),
     Case(name="wake", what="ready to dispatch, arrival to scale written", measure=wake.measure),
-    Case(name="held", what="memory per held request", measure=held.measure),
+    Case(name="held", what="10,000 held, 5,000 released", measure=held.measure),
 )
 _LEAST_ROUNDS = 3
 

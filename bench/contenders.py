@@ -76,17 +76,35 @@ class Stage:
     """The model server's own."""
     tls: Certificate | None
     """What contenders show their clients."""
+    prefixes: Sequence[str]
+    """Of paths: Envoy has a route for each."""
     missing: list[str]
     """Who could not be had, and why."""
 
 
-def begin(run: Run, stack: ExitStack, model: Model, *, tls: Certificate | None = None) -> Stage:
+def begin(
+    run: Run,
+    stack: ExitStack,
+    model: Model,
+    *,
+    tls: Certificate | None = None,
+    prefixes: Sequence[str] = ("/",),
+) -> Stage:
     """Start the model server that all but ebbtide share; ebbtide starts another of the same."""
     port = free_port()
     command = model.command("127.0.0.1", str(port), run.folder / "model")
     process = stack.enter_context(Process(command, log=run.folder / "model.log", cwd=_ROOT))
     process.wait_until(lambda: listening("127.0.0.1", port), what="listening")
-    return Stage(run=run, stack=stack, model=model, process=process, port=port, tls=tls, missing=[])
+    return Stage(
+        run=run,
+        stack=stack,
+        model=model,
+        process=process,
+        port=port,
+        tls=tls,
+        prefixes=prefixes,
+        missing=[],
+    )
 
 
 def start(stage: Stage, names: Sequence[str]) -> tuple[Contender, ...]:
@@ -121,7 +139,13 @@ def _envoy(stage: Stage) -> Contender:
     tool, port = peers.envoy(stage.run.cache, lock=stage.run.lock), free_port()
     configuration = stage.run.folder / "envoy.json"
     configuration.write_text(
-        envoy_configuration(port, stage.port, http2=stage.model.http2, tls=stage.tls)
+        envoy_configuration(
+            port,
+            stage.port,
+            http2=stage.model.http2,
+            tls=stage.tls,
+            prefixes=stage.prefixes,
+        )
     )
     flags = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "error"]
     command: list[str | Path] = [tool.path, *flags, "-c", configuration]

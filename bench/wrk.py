@@ -4,7 +4,7 @@ The script prints one line of JSON at the end; `read_load` reads that and nothin
 """
 
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -33,6 +33,16 @@ done = function(summary, latency)
     summary.duration, latency:percentile(50), latency:percentile(99)))
 end
 """
+_PATHS = """
+local paths, made, turn = {%s}, {}, 0
+init = function(args)
+  for number, path in ipairs(paths) do made[number] = wrk.format(nil, path) end
+end
+request = function()
+  turn = turn %% #made + 1
+  return made[turn]
+end
+"""
 
 
 def run_load(
@@ -43,11 +53,13 @@ def run_load(
     connections: int,
     folder: Path,
     fields: Mapping[str, str] = MappingProxyType({}),
+    paths: Sequence[str] = (),
 ) -> Load:
-    """Drive `url` for `seconds`. Raises `BrokenLoadError` unless every request got a 2xx."""
+    """Drive `url`, or `paths` there in turns. Raises `BrokenLoadError` unless all got a 2xx."""
     script = folder / "infer.lua"
     more = "\n".join(f'wrk.headers["{name}"] = "{value}"' for name, value in fields.items())
-    script.write_text(_SCRIPT % (more, BODY))
+    each = _PATHS % ",".join(f'"{path}"' for path in paths) if paths else ""
+    script.write_text(_SCRIPT % (more, BODY) + each)
     command = [str(wrk.path), "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script), url]
     done = subprocess.run(
         command, env=wrk.env, capture_output=True, text=True, timeout=seconds + 30, check=False

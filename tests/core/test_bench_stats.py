@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.entries import Entry, Measured, Sample, bound, entry_of
+from bench.held import displaced
 from bench.load import BrokenLoadError, Load, read_load
 from bench.report import as_json, as_text, verdicts
 from bench.stats import Row, Spread, Turn, cpu_us, ratios, spread, turns
@@ -66,6 +67,13 @@ def test_turns_are_fair(names: int, rounds: int) -> None:
     made = turns([str(name) for name in range(names)], rounds)
     assert len({(turn.round, turn.name) for turn in made}) == len(made) == names * rounds
     assert [turn.round for turn in made] == sorted(turn.round for turn in made)
+
+
+@pytest.mark.parametrize(
+    ("answered", "places"), [([0, 1, 2, 3], 0), ([1, 0, 2, 3], 1), ([3, 0, 1, 2], 3), ([0], 0)]
+)
+def test_who_was_answered_furthest_from_their_turn(answered: list[int], places: int) -> None:
+    assert displaced(answered) == places
 
 
 def test_cpu_per_request_is_in_microseconds() -> None:

@@ -1,0 +1,88 @@
+"""A thousand models: what finding the right one costs, and keeping account of all of them.
+
+Of 1,000 Deployments 10 are awake, with a hundred names each, and requests go to those 1,000 names
+in turns; the other 990 sleep. Beside it stand ebbtide with one model, and Envoy with a route for
+each of the names.
+"""
+
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any
+
+from bench import peers
+from bench.case import Run
+from bench.contenders import Contender, Model, begin, start
+from bench.entries import Measured, entry_of
+from bench.gateway import Gateway, ask, deployment, infer_path
+from bench.load import Load
+from bench.process import DiedError
+from bench.progress import say
+from bench.rounds import take_rounds
+from bench.stats import Row, ratios
+from bench.warm import fixed_model
+from bench.wrk import BODY, run_load
+
+__all__ = ["measure"]
+
+_DEPLOYMENTS = 1000
+_AWAKE = 10
+_NAMES_EACH = 100
+_CONNECTIONS = 32
+_NAMES = tuple(f"name-{number}" for number in range(_AWAKE * _NAMES_EACH))
+_ONE = "ebbtide, one"
+
+
+def measure(run: Run) -> Measured:
+    """CPU per request among 1,000 models, and with one."""
+    wrk = peers.wrk(run.cache)
+    run.facts["wrk"] = wrk.version
+    every = [infer_path(name) for name in _NAMES]
+
+    def drive(contender: Contender, seconds: int) -> Load:
+        return run_load(
+            wrk,
+            f"http://127.0.0.1:{contender.port}",
+            seconds=seconds,
+            connections=_CONNECTIONS,
+            folder=run.folder,
+            paths=[infer_path("fixed")] if contender.name == _ONE else every,
+        )
+
+    prefixes = [path.removesuffix("infer") for path in every]
+    with ExitStack() as stack:
+        stage = begin(run, stack, fixed_model(run), prefixes=prefixes)
+        one, *others = start(stage, ("ebbtide", "envoy"))
+        contenders = (_many(run, stack), replace(one, name=_ONE), *others)
+        entries = take_rounds(f"{_DEPLOYMENTS:,} models", contenders, drive, run)
+    many, alone = entry_of(entries, "ebbtide"), entry_of(entries, _ONE)
+    assert many is not None
+    assert alone is not None
+    figure = f"CPU, {_DEPLOYMENTS:,} models / one"
+    row = Row(case="models", figure=figure, unit="x", values=ratios(many.cpu_us, alone.cpu_us))
+    return Measured(entries=entries, rows=(row,), missing=tuple(stage.missing))
+
+
+def _many(run: Run, stack: ExitStack) -> Contender:
+    say(f"models: starting ebbtide with {_DEPLOYMENTS:,} Deployments, {_AWAKE} of them awake")
+    folder = run.folder / "ebbtide-many"
+    model = fixed_model(run)
+    manifests = [_deployment(run, model, number) for number in range(_DEPLOYMENTS)]
+    gateway = stack.enter_context(Gateway(manifests, gpus=_AWAKE, folder=folder))
+    for name in _NAMES[::_NAMES_EACH]:
+        answer = ask(gateway.port, "POST", infer_path(name), BODY, wait=60)
+        if answer.status != 200:
+            msg = f"{name} was answered {answer.status} {answer.body[:200]!r}"
+            raise DiedError(msg)
+    return Contender(
+        name="ebbtide", process=gateway.process, port=gateway.port, with_children=False
+    )
+
+
+def _deployment(run: Run, model: Model, number: int) -> dict[str, Any]:
+    home = run.folder / f"model-{number}"
+    command = model.command("$(POD_IP)", model.port, home)
+    if number >= _AWAKE:
+        return deployment(f"asleep-{number}", command, annotations={})
+    names = _NAMES[number * _NAMES_EACH : (number + 1) * _NAMES_EACH]
+    named = {"model": ",".join(names), **model.annotations}
+    return deployment(f"awake-{number}", command, annotations=named)
