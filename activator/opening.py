@@ -165,6 +165,8 @@ class Opening:
         )
         seat.allotted = self._wiring.outside.allotted(seat.name)
         seat.tls, seat.grpc_tls = revision.policy.http_tls, revision.policy.grpc_tls
+        # A server that says nothing of a port of its own for gRPC takes it on the one it has.
+        seat.grpc_port = revision.ports.grpc or revision.ports.http
         seat.ready_at = now
         seat.ready_after = 0.0 if replica.started is None else now - replica.started
         somebody_waits = self._ledger.waiting > 0

@@ -15,12 +15,15 @@ _NAMES = (
     "beginning with a letter or digit"
 )
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+_GRPC = "GRPC"
 _RULES = (
     "all, or methods and paths like POST /predict, GET /items/* (a path may end in /* for all "
-    f"below it; * is any path or method; methods: {', '.join(_METHODS)})"
+    f"below it; * is any path or method; methods: {', '.join(_METHODS)}; and {_GRPC} with "
+    "/package.Service/Method or /package.Service/*)"
 )
 # Paths are compared decoded and normalised, so one that is not could never match.
 _PATH = re.compile(r"/[^\s%?#\\*,\x00-\x1f\x7f]*")
+_FULL_METHOD = re.compile(r"/[A-Za-z0-9_.]+/(?:[A-Za-z0-9_.]+|\*)|\*")
 
 
 def parse_models(text: str) -> tuple[Served, ...]:
@@ -50,7 +53,13 @@ def parse_allow(text: str) -> tuple[AllowRule, ...]:
 
 def _rule(part: str) -> AllowRule:
     words = part.split()
-    if len(words) != 2 or words[0] not in (*_METHODS, "*") or not _is_path(words[1]):
+    if len(words) != 2:
+        raise ValueError(_RULES)
+    if words[0] == _GRPC:
+        proper = _FULL_METHOD.fullmatch(words[1]) is not None
+    else:
+        proper = words[0] in (*_METHODS, "*") and _is_path(words[1])
+    if not proper:
         raise ValueError(_RULES)
     return AllowRule(method=words[0], path=words[1])
 

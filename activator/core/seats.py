@@ -96,6 +96,7 @@ class Seat:
         "draining",
         "ejections",
         "failures",
+        "grpc_port",
         "grpc_tls",
         "host",
         "limit",
@@ -120,6 +121,8 @@ class Seat:
         """Its part in every key's order of the seats."""
         self.host = host
         self.port = port
+        self.grpc_port = port
+        """Where it takes gRPC."""
         self.slots = slots
         self.allotted: int | None = None
         """How many of the slots are this gateway's, where several share them; None: all."""

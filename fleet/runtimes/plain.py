@@ -1,6 +1,7 @@
 """Any HTTP server: what may pass is what its `allow` annotation says, and all of that wakes. Pure.
 
-Rule 1: a rule's method is compared exactly; ``*`` is any method.
+Rule 1: a rule's method is compared exactly; ``*`` is any method. gRPC's calls have the method
+        ``GRPC``, and their full names as paths.
 Rule 2: a rule's path is compared exactly; ``*`` is any path, and one that ends in ``/*`` takes
         whatever lies below it (``/v1/*`` takes ``/v1/predict`` and ``/v1/a/b``, not ``/v1``).
 Rule 3: nothing is known of what a call does, so it is sent again only if no byte of it was sent.

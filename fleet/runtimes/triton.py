@@ -8,6 +8,8 @@ Rule 2: a client's name for a model may hold ``/``, so a path is read from its e
         No segment of a name but its first may be a word that Triton itself reads there
         (``versions``, ``trace``, a verb): so there is exactly one reading, ours and Triton's.
 Rule 3: ``/v2/models/stats`` is the statistics of *all* models to Triton: nobody's metadata.
+Rule 4: over gRPC (method ``GRPC``) the same: nine methods by their full names, of which those about
+        a model name it in their messages (`gateway.grpc`).
 """
 
 import re
@@ -31,6 +33,19 @@ _VERBS = {
     "stats": ("GET", CallKind.STATS),
 }
 _METADATA = ("GET", CallKind.METADATA)
+_GRPC = "GRPC"
+_SERVICE = "/inference.GRPCInferenceService/"
+_CALLS = {
+    _SERVICE + "ModelInfer": CallKind.INFER,
+    _SERVICE + "ModelStreamInfer": CallKind.INFER,
+    _SERVICE + "ModelReady": CallKind.READY,
+    _SERVICE + "ModelMetadata": CallKind.METADATA,
+    _SERVICE + "ModelConfig": CallKind.CONFIG,
+    _SERVICE + "ModelStatistics": CallKind.STATS,
+    _SERVICE + "ServerLive": CallKind.SERVER,
+    _SERVICE + "ServerReady": CallKind.SERVER,
+    _SERVICE + "ServerMetadata": CallKind.SERVER,
+}
 _TRITONS_OWN = frozenset({*_VERBS, "versions", "trace", ".", "..", ""})
 
 _ROW = re.compile(r"\|\s*(?P<model>[^|]*?)\s*\|\s*(?P<version>-?\d*)\s*\|\s?(?P<status>.*?)\s*\|")
@@ -42,6 +57,9 @@ _NEVER_THE_CAUSE = ("CudaDriverHelper has not been initialized", "failed to load
 
 
 def _classify(method: str, path: str, _allow: Sequence[AllowRule]) -> Call | None:
+    if method == _GRPC:
+        call = _CALLS.get(path)
+        return None if call is None else Call(kind=call)
     if path in _SERVER:
         return Call(kind=CallKind.SERVER) if method == "GET" else None
     if not path.startswith(_MODELS) or path == "/v2/models/stats":

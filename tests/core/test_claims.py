@@ -68,6 +68,12 @@ def test_what_may_pass_to_a_plain_server() -> None:
     assert accepted({**keys, "allow": " all "}).allow == (AllowRule(method="*", path="*"),)
     assert accepted({**keys, "allow": "POST *"}).allow == (AllowRule(method="POST", path="*"),)
     assert accepted({**keys, "allow": "GET /*"}).allow == (AllowRule(method="GET", path="/*"),)
+    assert accepted({**keys, "allow": "GRPC /a.B/Do, GRPC /a.C/*, GRPC *, POST /b"}).allow == (
+        AllowRule(method="GRPC", path="/a.B/Do"),
+        AllowRule(method="GRPC", path="/a.C/*"),
+        AllowRule(method="GRPC", path="*"),
+        AllowRule(method="POST", path="/b"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -97,6 +103,13 @@ def test_what_may_pass_to_a_plain_server() -> None:
         "POST /..",
         "POST /../*",
         "POST /a\x01",
+        "GRPC /a.B",
+        "GRPC /a.B/",
+        "GRPC /*",
+        "GRPC /a.B/C/D",
+        "GRPC /a.B/C/*",
+        "GRPC a.B/C",
+        "grpc /a.B/C",
     ],
 )
 def test_a_rule_that_could_never_match_or_matches_too_much_is_refused(text: str) -> None:

@@ -23,6 +23,64 @@ def test_every_runtime_has_its_profile(name: RuntimeName) -> None:
 
 
 @pytest.mark.parametrize(
+    ("method", "kind"),
+    [
+        ("ModelInfer", CallKind.INFER),
+        ("ModelStreamInfer", CallKind.INFER),
+        ("ModelReady", CallKind.READY),
+        ("ModelMetadata", CallKind.METADATA),
+        ("ModelConfig", CallKind.CONFIG),
+        ("ModelStatistics", CallKind.STATS),
+        ("ServerLive", CallKind.SERVER),
+        ("ServerReady", CallKind.SERVER),
+        ("ServerMetadata", CallKind.SERVER),
+    ],
+)
+def test_triton_lets_its_nine_methods_pass(method: str, kind: CallKind) -> None:
+    path = f"/inference.GRPCInferenceService/{method}"
+    call = TRITON.classify("GRPC", path, ())
+    assert call is not None
+    assert call.kind is kind
+    assert TRITON.classify("POST", path, ()) is None
+    assert OPENAI.classify("GRPC", path, ()) is None
+    assert PLAIN.classify("GRPC", path, ()) is None
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/inference.GRPCInferenceService/{method}"
+        for method in (
+            *("RepositoryIndex", "RepositoryModelLoad", "RepositoryModelUnload"),
+            *("SystemSharedMemoryStatus", "SystemSharedMemoryRegister"),
+            *("SystemSharedMemoryUnregister", "CudaSharedMemoryStatus"),
+            *("CudaSharedMemoryRegister", "CudaSharedMemoryUnregister"),
+            *("TraceSetting", "LogSettings", "modelinfer", "", "ModelInfer/"),
+        )
+    ]
+    + ["/v2/models/ocr/infer", "/grpc.health.v1.Health/Check"],
+)
+def test_nothing_else_of_triton_passes_over_grpc(path: str) -> None:
+    assert TRITON.classify("GRPC", path, ()) is None
+
+
+def test_a_plain_server_s_methods_pass_by_their_full_names() -> None:
+    allow = (
+        AllowRule(method="GRPC", path="/a.B/Do"),
+        AllowRule(method="GRPC", path="/a.C/*"),
+        AllowRule(method="POST", path="/a.D/Do"),
+    )
+    passing = {
+        path
+        for path in ("/a.B/Do", "/a.B/Undo", "/a.C/Any", "/a.C/", "/a.D/Do", "/a.Cc/Any")
+        if PLAIN.classify("GRPC", path, allow) is not None
+    }
+    assert passing == {"/a.B/Do", "/a.C/Any"}
+    assert PLAIN.classify("GRPC", "/a.B/Do", (AllowRule(method="*", path="*"),)) is not None
+    assert PLAIN.classify("POST", "/a.B/Do", allow) is None
+
+
+@pytest.mark.parametrize(
     ("method", "path", "kind", "model"),
     [
         ("POST", "/v2/models/ocr/infer", CallKind.INFER, "ocr"),
