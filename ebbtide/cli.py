@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import Protocol
 
 import ebbtide.check
+import ebbtide.key
 import ebbtide.top
 import ebbtide.up
 from fleet.errors import EbbtideError
@@ -33,6 +34,7 @@ _COMMANDS: Mapping[str, _Command] = {
     "up": ebbtide.up,
     "check": ebbtide.check,
     "top": ebbtide.top,
+    "key": ebbtide.key,
 }
 
 

@@ -14,6 +14,8 @@ class Reason(Enum):
     """Why something was refused, is not running, or was decided."""
 
     # Refusals of a request. The status and the wording stand in gateway/errors.py.
+    KEY_MISSING = "key_missing"
+    KEY_WRONG = "key_wrong"
     UNKNOWN_MODEL = "unknown_model"
     NOT_ALLOWED = "not_allowed"
     MODEL_CONFLICT = "model_conflict"

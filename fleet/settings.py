@@ -76,6 +76,12 @@ class Settings:
     """Largest request head (line and fields)."""
     max_connections: int = _live(16000)
     """Client connections at once; one more is answered 503 and closed."""
+    api_keys: str = _live("")
+    """A file of API keys (`ebbtide key` makes its lines), read again when it changes. Empty:
+    nobody is asked for a key."""
+    max_connections_per_address: int = _live(0)
+    """Client connections at once from one address (of IPv6: from one /64), but for trusted peers;
+    one more is answered 429 and closed. 0: no limit."""
     max_waiting: int = _live(16000)
     """Requests held at once, over all models; one more is answered 503."""
     max_waiting_bytes: int = _live(256 * 2**20)
@@ -159,7 +165,7 @@ _POSITIVE = {
     "tunnel_idle",
 }
 _SIZES = {"max_waiting_bytes"}
-_MAY_BE_OFF = {"caller_wakes"}
+_MAY_BE_OFF = {"caller_wakes", "max_connections_per_address"}
 _FORWARDED = ("off", "x-forwarded", "forwarded")
 _TOKEN = re.compile(r"[A-Za-z0-9._~-]{1,64}")
 _LEVELS = ("debug", "info", "warning", "error")
@@ -325,4 +331,5 @@ _SPECIAL: dict[str, Callable[[str], object]] = {
     "forwarded": _forwarded,
     "via": _via,
     "state_dir": lambda text: str(Path(text).expanduser()),
+    "api_keys": lambda text: str(Path(text).expanduser()) if text else "",
 }

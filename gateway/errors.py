@@ -29,6 +29,8 @@ class ErrorRow:
 
 ERRORS: Mapping[Reason, ErrorRow] = MappingProxyType(
     {
+        Reason.KEY_MISSING: ErrorRow(status=401, text="an API key is needed"),
+        Reason.KEY_WRONG: ErrorRow(status=401, text="there is no such API key"),
         Reason.UNKNOWN_MODEL: ErrorRow(status=404, text="no such model"),
         Reason.NOT_ALLOWED: ErrorRow(status=404, text="this method and path may not be called"),
         Reason.NO_MODEL: ErrorRow(
@@ -119,6 +121,8 @@ def error_body(reason: Reason, detail: str, shape: ErrorShape) -> bytes:
 def error_head(reason: Reason, retry_after: float | None, shape: ErrorShape) -> list[bytes]:
     """The header lines that go with it."""
     lines = [b"Content-Type: " + _MEDIA[shape], b"Ebbtide-Reason: " + reason.value.encode()]
+    if ERRORS[reason].status == 401:
+        lines.append(b'WWW-Authenticate: Bearer realm="ebbtide"')
     seconds = ERRORS[reason].retry_after if retry_after is None else retry_after
     if seconds is not None:
         lines.append(b"Retry-After: %d" % max(1, math.ceil(seconds)))

@@ -70,8 +70,10 @@ def _shown(name: str) -> str:
             text = str(default).lower()
         case float():
             text = f"{default:g}s" if name in settings._DURATIONS else f"{default:g}"
-        case int() if default % 1024 == 0:
-            text = f"{default // 1024}Ki"
+        case int() if default and default % 2**20 == 0:
+            text = f"{default // 2**20}Mi"
+        case int() if default and default % 2**10 == 0:
+            text = f"{default // 2**10}Ki"
         case _:
             text = str(default)
     return f"`{text}`" if text else "empty"
