@@ -88,7 +88,7 @@ class Hall:
 
     def reload(self, settings: Settings) -> None:
         """From now on go by `settings`; whoever waits already stays."""
-        self.room.limit(settings.max_waiting, settings.max_waiting_bytes)
+        self.room.limit(settings.max_waiting, settings.max_waiting_bytes, settings.held_bodies)
         self._wakes.budget = settings.caller_wakes
 
     def allot(self) -> None:

@@ -84,8 +84,14 @@ class Settings:
     one more is answered 429 and closed. 0: no limit."""
     max_waiting: int = _live(16000)
     """Requests held at once, over all models; one more is answered 503."""
-    max_waiting_bytes: int = _live(256 * 2**20)
+    max_waiting_bytes: int = _live(192 * 2**20)
     """What is buffered of their bodies, over all models; beyond it 503."""
+    held_bodies: int = _live(256 * 2**20)
+    """What all bodies may take that are held in memory: of those who wait, those read whole to find
+    their model's name, and those kept to be sent again. Beyond it 503."""
+    naming_body: int = _live(16 * 2**20)
+    """The largest body that is read whole to find its model's name, up to `64Mi`: reading 16 MiB of
+    JSON keeps everybody else waiting for up to a tenth of a second."""
     caller_wakes: int = _live(0)
     """How many models one caller may wake within an hour; then 429. 0: no limit."""
     header_timeout: float = _live(10.0)
@@ -164,7 +170,7 @@ _POSITIVE = {
     "http_keepalive",
     "tunnel_idle",
 }
-_SIZES = {"max_waiting_bytes"}
+_SIZES = {"max_waiting_bytes", "held_bodies"}
 _MAY_BE_OFF = {"caller_wakes", "max_connections_per_address"}
 _FORWARDED = ("off", "x-forwarded", "forwarded")
 _TOKEN = re.compile(r"[A-Za-z0-9._~-]{1,64}")
@@ -291,6 +297,14 @@ def _size(text: str) -> int:
     return size
 
 
+def _naming(text: str) -> int:
+    size = parse_bytes(text)
+    if not 2**10 <= size <= 64 * 2**20:
+        msg = "a size from 1Ki to 64Mi"
+        raise ValueError(msg)
+    return size
+
+
 def _networks(text: str) -> str:
     words = [word.strip() for word in text.split(",") if word.strip()]
     try:
@@ -327,6 +341,7 @@ _SPECIAL: dict[str, Callable[[str], object]] = {
     "tls_client_auth": _one_of("required", "optional"),
     "log_level": _level,
     "max_head": _head,
+    "naming_body": _naming,
     "trusted_peers": _networks,
     "forwarded": _forwarded,
     "via": _via,

@@ -51,6 +51,9 @@ ERRORS: Mapping[Reason, ErrorRow] = MappingProxyType(
         Reason.TOO_MANY_CONNECTIONS: ErrorRow(
             status=503, text="too many connections", retry_after=1
         ),
+        Reason.ADDRESS_CONNECTIONS_FULL: ErrorRow(
+            status=429, text="too many connections from this address", retry_after=1
+        ),
         Reason.QUEUE_FULL: ErrorRow(
             status=503, text="too many requests wait for this model", retry_after=1
         ),
@@ -62,6 +65,9 @@ ERRORS: Mapping[Reason, ErrorRow] = MappingProxyType(
         ),
         Reason.GATEWAY_BYTES_FULL: ErrorRow(
             status=503, text="too many bytes wait for all models together", retry_after=1
+        ),
+        Reason.HELD_BODIES_FULL: ErrorRow(
+            status=503, text="too many bytes of request bodies are held", retry_after=1
         ),
         Reason.TOO_MANY_WAKES: ErrorRow(
             status=429, text="this caller has woken as many models in the last hour as it may"

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from typing import Protocol
 
+from activator.core.room import Room
 from fleet.model import Fleet, RuntimeName
 from fleet.names import RevisionName
 from fleet.runtimes import Profile
@@ -30,6 +31,7 @@ class Hall(Protocol):
     """What the front needs of `activator.hall.Hall`."""
 
     fleet: Fleet
+    room: Room
 
     @property
     def lines(self) -> Mapping[RevisionName, Line]: ...
@@ -54,6 +56,7 @@ class Front:
             settings,
             self._tables,
             certificates or Certificates(settings),
+            hall.room,
             version=version("ebbtide"),
         )
         self._context.changed = self._changed

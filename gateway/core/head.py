@@ -57,7 +57,17 @@ STRICT = Manner()
 class _Head:
     """What requests and answers have in common."""
 
-    __slots__ = ("chunked", "fields", "keep_alive", "length", "old", "options", "raw", "upgrades")
+    __slots__ = (
+        "chunked",
+        "fields",
+        "keep_alive",
+        "length",
+        "old",
+        "options",
+        "ours",
+        "raw",
+        "upgrades",
+    )
 
     def __init__(self) -> None:
         self.old = False
@@ -70,6 +80,8 @@ class _Head:
         """What the Upgrade field names."""
         self.fields: list[bytes] = []
         """The lines to forward, as they came, without CRLF."""
+        self.ours: list[bytes] = []
+        """The lines for the gateway alone: `Ebbtide-*`."""
         self.raw = b""
         """The bytes that it was read from, while it is remembered (`gateway.core.known`)."""
         self.keep_alive = True
@@ -82,6 +94,7 @@ class RequestHead(_Head):
     __slots__ = (
         "expects",
         "host",
+        "keyless",
         "led",
         "looped",
         "method",
@@ -100,6 +113,8 @@ class RequestHead(_Head):
         self.host: bytes | None = None
         self.model: bytes | None = None
         """The value of `Ebbtide-Model`."""
+        self.keyless: RequestHead | None = None
+        """A note of `without_key`: the same without Authorization."""
         self.expects = False
         """The sender waits for 100 Continue before it sends the body."""
         self.led: tuple[object, object] | None = None
@@ -277,6 +292,8 @@ def _read_fields(
             rule(head, value.strip(b" \t"))
         elif name[:8] != _OURS:
             keep(line)
+        else:
+            head.ours.append(line)
     if head.chunked and (head.old or head.length is not None):
         msg = "chunked stands alone, and on HTTP/1.1 only"
         raise _malformed(msg)

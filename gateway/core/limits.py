@@ -9,8 +9,8 @@ __all__ = [
     "MAX_FIELDS",
     "MAX_TARGET",
     "MOST_LINGERING",
-    "NAMING_BODIES_BYTES",
     "NAMING_BODY_BYTES",
+    "UNCOUNTED_BYTES",
     "WATER_MARK",
     "Limits",
 ]
@@ -21,10 +21,11 @@ MAX_FIELDS = 128
 """Most header fields of one message."""
 KEPT_BYTES = 2**20
 """A body is kept for sending again up to this."""
+UNCOUNTED_BYTES = 16 * 2**10
+"""A body of a request that runs is kept uncounted up to this: the slots there are bound those."""
 NAMING_BODY_BYTES = 64 * 2**20
-"""A body that names its model is read whole before anything else: at most this."""
-NAMING_BODIES_BYTES = 256 * 2**20
-"""What all bodies together may take that are read whole to find their model's name."""
+"""A body that names its model is read whole before anything else: at most this, or less by
+setting."""
 DISCARDED_BYTES = 64 * 2**10
 """A body that nobody wants is read to its end up to this; beyond it the connection closes."""
 COPY_BYTES = 256 * 2**10
@@ -43,6 +44,8 @@ class Limits:
     max_connections: int
     header_timeout: float
     http_keepalive: float
+    naming_body: int
+    """As `NAMING_BODY_BYTES`."""
     body_timeout: float
     body_min_rate: float = 0.0
     """Bytes a second that a body must come in with on average; 0: as slowly as it likes."""

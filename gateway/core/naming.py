@@ -18,7 +18,7 @@ from gateway.core.refused import RefusedError
 __all__ = ["NamedBody", "read_named_body"]
 
 _MOST_KEYS = 256
-_MOST_VALUES = 4 * 2**20
+_MOST_VALUES = 2**19
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 

@@ -7,6 +7,7 @@ Rule 3: of two revisions that claim a name the elder has it.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from fnmatch import fnmatchcase
 
 from fleet.model import Revision, RuntimeName, Served
 from fleet.names import RevisionName
@@ -130,6 +131,25 @@ class Tables:
         self._profile = profile
         self._revisions: dict[RevisionName, Revision] = {}
         self._lines: dict[RevisionName, Line] = {}
+        self._seen: dict[tuple[str, ...], Table] = {}
+        """The newest table, by the patterns of those who may not call every model."""
+
+    def seen(self, patterns: tuple[str, ...] | None) -> Table:
+        """The newest table, reduced to the names that `patterns` match; None: all of it.
+
+        Whoever is shown a table finds what is not in it as if it did not exist.
+        """
+        if patterns is None:
+            return self.now
+        table = self._seen.get(patterns)
+        if table is None:
+            names = self.now.names
+            table = self._seen[patterns] = Table(
+                names[name]
+                for name in names
+                if any(fnmatchcase(name, pattern) for pattern in patterns)
+            )
+        return table
 
     def update(
         self, revisions: Mapping[RevisionName, Revision], lines: Mapping[RevisionName, Line]
@@ -142,6 +162,7 @@ class Tables:
         self._revisions, self._lines = here, at
         self.tallies = {name: self.tallies.get(name) or Tally() for name in here}
         elder = sorted(here.values(), key=lambda revision: (revision.created, revision.name))
+        self._seen = {}
         self.now = Table(
             Entry(served, at[revision.name], self._profile(revision.runtime), tally)
             for revision in elder

@@ -5,6 +5,7 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from activator.core.room import Room
 from fleet.settings import Settings
 from fleet.tls import Certificates
 from gateway.core.copies import Copies
@@ -16,6 +17,7 @@ from gateway.core.tally import Tally
 from gateway.http.deadlines import Deadlines
 from gateway.http.hops import Hops
 from gateway.http.watch import Watch
+from gateway.visitor import Door
 
 if TYPE_CHECKING:
     from gateway.http.inbound import Inbound
@@ -28,7 +30,13 @@ class Context:
     """The shared parts, and the counts of what is open."""
 
     def __init__(
-        self, settings: Settings, tables: Tables, certificates: Certificates, *, version: str
+        self,
+        settings: Settings,
+        tables: Tables,
+        certificates: Certificates,
+        room: Room,
+        *,
+        version: str,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.now: Callable[[], float] = self.loop.time
@@ -40,6 +48,9 @@ class Context:
         self.secured = certificates.server is not None
         """Clients speak TLS here."""
         self.scheme = b"https" if self.secured else b"http"
+        self.room = room
+        """What bodies that are held in memory may take."""
+        self.door = Door(settings)
         self.other = Tally()
         """Requests that reached no model."""
         self.deadlines = Deadlines(self.loop)
@@ -49,6 +60,10 @@ class Context:
         self.hops = Hops(settings)
         self.request_heads: Known[RequestHead] = Known()
         self.response_heads: Known[ResponseHead] = Known()
+        self._begin_empty()
+
+    def _begin_empty(self) -> None:
+        """Nothing is open, nothing under way."""
         self.inbounds: set[Inbound] = set()
         """Open client connections."""
         self.outbounds: set[Outbound] = set()
@@ -57,8 +72,6 @@ class Context:
         """TLS handshakes under way with clients."""
         self.connecting: set[asyncio.Task[None]] = set()
         """Connections to replicas that are being made."""
-        self.naming_bytes = 0
-        """What is buffered of bodies that name their model, all together."""
         self.requests = 0
         """Requests that have been routed to a model and are not over, those included whose client
         has left while its model server still works."""
@@ -71,6 +84,7 @@ class Context:
         """From now on go by `settings`."""
         self.settings = settings
         self.limits = _limits(settings)
+        self.door.reload(settings)
         self.read_request_head = functools.partial(read_request_head, manner=_manner(settings))
         self.hops = Hops(settings)
         # A head kept together with where it led may lead elsewhere now.
@@ -83,6 +97,7 @@ def _limits(settings: Settings) -> Limits:
         max_connections=settings.max_connections,
         header_timeout=settings.header_timeout,
         http_keepalive=settings.http_keepalive,
+        naming_body=settings.naming_body,
         body_timeout=settings.body_timeout,
         body_min_rate=settings.body_min_rate,
     )

@@ -22,7 +22,6 @@ from gateway.core.forwarding import PLAIN_EDGE, Edge
 from gateway.core.head import RequestHead
 from gateway.core.limits import MOST_LINGERING, WATER_MARK
 from gateway.core.refused import RefusedError
-from gateway.core.subjects import subject_of
 from gateway.http.answering import Answering
 from gateway.http.context import Context
 from gateway.http.heads import HeadReader
@@ -58,7 +57,6 @@ class Inbound(asyncio.Protocol):
         "filed",
         "reading",
         "reception",
-        "subject",
         "transport",
     )
 
@@ -72,8 +70,6 @@ class Inbound(asyncio.Protocol):
         self.choked = False
         """The client does not take what was sent."""
         self.filed = inf
-        self.subject = ""
-        """Who the client's certificate says that it is; empty without one."""
         self.reading = True
         """What it sends is taken in now."""
         self._reader = HeadReader(
@@ -99,15 +95,15 @@ class Inbound(asyncio.Protocol):
         self.transport.set_write_buffer_limits(high=WATER_MARK)
         self._descriptor = transport.get_extra_info("socket").fileno()
         self.edge = context.hops.of(transport)
-        if context.secured:
-            self.subject = subject_of(transport.get_extra_info("peercert"))
+        welcome = self.reception.visitor.arrive(transport, trusted=self.edge.trusted)
         self._since = context.now()
         over = len(context.inbounds) - context.limits.max_connections
         context.inbounds.add(self)
-        if over < 0:
+        if over < 0 and welcome:
             self.file(self._since + context.limits.http_keepalive)
         elif over < MOST_LINGERING:
-            self.answering.refuse(Reason.TOO_MANY_CONNECTIONS)
+            full = Reason.TOO_MANY_CONNECTIONS if welcome else Reason.ADDRESS_CONNECTIONS_FULL
+            self.answering.refuse(full)
         else:
             self._state = _CLOSING
             self.transport.abort()
@@ -149,7 +145,7 @@ class Inbound(asyncio.Protocol):
         if self.exchange is None:
             context.deadlines.drop(self)
         self._later = b""
-        self.reception.clear()
+        self.reception.close()
         if context.closing:
             context.changed()
 

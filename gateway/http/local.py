@@ -13,7 +13,7 @@ from fleet.reasons import Reason
 from fleet.runtimes import CallKind
 from gateway.core.refused import RefusedError
 from gateway.core.route import MODELS_PATH
-from gateway.core.table import Entry, Route
+from gateway.core.table import Entry, Route, Table
 from gateway.http.context import Context
 
 __all__ = ["Reply", "asleep", "server"]
@@ -55,8 +55,8 @@ def asleep(context: Context, entry: Entry, route: Route) -> Reply | None:
             return Reply(lines=(*media, *lines), body=copy.body)
 
 
-def server(context: Context, route: Route) -> Reply:
-    """The answer about the gateway as a server. Raises `RefusedError`."""
+def server(context: Context, route: Route, table: Table) -> Reply:
+    """The answer about the gateway as a server, by who sees `table`. Raises `RefusedError`."""
     match route.path:
         case "/v2":
             about = {"name": "ebbtide", "version": context.version, "extensions": []}
@@ -64,15 +64,15 @@ def server(context: Context, route: Route) -> Reply:
         case "/v2/health/ready" if context.closing:
             raise RefusedError(Reason.SHUTTING_DOWN)
         case path if path == MODELS_PATH:
-            return _list(context, route.entry)
+            return _list(context, route.entry, table)
     return Reply()
 
 
-def _list(context: Context, entry: Entry | None) -> Reply:
+def _list(context: Context, entry: Entry | None, table: Table) -> Reply:
     """The models, in the OpenAI shape; only the one that the request names, where it does."""
     if not context.settings.list_models:
         raise RefusedError(Reason.NOT_ALLOWED)
-    names = context.tables.now.names
+    names = table.names
     entries = [entry] if entry is not None else [names[name] for name in sorted(names)]
     data = [
         {

@@ -4,10 +4,12 @@ Rule 1: a request that is refused, or answered here, is first read to its end, u
         so it costs its sender no connection, and is answered alike however its bytes are cut.
 Rule 2: only an inference gets in line and so wakes; metadata and configuration do when no copy of
         an answer was ever seen; nothing else does, and nothing that is refused here.
-Rule 3: a body that names its model is read whole first, up to 64 MiB; all of them together take
-        256 MiB, and whoever would exceed that is refused.
+Rule 3: a body that names its model is read whole first, up to a limit; whoever finds no room for
+        it among all that is held is refused.
 Rule 4: of a body whose length nobody has said, the first 64 KiB are read before a sleeping model is
-        woken for it: what breaks a limit up to there, or ends badly, wakes nothing.
+        woken for it: what breaks a limit up to there, or ends badly, wakes nothing. Where there is
+        no room for them the rest stays in the socket.
+Rule 5: whoever is asked for a key and has none learns that, and nothing else.
 """
 
 from typing import TYPE_CHECKING
@@ -17,14 +19,17 @@ from fleet.runtimes import CallKind
 from gateway.core.answers import CONTINUE
 from gateway.core.bodies import Body
 from gateway.core.head import RequestHead
-from gateway.core.limits import DISCARDED_BYTES, NAMING_BODIES_BYTES
+from gateway.core.limits import DISCARDED_BYTES
 from gateway.core.naming import read_named_body
 from gateway.core.refused import RefusedError
 from gateway.core.route import find_route, route_by_body
 from gateway.core.table import Entry, Route
+from gateway.http.asking import ask
 from gateway.http.context import Context
+from gateway.http.keeping import gather
 from gateway.http.local import Reply, asleep, server
 from gateway.http.relay import Exchange
+from gateway.visitor import Visitor
 
 if TYPE_CHECKING:
     from gateway.http.inbound import Inbound
@@ -51,6 +56,7 @@ class Reception:
         "entry",
         "head",
         "size",
+        "visitor",
     )
 
     def __init__(self, inbound: "Inbound", context: Context) -> None:
@@ -58,6 +64,8 @@ class Reception:
         self._context = context
         self._body: Body | None = None
         self._pieces: list[bytes] = []
+        self.visitor = Visitor(context.door)
+        """Whose the requests are."""
         self.clear()
 
     def clear(self) -> None:
@@ -78,6 +86,11 @@ class Reception:
         self._body = None
         if self._pieces:
             self._take_pieces()
+
+    def close(self) -> None:
+        """The connection is gone."""
+        self.clear()
+        self.visitor.leave()
 
     def open(self, head: RequestHead) -> None:
         """A head is here. Raises `RefusedError` where the connection must close."""
@@ -108,7 +121,7 @@ class Reception:
         if exchange is not None:
             if self.complete:
                 exchange.body_in_end(body.trailers)
-            if exchange.gathers and (self.complete or self.size >= DISCARDED_BYTES):
+            if exchange.gathers and (self.complete or not self._gathers_more()):
                 exchange.gathers = False
                 exchange.start()
         return used
@@ -133,20 +146,22 @@ class Reception:
                 raise _too_large(self._limit)
             if exchange is not None:
                 exchange.body_in(piece)
+                if exchange.gathers:
+                    gather(exchange, len(piece))
             else:
                 self._gather(piece)
 
     def _gather(self, piece: bytes) -> None:
-        context = self._context
-        if context.naming_bytes + len(piece) > NAMING_BODIES_BYTES:
-            raise RefusedError(Reason.QUEUE_BYTES_FULL)
-        context.naming_bytes += len(piece)
+        room = self._context.room
+        if not room.has(len(piece)):
+            raise RefusedError(Reason.HELD_BODIES_FULL)
+        room.take(len(piece))
         self._pieces.append(piece)
 
     def _take_pieces(self) -> bytes:
         """All that was gathered, which is gathered no more."""
         body, self._pieces = b"".join(self._pieces), []
-        self._context.naming_bytes -= len(body)
+        self._context.room.give_back(len(body))
         return body
 
     def begin(self) -> None:
@@ -166,13 +181,19 @@ class Reception:
 
     def _start(self, exchange: Exchange) -> None:
         head, entry = self.head, self.entry
-        known = self.complete or self.size >= DISCARDED_BYTES
-        if known or head is None or not head.chunked or entry is None or entry.line.peek():
+        known = self.complete or head is None or not head.chunked
+        if known or entry is None or entry.line.peek() or not self._gathers_more():
             exchange.start()
             return
         exchange.gathers = True
-        if head.expects and not self.size:
+        gather(exchange, exchange.size)
+        if head is not None and head.expects and not self.size:
             self._inbound.send(CONTINUE)
+
+    def _gathers_more(self) -> bool:
+        """Whether more of a body is read before a sleeping model is woken for it."""
+        more = DISCARDED_BYTES - self.size
+        return more > 0 and self._context.room.has(more)
 
     def completed(self) -> None:
         """The request has been read whole."""
@@ -199,16 +220,19 @@ class Reception:
         exchange.start()
 
     def _decide(self, head: RequestHead) -> None:
-        context = self._context
-        route, query = find_route(
-            context.tables.now, head, context.settings.host_suffix, context.scheme
-        )
+        context, visitor = self._context, self.visitor
+        if visitor.asked:
+            self.head = head = ask(visitor, head)
+        tables = context.tables
+        table = tables.now if visitor.models is None else tables.seen(visitor.models)
+        route, query = find_route(table, head, context.settings.host_suffix, context.scheme)
         self.entry = entry = route.entry
-        self._limit = route.limit
+        named = route.by_body or entry is None
+        self._limit = min(route.limit, context.limits.naming_body) if named else route.limit
         if head.length is not None and head.length > self._limit:
             raise _too_large(self._limit)
         if route.kind is CallKind.SERVER:
-            self._reply = server(context, route)
+            self._reply = server(context, route, table)
         elif route.by_body or entry is None:
             self._named = (route, query)
         else:
@@ -220,7 +244,8 @@ class Reception:
     def _by_body(self, head: RequestHead, route: Route, query: bytes) -> Exchange:
         body = self._take_pieces()
         named = read_named_body(body)
-        route = route_by_body(self._context.tables.now, route, head.method, named)
+        table = self._context.tables.seen(self.visitor.models)
+        route = route_by_body(table, route, head.method, named)
         self.entry = entry = route.entry
         if entry is None:
             raise RefusedError(Reason.UNKNOWN_MODEL)

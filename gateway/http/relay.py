@@ -26,13 +26,14 @@ from gateway.core.answers import CONTINUE, has_taken_up, switched_head, timing_l
 from gateway.core.chunks import LAST_CHUNK, chunk
 from gateway.core.copies import Copying
 from gateway.core.head import RequestHead, ResponseHead
-from gateway.core.limits import KEPT_BYTES
+from gateway.core.limits import UNCOUNTED_BYTES
 from gateway.core.ports import Refusal
 from gateway.core.refused import RefusedError
 from gateway.core.requests import request_pieces
 from gateway.core.table import Entry, Route
 from gateway.core.trailers import last_chunk
 from gateway.http import resending
+from gateway.http.keeping import hand_back, keep
 from gateway.http.link import link_of
 from gateway.http.outbound import Outbound
 from gateway.http.tunnel import Tunnel
@@ -53,11 +54,11 @@ class Exchange:
         "_head",
         "_last",
         "_sent_at",
-        "_size",
         "_start",
         "begun",
         "bodiless",
         "complete",
+        "counted",
         "due",
         "entry",
         "gathers",
@@ -73,6 +74,7 @@ class Exchange:
         "seat",
         "sends",
         "sent",
+        "size",
         "ticket",
     )
 
@@ -98,7 +100,9 @@ class Exchange:
         self._head = head
         self._start = route.start + query + b" HTTP/1.1" if query else route.line
         self.kept: list[bytes] | None = []
-        self._size = 0
+        self.size = 0
+        self.counted = 0
+        """What of it is counted as held, while it does not wait."""
         self._last = LAST_CHUNK
         self.ticket: Ticket | None = None
         self.seat: Seat | None = None
@@ -126,18 +130,22 @@ class Exchange:
             if seat is not None:
                 self._go(seat)
                 return
-        ticket = self.line.enter(self, size=self._size)
+        if self.counted:
+            hand_back(self)
+        visitor = self.inbound.reception.visitor
+        caller = visitor.caller or visitor.name()
+        ticket = self.line.enter(self, size=self.size, caller=caller, precedence=visitor.precedence)
         if self.ticket is None and not self.over:
             self.ticket = ticket
 
     def body_in(self, data: bytes) -> None:
         """A piece of the request's body."""
-        self._size += len(data)
+        self.size += len(data)
         if self.kept is not None:
             self.kept.append(data)
         if self.outbound is not None:
-            if self._size > KEPT_BYTES:
-                self.kept = None
+            if self.size > UNCOUNTED_BYTES:
+                keep(self)
             self.outbound.transport.write(chunk(data) if self._head.chunked else data)
 
     def body_in_end(self, trailers: Sequence[bytes] = ()) -> None:
@@ -219,10 +227,10 @@ class Exchange:
             edge=self.inbound.edge,
         ):
             outbound.transport.write(piece)
-        if self._size > KEPT_BYTES:
-            self.kept = None
+        if self.size > UNCOUNTED_BYTES:
+            keep(self)
         inbound = self.inbound
-        if self._head.expects and not self.complete and not self._size:
+        if self._head.expects and not self.complete and not self.size:
             inbound.send(CONTINUE)
         if inbound.choked:
             outbound.pause()
@@ -269,6 +277,8 @@ class Exchange:
     def answer(self, head: ResponseHead, *, framed: bool) -> None:
         """The head of the answer. `framed`: its body ends before its connection does."""
         self.kept = None
+        if self.counted:
+            hand_back(self)
         wait, upstream = self._begun(head.status)
         if head.status == 200 and self.route.kind in _COPIED and not head.encoded:
             self._copy = Copying(head.media)
@@ -375,6 +385,8 @@ class Exchange:
             # Neither holds the other any more: no work for the garbage collector.
             self.line.leave(ticket)
         self.kept = None
+        if self.counted:
+            hand_back(self)
         context = self.inbound.context
         context.requests -= 1
         self.inbound.over(self)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from activator.core.retries import Attempt, Denied, Loss, denied
 from fleet.reasons import Reason
 from gateway.core.retries import DETAILS
+from gateway.http.keeping import hand_back
 from gateway.http.link import link_of
 from gateway.http.outbound import Outbound
 
@@ -67,6 +68,10 @@ def failed(exchange: "Exchange") -> None:
 
 
 def _attempt(exchange: "Exchange", loss: Loss) -> Attempt:
+    if loss is not Loss.STALE and exchange.ticket is not None:
+        if exchange.counted:
+            hand_back(exchange)
+        exchange.ticket.size = exchange.size
     kept = exchange.kept is not None
     return Attempt(loss=loss, policy=exchange.entry.retry, kept=kept, sends=exchange.sends)
 

@@ -34,7 +34,7 @@ async def test_requests_follow_one_another_on_a_secured_connection(authority):
             client.send(infer(b"%d" % number))
             assert (await client.answer()).status == 200
         assert [request.body for request in s.recorder.requests] == [b"0", b"1", b"2"]
-        assert inbound(s).subject == ""
+        assert inbound(s).reception.visitor.subject == ""
 
 
 @pytest.mark.parametrize(
@@ -220,8 +220,8 @@ async def test_a_required_certificate_names_the_caller(authority):
         client = await s.client()
         client.send(infer())
         assert (await client.answer()).status == 200
-        assert inbound(s).subject.startswith("CN=alice,")
-        assert "O=Acme\\, Inc." in inbound(s).subject
+        assert inbound(s).reception.visitor.subject.startswith("CN=alice,")
+        assert "O=Acme\\, Inc." in inbound(s).reception.visitor.subject
 
 
 @pytest.mark.parametrize(("auth", "welcome"), [("required", False), ("optional", True)])
