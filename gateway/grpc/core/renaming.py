@@ -16,20 +16,12 @@ from gateway.core.refused import RefusedError
 from gateway.grpc.core.inflating import inflated
 from gateway.grpc.core.messages import PREFIX, read_prefix
 from gateway.grpc.core.walking import Walk
+from gateway.grpc.core.writing import string_field
 
 __all__ = ["KEPT", "Renaming"]
 
 KEPT = 64 * 2**10
 """How much of a message is kept until its name has come."""
-
-
-def _written(field: int, name: bytes) -> bytes:
-    """`name` as a field of a message."""
-    length, rest = b"", len(name)
-    while rest > 0x7F:
-        length += bytes((rest & 0x7F | 0x80,))
-        rest >>= 7
-    return b"%c%b%c%b" % (field << 3 | 2, length, rest, name)
 
 
 class Renaming:
@@ -54,7 +46,7 @@ class Renaming:
         self._field = field
         self._encoding = encoding
         self._most = most
-        self._name = _written(field, served)
+        self._name = string_field(field, served)
         self._prefix = b""
         self._compressed = False
         self._left = 0
