@@ -120,9 +120,8 @@ class Seat:
         self.salt = key_of(name.encode())
         """Its part in every key's order of the seats."""
         self.host = host
-        self.port = port
-        self.grpc_port = port
-        """Where it takes gRPC."""
+        self.port = self.grpc_port = port
+        """Where it takes HTTP, and where gRPC."""
         self.slots = slots
         self.allotted: int | None = None
         """How many of the slots are this gateway's, where several share them; None: all."""
@@ -151,8 +150,7 @@ class Seat:
         """Seconds with at least one running. Only grows."""
         self.warming = False
         """A made-up inference runs on it."""
-        self.ready_at = 0.0
-        self.ready_after = 0.0
+        self.ready_at = self.ready_after = 0.0
         self.link: Link | None = None
         self.tls: Tls | None = None
         self.grpc_tls: Tls | None = None
