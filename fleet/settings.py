@@ -119,6 +119,9 @@ class Settings:
     """A PEM file with its key. Empty: the key is in the same file."""
     body_timeout: float = _live(60.0)
     """How long a client may pause within a request body that is being read."""
+    half_close: str = "gone"
+    """What it means that a client ends its stream behind a whole request: `gone`, nobody waits for
+    the answer, or `serve`, somebody does. Both look the same; over TLS it is always `gone`."""
     body_min_rate: float = _live(240.0)
     """Bytes a second that a request body must come in with on average, after its first 5 seconds;
     the time in which the replica does not take it does not count. 0: no such limit."""
@@ -320,6 +323,13 @@ def _forwarded(text: str) -> str:
     return text.lower()
 
 
+def _half_close(text: str) -> str:
+    if text.lower() not in ("gone", "serve"):
+        msg = "gone or serve"
+        raise ValueError(msg)
+    return text.lower()
+
+
 def _via(text: str) -> str:
     if text and _TOKEN.fullmatch(text) is None:
         msg = "a word of letters, digits and -._~, or nothing"
@@ -345,6 +355,7 @@ _SPECIAL: dict[str, Callable[[str], object]] = {
     "trusted_peers": _networks,
     "forwarded": _forwarded,
     "via": _via,
+    "half_close": _half_close,
     "state_dir": lambda text: str(Path(text).expanduser()),
     "api_keys": lambda text: str(Path(text).expanduser()) if text else "",
 }

@@ -50,7 +50,7 @@ class Answering:
         inbound = self._inbound
         head = inbound.reception.head
         bodiless = head is not None and head.method == b"HEAD"
-        connection = inbound.connection_line(keep=True)
+        connection = self._connection(keep=True)
         inbound.send(reply_bytes(reply, timing, connection, bodiless=bodiless))
         inbound.done(keep=True)
 
@@ -70,6 +70,14 @@ class Answering:
         tally.count(ERRORS[reason].status)
         self.reply(refusal(reason, detail, retry_after, entry=entry, head=head), timing)
 
+    def fail(self, reason: Reason, detail: str = "") -> None:
+        """End a request whose body is not as it should be."""
+        exchange = self._inbound.exchange
+        if exchange is not None:
+            exchange.give_up(reason, detail)
+        else:
+            self.refuse(reason, detail)
+
     def informed(self, request: RequestHead, head: ResponseHead) -> None:
         """A 1xx before the answer."""
         if head.status != 100 and not request.old:
@@ -88,7 +96,7 @@ class Answering:
             else:
                 self._chunked = request.method != b"HEAD"
                 lines.append(_CHUNKED)
-        connection = self._inbound.connection_line(keep=keep and not self.cut)
+        connection = self._connection(keep=keep and not self.cut)
         if connection:
             lines.append(connection)
         lines += (b"", b"")
@@ -119,3 +127,11 @@ class Answering:
         if self._chunked:
             self._pending += self.last
         self.flush()
+
+    def _connection(self, *, keep: bool) -> bytes:
+        """The Connection field; empty where none is needed."""
+        inbound = self._inbound
+        if not keep or not inbound.keeps():
+            return b"Connection: close"
+        head = inbound.reception.head
+        return b"Connection: keep-alive" if head is not None and head.old else b""

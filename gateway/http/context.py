@@ -54,7 +54,9 @@ class Context:
         self.other = Tally()
         """Requests that reached no model."""
         self.deadlines = Deadlines(self.loop)
-        self.watch = Watch(self.loop)
+        self.serves_half = settings.half_close == "serve" and not self.secured
+        """A client may end its stream behind a request and wait for the answer."""
+        self.watch = Watch(self.loop, halves=self.serves_half)
         self.copies = Copies()
         self.read_request_head = functools.partial(read_request_head, manner=_manner(settings))
         self.hops = Hops(settings)

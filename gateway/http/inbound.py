@@ -5,7 +5,8 @@ Rule 1: one request is served at a time; what a client sends on behind it stays 
 Rule 2: reading is paused whenever what would be read has nowhere to go: while a request is held,
         while the replica does not take more of a body, while the client does not take its answers.
         A paused connection is watched, so a client that leaves is seen all the same.
-Rule 3: an end of the client's stream means that the client is gone.
+Rule 3: an end of the client's stream means that the client is gone; unless a setting says that a
+        client may end its stream behind a whole request and wait for the answer.
 Rule 4: a connection is kept only when both sides know where the next request begins. Else it is
         closed, and a client that is still sending is listened to for a moment: a reset would
         destroy the answer on its way.
@@ -32,9 +33,9 @@ from gateway.http.relay import Exchange
 
 __all__ = ["Inbound"]
 
-# Where the connection stands: reading a head, reading a body, waiting for the answer's end;
-# discarding what a refused client still sends, closing, closed.
-_HEAD, _BODY, _ANSWER, _LINGER, _CLOSING, _LOST = range(6)
+# Where the connection stands: reading a head, reading a body, waiting for the answer's end, the
+# same with nothing more to read; discarding what a refused client still sends, closing, closed.
+_HEAD, _BODY, _ANSWER, _ENDED, _LINGER, _CLOSING, _LOST = range(7)
 _SLACK_S = 0.002
 
 
@@ -127,8 +128,18 @@ class Inbound(asyncio.Protocol):
         elif self._state == _HEAD:
             self._next()
 
-    def eof_received(self) -> None:
-        """The client has ended or broken its stream."""
+    def eof_received(self) -> bool:
+        """The client has ended its stream."""
+        if self._state != _ANSWER or self.exchange is None or not self.context.serves_half:
+            self._gone()
+            return False
+        self._state = _ENDED
+        self.reception.is_last()
+        self.settle()
+        return True
+
+    def _gone(self) -> None:
+        """The client has left."""
         if self.exchange is not None:
             self.exchange.client_left()
             self.transport.abort()
@@ -156,16 +167,15 @@ class Inbound(asyncio.Protocol):
         if self._state < _CLOSING:
             self.transport.write(data)
 
-    def connection_line(self, *, keep: bool) -> bytes:
-        """The Connection field of an answer; empty where none is needed."""
-        if not keep or not self._keeps():
-            return b"Connection: close"
+    def keeps(self) -> bool:
+        """Whether another request may follow on this connection."""
         head = self.reception.head
-        return b"Connection: keep-alive" if head is not None and head.old else b""
+        complete = head is not None and self.reception.complete and head.keep_alive
+        return complete and not self.context.closing
 
     def done(self, *, keep: bool) -> None:
         """The answer has been given; the next request, or the end."""
-        keep = keep and self._keeps()
+        keep = keep and self.keeps()
         self.exchange = None
         self.reception.clear()
         self.answering.clear()
@@ -210,7 +220,7 @@ class Inbound(asyncio.Protocol):
             if self._pace is not None:
                 self._pace.pause(self.context.now())
             self.transport.pause_reading()
-            self.context.watch.add(self._descriptor, self.eof_received)
+            self.context.watch.add(self._descriptor, self._gone)
             return
         self.context.watch.remove(self._descriptor)
         self.transport.resume_reading()
@@ -261,24 +271,11 @@ class Inbound(asyncio.Protocol):
         elif self._state == _BODY:
             reason = None if self._pace is None else self._pace.late(now, self.reception.size)
             if reason is not None:
-                self._fail(reason)
+                self.answering.fail(reason)
         elif self._state == _HEAD and self._reader.begun:
             self.answering.refuse(Reason.HEADER_TIMEOUT)
         else:
             self.transport.abort()
-
-    def _fail(self, reason: Reason, detail: str = "") -> None:
-        """End a request whose body is not as it should be."""
-        if self.exchange is not None:
-            self.exchange.give_up(reason, detail)
-        else:
-            self.answering.refuse(reason, detail)
-
-    def _keeps(self) -> bool:
-        """Whether another request may follow on this connection."""
-        head = self.reception.head
-        complete = head is not None and self.reception.complete and head.keep_alive
-        return complete and not self.context.closing
 
     def _wants(self) -> bool:
         exchange = self.exchange
@@ -288,7 +285,9 @@ class Inbound(asyncio.Protocol):
             # A TLS stream's end stands within it: only who reads on sees a client leave.
             reads = self.context.secured or exchange is None or exchange.outbound is not None
             return reads and not self._later
-        return self._state != _HEAD or not (self.choked or self._later)
+        if self._state == _HEAD:
+            return not (self.choked or self._later)
+        return self._state != _ENDED
 
     def _next(self) -> None:
         if self._later and not self._pumping and not self.choked:
@@ -357,7 +356,7 @@ class Inbound(asyncio.Protocol):
         try:
             used = reception.take(data)
         except RefusedError as error:
-            self._fail(error.reason, error.detail)
+            self.answering.fail(error.reason, error.detail)
             return b""
         if reception.complete:
             self._state = _ANSWER
@@ -382,7 +381,7 @@ class Inbound(asyncio.Protocol):
             return
         limits = self.context.limits
         self._since = self.context.now()
-        if self._state == _ANSWER and not self._later and not self._pumping:
+        if self._state in (_ANSWER, _ENDED) and not self._later and not self._pumping:
             self._state = _CLOSING
             self.context.watch.remove(self._descriptor)
             self.transport.close()

@@ -12,6 +12,7 @@ Rule 4: of a body whose length nobody has said, the first 64 KiB are read before
 Rule 5: whoever is asked for a key and has none learns that, and nothing else.
 """
 
+from copy import copy
 from typing import TYPE_CHECKING
 
 from fleet.reasons import Reason
@@ -102,6 +103,13 @@ class Reception:
             if error.reason in _CLOSES:
                 raise
             self._verdict = error
+
+    def is_last(self) -> None:
+        """No other request follows this one."""
+        if self.head is not None:
+            # A copy: the head may be remembered for others.
+            self.head = copy(self.head)
+            self.head.keep_alive = False
 
     def take(self, data: bytes) -> int:
         """Take in a piece of the body; returns how many bytes belong to it.

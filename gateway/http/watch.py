@@ -1,7 +1,8 @@
 """Sees clients leave while nothing is read from them: one epoll for all such connections.
 
 Neither uvloop nor asyncio reports FIN or RST on a transport whose reading is paused. An epoll with
-EPOLLRDHUP does, and is itself one descriptor that the loop watches.
+EPOLLRDHUP does, and is itself one descriptor that the loop watches. With `halves` an end of the
+other side's stream is none of its business: only a reset is, which epoll always reports.
 
 Rule: a descriptor is taken out before it is closed; its number may be another connection's next.
 """
@@ -16,8 +17,9 @@ __all__ = ["Watch"]
 class Watch:
     """The connections that are watched now."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, halves: bool = False) -> None:
         self._loop = loop
+        self._events = 0 if halves else select.EPOLLRDHUP
         self._epoll = select.epoll()
         self._gone: dict[int, Callable[[], None]] = {}
         loop.add_reader(self._epoll.fileno(), self._look)
@@ -28,7 +30,7 @@ class Watch:
     def add(self, descriptor: int, gone: Callable[[], None]) -> None:
         """Call `gone` once, when the other side has closed or reset the connection."""
         self._gone[descriptor] = gone
-        self._epoll.register(descriptor, select.EPOLLRDHUP)
+        self._epoll.register(descriptor, self._events)
 
     def remove(self, descriptor: int) -> None:
         """Watch it no more; doing so twice is doing so once."""

@@ -84,12 +84,11 @@ async def test_a_websocket_is_tunnelled_and_runs_until_it_is_closed():
 
 
 async def test_it_is_held_and_woken_for_like_any_request():
-    async with stage(asleep) as s:
+    async with stage(asleep, start=0.2) as s:
         s.recorder.script = Echo()
         client = await s.client()
         client.send(ASK)
         await s.until(lambda: s.line.waiting == 1)
-        s.wake()
         await switched(client)
         client.send(b"x")
         assert await client.reader.readexactly(1) == b"x"
@@ -97,11 +96,10 @@ async def test_it_is_held_and_woken_for_like_any_request():
 
 async def test_what_comes_right_behind_the_request_is_for_the_tunnel_or_for_nobody():
     behind = infer(path=b"/models/demo/smuggled")
-    async with stage(asleep) as s:
+    async with stage(asleep, start=0.2) as s:
         s.recorder.script = Echo()
         client = await s.client()
         client.send(ASK + behind)
-        s.wake()
         await switched(client)
         assert await client.reader.readexactly(len(behind)) == behind
         assert len(s.recorder.requests) == 1
