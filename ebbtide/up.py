@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
+from ebbtide.memory import keep_pieces, settle
 from ebbtide.parts import Options, Parts, assembled
 from ebbtide.reloading import Reloading
 from ebbtide.signals import Stop, signals
@@ -94,6 +95,7 @@ def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
         settings_file=args.settings,
         environ=environ,
     )
+    keep_pieces()
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(_serve(options))
 
@@ -107,6 +109,7 @@ async def _serve(options: Options) -> int:
             async with assembled(options) as parts:
                 reloading.on_change(parts.reload)
                 _greet(parts, options)
+                settle()
                 await stop.asked.wait()
                 settings = reloading.settings
                 _log("stopping", delay=settings.shutdown_delay, grace=settings.shutdown_grace)

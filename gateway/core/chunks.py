@@ -12,12 +12,14 @@ import re
 from fleet.reasons import Reason
 from gateway.core.refused import RefusedError
 
-__all__ = ["LAST_CHUNK", "Chunks", "chunk"]
+__all__ = ["LAST_CHUNK", "Chunks", "chunk", "chunk_pieces"]
 
 LAST_CHUNK = b"0\r\n\r\n"
 
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[\t\x20-\x7e\x80-\xff]*)?")
+_PLAIN_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})\r\n")
 _TRAILER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*")
+_LARGE = 64 * 2**10
 _MAX_LINE = 1024
 _MAX_TRAILERS = 8192
 
@@ -27,6 +29,13 @@ _SIZE, _DATA, _AFTER, _TRAILERS = range(4)
 def chunk(data: bytes) -> bytes:
     """One chunk that holds `data`, which must not be empty."""
     return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def chunk_pieces(data: bytes) -> tuple[bytes, ...]:
+    """The same, to be written one after the other: what is large is not copied for its frame."""
+    if len(data) < _LARGE:
+        return (chunk(data),)
+    return (b"%x\r\n" % len(data), data, b"\r\n")
 
 
 class Chunks:
@@ -52,7 +61,11 @@ class Chunks:
         at = 0
         size = len(data)
         while at < size and not self.done:
-            if self._state == _DATA:
+            if self._state == _SIZE and not self._line:
+                at = self._read_whole(data, at, into)
+                if self._state == _SIZE and at < size:
+                    at = self._read_line(data, at)
+            elif self._state == _DATA:
                 end = min(size, at + self._remaining)
                 into.append(data[at:end])
                 self._remaining -= end - at
@@ -61,6 +74,17 @@ class Chunks:
                     self._state = _AFTER
             else:
                 at = self._read_line(data, at)
+        return at
+
+    def _read_whole(self, data: bytes, at: int, into: list[bytes]) -> int:
+        """Take chunks without extensions that lie in `data` whole; returns where they end."""
+        while (match := _PLAIN_LINE.match(data, at)) is not None:
+            start = match.end()
+            end = start + int(match[1], 16)
+            if end == start or data[end : end + 2] != b"\r\n":
+                break
+            into.append(data[start:end])
+            at = end + 2
         return at
 
     def _read_line(self, data: bytes, at: int) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from fleet.reasons import Reason
 from gateway.core.answers import NO_BODY, answer_start, status_line
-from gateway.core.chunks import LAST_CHUNK, chunk
+from gateway.core.chunks import LAST_CHUNK, chunk_pieces
 from gateway.core.head import RequestHead, ResponseHead
 from gateway.errors import ERRORS
 from gateway.http.local import Reply
@@ -105,7 +105,11 @@ class Answering:
     def body(self, data: bytes) -> None:
         """A piece of the answer's body."""
         if self._chunked:
-            data = chunk(data)
+            *before, data = chunk_pieces(data)
+            if before:
+                self.flush()
+                for piece in before:
+                    self._inbound.send(piece)
         if self._pending:
             head, self._pending = self._pending, b""
             self.started = True

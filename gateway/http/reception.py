@@ -142,22 +142,24 @@ class Reception:
         exchange.start()
 
     def _pass_on(self, pieces: list[bytes]) -> None:
+        if not pieces:
+            return
+        # One piece for each read, into however many chunks the sender has cut it.
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        self.size += len(data)
         if self._verdict is not None or self._reply is not None:
-            self.size += sum(map(len, pieces))
             if self.size > DISCARDED_BYTES:
                 raise self._verdict or _too_large(DISCARDED_BYTES)
             return
+        if self.size > self._limit:
+            raise _too_large(self._limit)
         exchange = self._inbound.exchange
-        for piece in pieces:
-            self.size += len(piece)
-            if self.size > self._limit:
-                raise _too_large(self._limit)
-            if exchange is not None:
-                exchange.body_in(piece)
-                if exchange.gathers:
-                    gather(exchange, len(piece))
-            else:
-                self._gather(piece)
+        if exchange is None:
+            self._gather(data)
+            return
+        exchange.body_in(data)
+        if exchange.gathers:
+            gather(exchange, len(data))
 
     def _gather(self, piece: bytes) -> None:
         room = self._context.room

@@ -23,7 +23,7 @@ from activator.core.retries import Loss
 from fleet.reasons import Reason
 from fleet.runtimes import CallKind
 from gateway.core.answers import CONTINUE, has_taken_up, switched_head, timing_line
-from gateway.core.chunks import LAST_CHUNK, chunk
+from gateway.core.chunks import LAST_CHUNK, chunk_pieces
 from gateway.core.copies import Copying
 from gateway.core.head import RequestHead, ResponseHead
 from gateway.core.limits import UNCOUNTED_BYTES
@@ -146,7 +146,8 @@ class Exchange:
         if self.outbound is not None:
             if self.size > UNCOUNTED_BYTES:
                 keep(self)
-            self.outbound.transport.write(chunk(data) if self._head.chunked else data)
+            for piece in chunk_pieces(data) if self._head.chunked else (data,):
+                self.outbound.transport.write(piece)
 
     def body_in_end(self, trailers: Sequence[bytes] = ()) -> None:
         """The request is complete."""
