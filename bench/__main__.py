@@ -8,7 +8,6 @@ import argparse
 import json
 import os
 import platform
-import shutil
 import signal
 import sys
 import time
@@ -46,42 +45,42 @@ _CASES = (
     Case(name="held", what="10,000 held, 5,000 released", measure=held.measure),
 )
 _LEAST_ROUNDS = 3
+_ROUNDS, _SECONDS = 5, 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure what `argv` asks for; returns the exit code."""
     arguments = _parser().parse_args(argv)
+    if arguments.quick:
+        arguments.rounds, arguments.seconds = _LEAST_ROUNDS, 1
     signal.signal(signal.SIGTERM, _interrupt)
-    facts: dict[str, str] = {}
+    began = time.monotonic()
+    facts = {**_machine(), "rounds": arguments.rounds, "seconds": arguments.seconds}
+    out = _OUT / f"{facts['at'].replace(':', '-')}.json"
+    versions: dict[str, str] = {}
     measured: list[Measured] = []
     broken: dict[str, str] = {}
-    began, machine = time.monotonic(), _machine()
     for case in _CASES:
         if arguments.case and case.name not in arguments.case:
             continue
         say(f"{case.name}: {case.what}")
         try:
-            measured.append(_measure(case, arguments, facts))
+            measured.append(_measure(case, arguments, versions))
         except PeerMissingError as error:
             measured.append(Measured(missing=(f"{case.name}: {error}",)))
         except (DiedError, BrokenLoadError, OSError) as error:
             broken[case.name] = str(error)
             say(f"{case.name} broke: {error}")
-            continue
-        if not arguments.json:
-            print(f"\n{as_text(measured[-1])}\n", flush=True)
-    settings = {"rounds": arguments.rounds, "seconds": arguments.seconds}
-    report = as_json(measured, facts={**machine, **settings, "versions": facts, "broken": broken})
-    _write(report)
-    if arguments.json:
-        print(json.dumps(report, indent=1))
-    else:
-        print(verdicts(measured))
-    say(f"took {time.monotonic() - began:.0f} s; every value is in bench/out/latest.json")
+        else:
+            _show(measured[-1], as_json=arguments.json)
+        report = as_json(measured, facts={**facts, "versions": versions, "broken": broken})
+        _write(report, out)
+    _conclude(report, verdicts(measured, broken), as_json=arguments.json)
+    say(f"took {time.monotonic() - began:.0f} s; every value is in bench/out/{out.name}")
     return 1 if broken or any(row.fails for each in measured for row in each.rows) else 0
 
 
-def _measure(case: Case, arguments: argparse.Namespace, facts: dict[str, str]) -> Measured:
+def _measure(case: Case, arguments: argparse.Namespace, versions: dict[str, str]) -> Measured:
     with TemporaryDirectory(prefix=f"ebbtide-bench-{case.name}-") as folder:
         run = Run(
             rounds=arguments.rounds,
@@ -89,7 +88,7 @@ def _measure(case: Case, arguments: argparse.Namespace, facts: dict[str, str]) -
             folder=Path(folder),
             cache=_ROOT / ".cache" / "bench",
             lock=_ROOT / "locks" / "bench.txt",
-            facts=facts,
+            facts=versions,
         )
         run.cache.mkdir(parents=True, exist_ok=True)
         return case.measure(run)
@@ -114,10 +113,16 @@ def _parser() -> argparse.ArgumentParser:
         help="only this one of: " + ", ".join(names) + " (may be given again)",
     )
     parser.add_argument(
-        "--rounds", type=_between(_LEAST_ROUNDS, 50), default=_LEAST_ROUNDS, help="3 to 50 (3)"
+        "--rounds", type=_between(_LEAST_ROUNDS, 50), default=_ROUNDS, help=f"3 to 50 ({_ROUNDS})"
     )
     parser.add_argument(
-        "--seconds", type=_between(1, 120), default=5, help="load per contender and round (5)"
+        "--seconds",
+        type=_between(1, 120),
+        default=_SECONDS,
+        help=f"load per contender and round ({_SECONDS})",
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="three rounds of one second, for a first look"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     return parser
@@ -144,11 +149,22 @@ def _machine() -> dict[str, Any]:
     }
 
 
-def _write(report: dict[str, Any]) -> None:
-    _OUT.mkdir(parents=True, exist_ok=True)
-    written = _OUT / "latest.json.new"
-    written.write_text(json.dumps(report, indent=1) + "\n")
-    shutil.move(written, _OUT / "latest.json")
+def _write(report: dict[str, Any], out: Path) -> None:
+    """After every case, so that what was measured is there when the run is broken off."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    for path in (out, out.with_name("latest.json")):
+        written = path.with_suffix(".new")
+        written.write_text(json.dumps(report, indent=1) + "\n")
+        written.replace(path)
+
+
+def _show(measured: Measured, *, as_json: bool) -> None:
+    if not as_json:
+        print(f"\n{as_text(measured)}\n", flush=True)
+
+
+def _conclude(report: dict[str, Any], said: str, *, as_json: bool) -> None:
+    print(json.dumps(report, indent=1) if as_json else said, flush=True)
 
 
 def _interrupt(_number: int, _frame: object) -> None:

@@ -25,16 +25,14 @@ def as_text(measured: Measured) -> str:
     return "\n\n".join(parts)
 
 
-def verdicts(measured: Sequence[Measured]) -> str:
-    """The last word: how many of those that must hold were met, which were not, what is missing."""
+def verdicts(measured: Sequence[Measured], broken: Mapping[str, str]) -> str:
+    """The last word: every figure that must hold, then what broke and what is missing."""
     rows = [row for each in measured for row in each.rows if row.must]
-    missed = [row for row in rows if row.fails]
-    lines = [f"must hold: {len(rows) - len(missed)} met, {len(missed)} missed"]
-    lines += [
-        f"  missed: {row.case}: {row.figure}: {_number(row.spread.median)} {row.unit}, "
-        f"at most {row.aim:g}"
-        for row in missed
-    ]
+    missed = sum(row.fails for row in rows)
+    table = _table([("what must hold", *_FIGURES[1:]), *(_figure(row) for row in rows)])
+    lines = [table] if rows else []
+    lines += [f"{len(rows) - missed} met, {missed} missed"]
+    lines += [f"broke: {case}: {reason}" for case, reason in broken.items()]
     lines += [f"not measured: {line}" for line in _missing(measured)]
     return "\n".join(lines)
 

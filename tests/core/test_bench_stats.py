@@ -137,11 +137,16 @@ def test_columns_stand_below_each_other() -> None:
     assert len({len(line) for line in table}) == 1, table
 
 
-def test_the_last_word_counts_what_must_hold_and_names_what_did_not() -> None:
+def test_the_last_word_has_what_must_hold_what_broke_and_what_is_missing() -> None:
     other = Measured(rows=(row(1.0, aim=2.0, must=True),), missing=("go: not on PATH",))
-    assert verdicts([MEASURED, other]).splitlines() == [
-        "must hold: 1 met, 1 missed",
-        "  missed: held: memory: 20.0 KiB, at most 15",
+    said = verdicts([MEASURED, other, other], {"tls": "ebbtide ended with 3"}).splitlines()
+    assert [" ".join(line.split()) for line in said] == [
+        "what must hold unit min median max at most",
+        "held: memory KiB 10.0 20.0 30.0 15 must hold: missed",
+        "held: memory KiB 1.00 1.00 1.00 2 must hold: met",
+        "held: memory KiB 1.00 1.00 1.00 2 must hold: met",
+        "2 met, 1 missed",
+        "broke: tls: ebbtide ended with 3",
         "not measured: go: not on PATH",
     ]
 
