@@ -16,10 +16,11 @@ from activator.core.balance import Choosing
 from activator.core.eta import Eta
 from activator.core.ledger import Ledger, Seat, State, Ticket
 from activator.core.retries import Attempt, Budget, Denied, Loss, denied
+from activator.core.seats import ANYWHERE, Wish
 from activator.journal import tell_ready, tell_woken
 from activator.opening import Opening
 from activator.refusing import Refusing
-from activator.report import phase_of, sample_of
+from activator.report import idle_for, phase_of, sample_of
 from activator.waking import Waking
 from activator.wiring import Guest, Refusal, Wiring
 from fleet.messages import RevisionSample
@@ -40,6 +41,7 @@ class Line:
 
     def __init__(self, revision: Revision, wiring: Wiring) -> None:
         self.revision = revision
+        self.sequential = False
         policy = revision.policy
         self.ledger = Ledger(
             limit=policy.queue_limit,
@@ -73,14 +75,21 @@ class Line:
     # What the request path calls.
 
     def enter(
-        self, guest: Guest, *, size: int = 0, caller: str = "", precedence: int = 0
+        self,
+        guest: Guest,
+        *,
+        size: int = 0,
+        caller: str = "",
+        precedence: int = 0,
+        wish: Wish = ANYWHERE,
     ) -> Ticket:
         """A request that may wake arrives; `guest` is told now or later what becomes of it.
 
         `size`: the bytes buffered for it while it waits. `caller`: whose it is; callers take turns.
-        `precedence`: whoever has a higher one goes first.
+        `precedence`: whoever has a higher one goes first. `wish`: where it would like to run.
         """
         ticket = Ticket(guest, size, caller=caller, precedence=precedence)
+        ticket.key = wish.key
         now = self._now()
         ledger = self.ledger
         wakes = False
@@ -231,13 +240,7 @@ class Line:
 
         None while a request is here, and before either.
         """
-        ledger = self.ledger
-        if ledger.waiting or ledger.running:
-            return None
-        since = [seat.ready_at for seat in ledger.seats.values()]
-        if ledger.last_end is not None:
-            since.append(ledger.last_end)
-        return now - max(since) if since else None
+        return idle_for(self.ledger, now)
 
     def sample(self, now: float) -> RevisionSample:
         """What the autoscaler is told."""

@@ -6,7 +6,7 @@ from activator.core.ledger import Ledger
 from fleet.messages import ReplicaSample, RevisionSample
 from fleet.model import Phase, Replica, Revision
 
-__all__ = ["phase_of", "sample_of"]
+__all__ = ["idle_for", "phase_of", "sample_of"]
 
 
 def phase_of(ledger: Ledger, replicas: Iterable[Replica], *, blocked: bool) -> Phase:
@@ -22,6 +22,19 @@ def phase_of(ledger: Ledger, replicas: Iterable[Replica], *, blocked: bool) -> P
     if ledger.seats or Phase.DRAINING in phases:
         return Phase.DRAINING
     return Phase.ASLEEP
+
+
+def idle_for(ledger: Ledger, now: float) -> float | None:
+    """Seconds since the later of Ready and the last request's end.
+
+    None while a request is here, and before either.
+    """
+    if ledger.waiting or ledger.running:
+        return None
+    since = [seat.ready_at for seat in ledger.seats.values()]
+    if ledger.last_end is not None:
+        since.append(ledger.last_end)
+    return now - max(since) if since else None
 
 
 def sample_of(

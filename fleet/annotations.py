@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TypeVar
 
+from fleet.affinity import parse_affinity
 from fleet.claims import parse_allow, parse_models
 from fleet.document import Node, Report
 from fleet.model import (
@@ -183,6 +184,7 @@ _POLICY: Mapping[str, tuple[str, Callable[[str], object]]] = MappingProxyType(
         "start-timeout": ("start_timeout", _some_time),
         "max-body": ("max_body", _some_bytes),
         "retry": ("retry", _retry),
+        "affinity": ("affinity", parse_affinity),
         "slow-start": ("slow_start", _duration),
         "warm-up": ("warm_up", _warm_up),
         "priority": ("priority", _whole(-100, 100)),

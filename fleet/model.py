@@ -15,6 +15,8 @@ from fleet.names import ModelName, ReplicaName, RevisionName
 from fleet.reasons import Reason
 
 __all__ = [
+    "Affinity",
+    "AffinityKind",
     "AllowRule",
     "Drain",
     "Fleet",
@@ -100,6 +102,26 @@ class Tls:
     """The name that its certificate must hold; None: the replica's address."""
 
 
+class AffinityKind(Enum):
+    """What requests that belong together have in common."""
+
+    HEADER = "header"
+    COOKIE = "cookie"
+    CLIENT = "client"
+    PROMPT = "prompt"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Affinity:
+    """By what requests find the same replica again."""
+
+    kind: AffinityKind
+    name: str = ""
+    """Of the header or the cookie."""
+    size: int = 0
+    """How many bytes of the prompt count."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
     """A name that clients use, and the name the model has on its server."""
@@ -145,6 +167,7 @@ class Policy:
     start_timeout: float = 600.0
     max_body: int = 2**30
     retry: Retry = Retry.AUTO
+    affinity: Affinity | None = None
     slow_start: float = 0.0
     """Until a new replica has its full share of the requests."""
     warm_up: WarmUp = WarmUp.AUTO

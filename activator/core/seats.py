@@ -1,5 +1,6 @@
 """A request's ticket, and the seats that it may be sent to. Pure; the rules are the ledger's."""
 
+from dataclasses import dataclass
 from enum import Enum
 from hashlib import blake2b
 from typing import Protocol
@@ -8,12 +9,23 @@ from activator.core.retries import Denied
 from fleet.model import Tls
 from fleet.names import ReplicaName
 
-__all__ = ["Link", "Seat", "State", "Ticket", "key_of"]
+__all__ = ["ANYWHERE", "Link", "Seat", "State", "Ticket", "Wish", "key_of"]
 
 
 def key_of(text: bytes) -> int:
     """The key that stands for `text`, the same in every process: 64 bits."""
     return int.from_bytes(blake2b(text, digest_size=8).digest(), "big")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """Where a request would like to run."""
+
+    key: int | None = None
+    """What decides which seat it would like best; None: any."""
+
+
+ANYWHERE = Wish()
 
 
 class State(Enum):
@@ -139,10 +151,8 @@ class Seat:
         """How many of its answers failed since the last good one (`activator.core.outliers`)."""
         self.ejections = 0
         """How often in a row it was put out for that."""
-        self.out_until = 0.0
-        """When it may be asked whether it is well again."""
-        self.back_at = 0.0
-        """When it last came back."""
+        self.out_until = self.back_at = 0.0
+        """When it may be asked whether it is well again, and when it last was."""
         self.open = True
         """Neither draining nor doubtful."""
         self.running: set[Ticket] = set()

@@ -4,6 +4,7 @@ from typing import Protocol
 
 from activator.core.ledger import Seat, Ticket
 from activator.core.retries import Attempt
+from activator.core.seats import ANYWHERE, Wish
 from fleet.model import Phase, Revision
 from fleet.reasons import Reason
 
@@ -38,9 +39,17 @@ class Line(Protocol):
     """The requests of one revision: who waits, who runs."""
 
     revision: Revision
+    sequential: bool
+    """Its requests are steps of sequences: which one and which step stands in the body."""
 
     def enter(
-        self, guest: Guest, *, size: int = 0, caller: str = "", precedence: int = 0
+        self,
+        guest: Guest,
+        *,
+        size: int = 0,
+        caller: str = "",
+        precedence: int = 0,
+        wish: Wish = ANYWHERE,
     ) -> Ticket:
         """A request of `caller` that may wake arrives; `size` bytes of it are buffered."""
         ...

@@ -9,7 +9,7 @@ Rule 3: of two revisions that claim a name the elder has it.
 from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 
-from fleet.model import Revision, RuntimeName, Served
+from fleet.model import AffinityKind, Revision, RuntimeName, Served
 from fleet.names import RevisionName
 from fleet.runtimes import CallKind, Profile
 from gateway.core.limits import NAMING_BODY_BYTES
@@ -27,7 +27,17 @@ _LONGEST_NAME = 253
 class Entry:
     """One name of one model: where its requests go."""
 
-    __slots__ = ("line", "name", "profile", "retry", "revision", "served", "tally")
+    __slots__ = (
+        "affinity",
+        "line",
+        "name",
+        "profile",
+        "retry",
+        "revision",
+        "served",
+        "tally",
+        "wishes",
+    )
 
     def __init__(self, served: Served, line: Line, profile: Profile, tally: Tally) -> None:
         self.name: str = served.name
@@ -36,13 +46,16 @@ class Entry:
         self.profile = profile
         self.tally = tally
         self.revision: Revision = line.revision
+        self.affinity = line.revision.policy.affinity
+        self.wishes = self.affinity is not None
+        """Its requests would rather run on one replica than on another."""
         self.retry = policy_of(line.revision.policy.retry, profile)
 
 
 class Route:
     """What one method and path lead to. Immutable by use: many requests share one."""
 
-    __slots__ = ("by_body", "entry", "kind", "limit", "line", "path", "start")
+    __slots__ = ("by_body", "entry", "kind", "limit", "line", "path", "reads", "start", "steps")
 
     def __init__(
         self,
@@ -64,10 +77,19 @@ class Route:
         """None: the body names the model, or the gateway answers."""
         self.by_body = by_body
         """The `model` field of the body has a say."""
+        self.steps = kind is CallKind.INFER
+        """It may be a step of a sequence."""
+        self.reads = by_body or (kind is CallKind.INFER and _by_prompt(entry))
+        """The whole body is read before anything is decided."""
         self.limit = NAMING_BODY_BYTES if entry is None else entry.revision.policy.max_body
         """The largest body that it takes."""
-        if by_body:
+        if self.reads:
             self.limit = min(self.limit, NAMING_BODY_BYTES)
+
+
+def _by_prompt(entry: Entry | None) -> bool:
+    affinity = None if entry is None else entry.affinity
+    return affinity is not None and affinity.kind is AffinityKind.PROMPT
 
 
 class Table:

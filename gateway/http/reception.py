@@ -4,8 +4,8 @@ Rule 1: a request that is refused, or answered here, is first read to its end, u
         so it costs its sender no connection, and is answered alike however its bytes are cut.
 Rule 2: only an inference gets in line and so wakes; metadata and configuration do when no copy of
         an answer was ever seen; nothing else does, and nothing that is refused here.
-Rule 3: a body that names its model is read whole first, up to a limit; whoever finds no room for
-        it among all that is held is refused.
+Rule 3: a body that names its model, or on which its replica depends (a sequence, a prompt), is read
+        whole first, up to a limit; whoever finds no room for it among all that is held is refused.
 Rule 4: of a body whose length nobody has said, the first 64 KiB are read before a sleeping model is
         woken for it: what breaks a limit up to there, or ends badly, wakes nothing. Where there is
         no room for them the rest stays in the socket.
@@ -237,13 +237,13 @@ class Reception:
         table = tables.now if visitor.models is None else tables.seen(visitor.models)
         route, query = find_route(table, head, context.settings.host_suffix, context.scheme)
         self.entry = entry = route.entry
-        named = route.by_body or entry is None
-        self._limit = min(route.limit, context.limits.naming_body) if named else route.limit
+        whole = entry is None or route.reads or (route.steps and entry.line.sequential)
+        self._limit = min(route.limit, context.limits.naming_body) if whole else route.limit
         if head.length is not None and head.length > self._limit:
             raise _too_large(self._limit)
         if route.kind is CallKind.SERVER:
             self._reply = server(context, route, table)
-        elif route.by_body or entry is None:
+        elif entry is None or whole:
             self._named = (route, query)
         else:
             if route.kind is not CallKind.INFER and entry.line.peek() is None:
@@ -253,6 +253,8 @@ class Reception:
 
     def _by_body(self, head: RequestHead, route: Route, query: bytes) -> Exchange:
         body = self._take_pieces()
+        if route.entry is not None and not route.by_body:
+            return self._read(head, route, query, body)
         named = read_named_body(body)
         table = self._context.tables.seen(self.visitor.models)
         route = route_by_body(table, route, head.method, named)
@@ -263,7 +265,16 @@ class Reception:
             raise _too_large(entry.revision.policy.max_body)
         if named.model is not None and named.model != entry.served:
             body = named.renamed(entry.served)
-        exchange = Exchange(self._inbound, entry, route, head.reframed(len(body)), query)
+        return self._read(head, route, query, body)
+
+    def _read(self, head: RequestHead, route: Route, query: bytes, body: bytes) -> Exchange:
+        """The exchange of a request that was read whole."""
+        entry = route.entry
+        if entry is None:
+            raise RefusedError(Reason.UNKNOWN_MODEL)
+        if head.has_body:
+            head = head.reframed(len(body))
+        exchange = Exchange(self._inbound, entry, route, head, query)
         exchange.body_in(body)
         exchange.body_in_end()
         return exchange

@@ -33,6 +33,7 @@ from gateway.core.requests import request_pieces
 from gateway.core.table import Entry, Route
 from gateway.core.trailers import last_chunk
 from gateway.http import resending
+from gateway.http.joining import join
 from gateway.http.keeping import hand_back, keep
 from gateway.http.link import link_of
 from gateway.http.outbound import Outbound
@@ -51,7 +52,6 @@ class Exchange:
 
     __slots__ = (
         "_copy",
-        "_head",
         "_last",
         "_sent_at",
         "_start",
@@ -63,6 +63,7 @@ class Exchange:
         "entry",
         "gathers",
         "gone",
+        "head",
         "inbound",
         "kept",
         "line",
@@ -97,7 +98,7 @@ class Exchange:
         """More of its body is to be read before it gets in line."""
         self.entry = entry
         self.line = entry.line
-        self._head = head
+        self.head = head
         self._start = route.start + query + b" HTTP/1.1" if query else route.line
         self.kept: list[bytes] | None = []
         self.size = 0
@@ -130,11 +131,7 @@ class Exchange:
             if seat is not None:
                 self._go(seat)
                 return
-        if self.counted:
-            hand_back(self)
-        visitor = self.inbound.reception.visitor
-        caller = visitor.caller or visitor.name()
-        ticket = self.line.enter(self, size=self.size, caller=caller, precedence=visitor.precedence)
+        ticket = join(self)
         if self.ticket is None and not self.over:
             self.ticket = ticket
 
@@ -146,15 +143,15 @@ class Exchange:
         if self.outbound is not None:
             if self.size > UNCOUNTED_BYTES:
                 keep(self)
-            for piece in chunk_pieces(data) if self._head.chunked else (data,):
+            for piece in chunk_pieces(data) if self.head.chunked else (data,):
                 self.outbound.transport.write(piece)
 
     def body_in_end(self, trailers: Sequence[bytes] = ()) -> None:
         """The request is complete."""
         self.complete = True
         if trailers:
-            self._last = last_chunk(trailers, self._head.options)
-        if self.outbound is not None and self._head.chunked:
+            self._last = last_chunk(trailers, self.head.options)
+        if self.outbound is not None and self.head.chunked:
             self.outbound.transport.write(self._last)
 
     def client_left(self) -> None:
@@ -222,7 +219,7 @@ class Exchange:
         for piece in request_pieces(
             self._start,
             outbound.link.host_line,
-            self._head,
+            self.head,
             self.kept or [],
             last=self._last if self.complete else None,
             edge=self.inbound.edge,
@@ -231,7 +228,7 @@ class Exchange:
         if self.size > UNCOUNTED_BYTES:
             keep(self)
         inbound = self.inbound
-        if self._head.expects and not self.complete and not self.size:
+        if self.head.expects and not self.complete and not self.size:
             inbound.send(CONTINUE)
         if inbound.choked:
             outbound.pause()
@@ -254,7 +251,7 @@ class Exchange:
     def informed(self, head: ResponseHead) -> None:
         """A 1xx before the answer."""
         if not self.gone:
-            self.inbound.answering.informed(self._head, head)
+            self.inbound.answering.informed(self.head, head)
 
     def turned_away(self, outbound: Outbound) -> bool:
         """503. True: the replica takes nothing new, and another one is asked instead."""
@@ -262,7 +259,7 @@ class Exchange:
 
     def switched(self, outbound: Outbound, head: ResponseHead, rest: bytes) -> None:
         """The replica speaks another protocol from now on. Raises `RefusedError`."""
-        if not (self._head.switches and self.complete and has_taken_up(self._head, head)):
+        if not (self.head.switches and self.complete and has_taken_up(self.head, head)):
             raise RefusedError(Reason.UPSTREAM_INVALID, "it switched protocols unasked")
         if self.gone:
             self.finish()
@@ -289,7 +286,7 @@ class Exchange:
         if self.ticket is not None and self.ticket.cold:
             cold = self.inbound.context.now() - self.ticket.arrived
         timing = timing_line(wait, upstream, cold, self.retries)
-        self.inbound.answering.begin(self._head, head, timing, framed=framed, keep=self.complete)
+        self.inbound.answering.begin(self.head, head, timing, framed=framed, keep=self.complete)
 
     def body(self, data: bytes) -> None:
         """A piece of the answer's body."""

@@ -3,7 +3,19 @@
 import pytest
 
 from fleet.annotations import KEYS
-from fleet.model import Mode, Policy, Ports, Retry, Revision, RuntimeName, Served, Tls, WarmUp
+from fleet.model import (
+    Affinity,
+    AffinityKind,
+    Mode,
+    Policy,
+    Ports,
+    Retry,
+    Revision,
+    RuntimeName,
+    Served,
+    Tls,
+    WarmUp,
+)
 from tests.core.deployments import accepted, document, read, refused
 
 
@@ -28,6 +40,7 @@ def test_the_defaults_are_those_of_the_table() -> None:
             start_timeout=600,
             max_body=2**30,
             retry=Retry.AUTO,
+            affinity=None,
             slow_start=0,
             warm_up=WarmUp.AUTO,
             priority=0,
@@ -67,6 +80,11 @@ GOOD = [
     ("retry", "never", "retry", Retry.NEVER),
     ("retry", " connect ", "retry", Retry.CONNECT),
     ("retry", "replica", "retry", Retry.REPLICA),
+    ("affinity", "none", "affinity", None),
+    ("affinity", " client ", "affinity", Affinity(kind=AffinityKind.CLIENT)),
+    ("affinity", "header:X-User", "affinity", Affinity(kind=AffinityKind.HEADER, name="X-User")),
+    ("affinity", "cookie:sid", "affinity", Affinity(kind=AffinityKind.COOKIE, name="sid")),
+    ("affinity", "prompt:256", "affinity", Affinity(kind=AffinityKind.PROMPT, size=256)),
     ("slow-start", "30s", "slow_start", 30.0),
     ("slow-start", "0", "slow_start", 0.0),
     ("warm-up", "none", "warm_up", WarmUp.NONE),
@@ -129,6 +147,13 @@ BAD = [
     ("max-body", "1e9", _SIZE),
     ("max-body", "9" * 400, _SIZE),
     ("retry", "always", "one of auto, never, connect, replica"),
+    ("affinity", "clients", "none, client, header:NAME, cookie:NAME, or prompt:BYTES"),
+    ("affinity", "client:x", "none, client, header:NAME"),
+    ("affinity", "header:", "none, client, header:NAME"),
+    ("affinity", "header:a b", "none, client, header:NAME"),
+    ("affinity", "cookie:a;b", "none, client, header:NAME"),
+    ("affinity", "prompt", "prompt:BYTES, a whole number from 1 to 65536"),
+    ("affinity", "prompt:0", "prompt:BYTES, a whole number from 1 to 65536"),
     ("slow-start", "slowly", "a duration"),
     ("warm-up", "never", "auto, none, or a file"),
     ("warm-up", "", "auto, none, or a file"),
