@@ -84,6 +84,8 @@ class Profile:
     """The cause of a failed start, out of the last log lines."""
     upgrades: bool = False
     """A call may become another protocol (WebSocket) on its connection."""
+    trailers: bool = False
+    """It reads trailers of a request; Triton never answers one that has some."""
     address_flags: tuple[str, ...] = ()
     """Flags that make it bind `POD_IP` alone, added where absent (`--http-address`, ...)."""
 

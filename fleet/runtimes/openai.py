@@ -34,4 +34,5 @@ OPENAI = Profile(
     cancels=True,
     explain=traceback_cause,
     upgrades=True,
+    trailers=True,
 )

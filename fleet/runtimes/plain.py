@@ -43,4 +43,5 @@ PLAIN = Profile(
     cancels=False,
     explain=traceback_cause,
     upgrades=True,
+    trailers=True,
 )

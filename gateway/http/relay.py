@@ -149,7 +149,7 @@ class Exchange:
     def body_in_end(self, trailers: Sequence[bytes] = ()) -> None:
         """The request is complete."""
         self.complete = True
-        if trailers:
+        if trailers and self.entry.profile.trailers:
             self._last = last_chunk(trailers, self.head.options)
         if self.outbound is not None and self.head.chunked:
             self.outbound.transport.write(self._last)

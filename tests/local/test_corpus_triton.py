@@ -24,14 +24,13 @@ async def test_the_next_caller_gets_its_own_answer_after_every_case(
 ):
     # Cases that leave the gateway waiting for more are ended by these.
     for name in ("HEADER_TIMEOUT", "BODY_TIMEOUT", "HTTP_KEEPALIVE"):
-        monkeypatch.setenv(f"EBBTIDE_{name}", "100ms")
+        monkeypatch.setenv(f"EBBTIDE_{name}", "40ms")
     write_model(tmp_path, "demo", slots=1)
     async with up(tmp_path, gpus=1, tritonserver=models_env) as ebbtide:
         assert (await ebbtide.infer("demo", infer_body(1))).status_code == 200
         asked, wrong = 1, []
         for number, case in enumerate(cases(), 1000):
             behind = _asking(number, b"Connection: close\r\n")
-            print(case.name)
             raw = await _said(ebbtide.port, case.data + behind)
             if SMUGGLED in raw:
                 wrong.append(f"{case.name}: Triton answered the hidden request")

@@ -10,7 +10,7 @@ from tests.wire.corpus import CANARY, SMUGGLED, Case, Verdict, cases
 from tests.wire.stage import UVLOOP, stage
 
 # Cases that leave the gateway waiting for more are ended by these.
-_SETTINGS = Settings(header_timeout=0.15, body_timeout=0.15, http_keepalive=0.15)
+_SETTINGS = Settings(header_timeout=0.1, body_timeout=0.1, http_keepalive=0.1)
 
 
 def test_the_corpus_is_several_hundred_cases_each_of_them_once():

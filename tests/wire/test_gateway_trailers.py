@@ -2,7 +2,7 @@
 
 import pytest
 
-from fleet.model import RuntimeName
+from fleet.model import AllowRule, Policy, Retry, RuntimeName, WarmUp
 from tests.wire.scripts import aborting, writes
 from tests.wire.stage import BOTH_LOOPS, CHUNKED, INFER, infer, model, stage
 
@@ -15,13 +15,17 @@ ANSWER = (
 )
 
 
+def plain(port):
+    return model(port=port, runtime=RuntimeName.PLAIN, allow=(AllowRule(method="*", path="*"),))
+
+
 async def raw_answer(client) -> bytes:
     return await client.reader.readuntil(b"\r\n\r\n") + await client.reader.readuntil(b"\r\n\r\n")
 
 
 @pytest.mark.parametrize("cut", [0, 1, 20])
 async def test_a_requests_trailers_go_on_and_what_must_not_is_left_out(cut):
-    async with stage() as s:
+    async with stage(plain) as s:
         client = await s.client()
         head = CHUNKED.replace(b"\r\n\r\n", b"\r\nTrailer: X-Sum\r\nConnection: x-hop\r\n\r\n")
         client.send(head + BODY[: len(BODY) - cut])
@@ -34,8 +38,21 @@ async def test_a_requests_trailers_go_on_and_what_must_not_is_left_out(cut):
         assert request.field("trailer") == "X-Sum"
 
 
-async def test_they_are_sent_again_with_their_request():
+async def test_triton_gets_none_since_it_would_never_answer():
     async with stage() as s:
+        assert (await s.call(CHUNKED + BODY)).status == 200
+        assert s.recorder.requests[0].raw.endswith(b"{}\r\n0\r\n\r\n")
+
+
+async def test_they_are_sent_again_with_their_request():
+    async with stage(
+        lambda port: model(
+            port=port,
+            runtime=RuntimeName.PLAIN,
+            allow=(AllowRule(method="*", path="*"),),
+            policy=Policy(slots=4, warm_up=WarmUp.NONE, retry=Retry.REPLICA),
+        )
+    ) as s:
         seen = []
 
         async def first_breaks(request, writer):
