@@ -45,6 +45,7 @@ class Reason(Enum):
     SHUTTING_DOWN = "shutting_down"
     REPLICA_LOST = "replica_lost"
     UPSTREAM_INVALID = "upstream_invalid"
+    NOT_GRPC = "not_grpc"
     MODEL_REMOVED = "model_removed"
     HANDSHAKE_FAILED = "handshake_failed"
     CLIENT_LEFT = "client_left"

@@ -92,6 +92,9 @@ ERRORS: Mapping[Reason, ErrorRow] = MappingProxyType(
         Reason.UPSTREAM_INVALID: ErrorRow(
             status=502, text="the model server did not answer in proper HTTP"
         ),
+        Reason.NOT_GRPC: ErrorRow(
+            status=415, text="HTTP/2 carries gRPC calls alone here; use HTTP/1.1 for anything else"
+        ),
         Reason.MODEL_REMOVED: ErrorRow(status=404, text="the model was removed"),
         # Nobody reads these; they are counted.
         Reason.CLIENT_LEFT: ErrorRow(status=499, text="the client left"),

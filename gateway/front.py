@@ -40,7 +40,7 @@ class Hall(Protocol):
 
 
 class Front:
-    """Serves the models of a hall over HTTP/1.1. Must be made inside the event loop."""
+    """Serves the models of a hall over HTTP/1.1 and gRPC. Must be made inside the event loop."""
 
     def __init__(
         self,

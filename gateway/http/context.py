@@ -3,7 +3,7 @@
 import asyncio
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from activator.core.room import Room
 from fleet.settings import Settings
@@ -14,16 +14,28 @@ from gateway.core.known import Known
 from gateway.core.limits import Limits
 from gateway.core.table import Tables
 from gateway.core.tally import Tally
+from gateway.grpc.outbox import Outbox
 from gateway.http.deadlines import Deadlines
 from gateway.http.hops import Hops
 from gateway.http.watch import Watch
 from gateway.visitor import Door
 
 if TYPE_CHECKING:
-    from gateway.http.inbound import Inbound
+    from gateway.grpc.upstream import Upstream
     from gateway.http.outbound import Outbound
 
-__all__ = ["Context"]
+__all__ = ["Client", "Context"]
+
+
+class Client(Protocol):
+    """A client's connection, whatever it speaks."""
+
+    @property
+    def transport(self) -> asyncio.Transport: ...
+
+    def shut(self) -> None:
+        """Take nothing new; close once nothing is served."""
+        ...
 
 
 class Context:
@@ -57,6 +69,7 @@ class Context:
         self.serves_half = settings.half_close == "serve" and not self.secured
         """A client may end its stream behind a request and wait for the answer."""
         self.watch = Watch(self.loop, halves=self.serves_half)
+        self.outbox = Outbox(self.loop)
         self.copies = Copies()
         self.read_request_head = functools.partial(read_request_head, manner=_manner(settings))
         self.hops = Hops(settings)
@@ -66,9 +79,9 @@ class Context:
 
     def _begin_empty(self) -> None:
         """Nothing is open, nothing under way."""
-        self.inbounds: set[Inbound] = set()
+        self.inbounds: set[Client] = set()
         """Open client connections."""
-        self.outbounds: set[Outbound] = set()
+        self.outbounds: set[Outbound | Upstream] = set()
         """Open connections to replicas, idle and busy."""
         self.securing: set[asyncio.Task[None]] = set()
         """TLS handshakes under way with clients."""

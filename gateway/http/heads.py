@@ -20,6 +20,8 @@ from gateway.core.refused import RefusedError
 __all__ = ["HeadReader", "Parser"]
 
 _END = b"\r\n\r\n"
+_HTTP2 = b"PRI * HTTP/2.0\r\n\r\n"
+_NOTHING = bytes(bytearray(b"nothing yet"))
 
 Parser = httptools.HttpRequestParser | httptools.HttpResponseParser
 _H = TypeVar("_H", bound=Head)
@@ -41,6 +43,7 @@ class HeadReader(Generic[_H]):
         "_parser",
         "_raw",
         "_read",
+        "preface",
         "rest",
     )
 
@@ -52,8 +55,10 @@ class HeadReader(Generic[_H]):
         *,
         limit: int,
     ) -> None:
-        self.rest = b""
+        self.rest = _NOTHING
         """What came behind the last head."""
+        self.preface = b""
+        """All that came, where it begins a connection and is no HTTP/1.1 but HTTP/2."""
         self._make = make
         self._read = read
         self._known = known
@@ -117,9 +122,14 @@ class HeadReader(Generic[_H]):
         headed, self._headed = self._headed, False
         self._raw, self._parser = b"", None
         if not headed:
+            self._look_for_preface(data)
             raise RefusedError(Reason.MALFORMED)
         self.rest = data[end:]
         return data[:end]
+
+    def _look_for_preface(self, data: bytes) -> None:
+        if data.startswith(_HTTP2) and self.rest is _NOTHING:
+            self.preface = data
 
     def _too_large(self, data: bytes) -> RefusedError:
         line = data.find(b"\r\n", 2)

@@ -23,6 +23,7 @@ from gateway.core.forwarding import PLAIN_EDGE, Edge
 from gateway.core.head import RequestHead
 from gateway.core.limits import MOST_LINGERING, WATER_MARK
 from gateway.core.refused import RefusedError
+from gateway.grpc.downstream import speak_http2
 from gateway.http.answering import Answering
 from gateway.http.context import Context
 from gateway.http.heads import HeadReader
@@ -322,6 +323,10 @@ class Inbound(asyncio.Protocol):
             if head is not None:
                 self.reception.open(head)
         except RefusedError as error:
+            if reader.preface:
+                self.connection_lost(None)
+                speak_http2(self.context, self.transport, reader.preface)
+                return b""
             self.reception.complete = False
             self.answering.refuse(error.reason, error.detail)
             return b""

@@ -7,13 +7,16 @@ Rule 2: making one is the only task of the request path, and only on a pool miss
 import asyncio
 import logging
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from activator.core.ledger import Seat
 from fleet.errors import SettingError
 from fleet.telemetry import log
 from gateway.http.context import Context
 from gateway.http.outbound import Outbound
+
+if TYPE_CHECKING:
+    from gateway.grpc.pool import Pool
 
 __all__ = ["Caller", "Link", "link_of"]
 
@@ -36,7 +39,7 @@ class Caller(Protocol):
 class Link:
     """What the gateway keeps with a seat."""
 
-    __slots__ = ("_idle", "_seat", "closed", "context", "host_line", "known")
+    __slots__ = ("_idle", "_seat", "closed", "context", "grpc", "host_line", "known")
 
     def __init__(self, context: Context, seat: Seat) -> None:
         name = f"[{seat.host}]" if ":" in seat.host else seat.host
@@ -46,6 +49,8 @@ class Link:
         """Heads that a model server has sent before."""
         self.closed = False
         self.context = context
+        self.grpc: Pool | None = None
+        """Those that carry gRPC, once there was a call."""
         self._idle: list[Outbound] = []
         self._seat = seat
 
@@ -85,6 +90,8 @@ class Link:
         """The seat is gone: what is idle closes now, what is busy when it is done."""
         self.closed = True
         self.drop_idle()
+        if self.grpc is not None:
+            self.grpc.close()
 
     def drop_idle(self) -> None:
         """Close what is idle."""

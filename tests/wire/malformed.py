@@ -90,7 +90,7 @@ MALFORMED = {
     "http/01.1": line(b"GET /v2/models/demo HTTP/01.1"),
     "lower-case http": line(b"GET /v2/models/demo http/1.1"),
     "rtsp": line(b"OPTIONS /v2/models/demo RTSP/1.0"),
-    "preface of http/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "half a preface of http/2, and a field": b"PRI * HTTP/2.0\r\nHost: gw\r\n\r\n",
     "two spaces": line(b"GET  /v2/models/demo HTTP/1.1"),
     "two spaces before version": line(b"GET /v2/models/demo  HTTP/1.1"),
     "tab": line(b"GET\t/v2/models/demo HTTP/1.1"),

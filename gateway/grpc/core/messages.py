@@ -46,11 +46,11 @@ class Messages:
         "_field",
         "_inflating",
         "_left",
-        "_most",
         "_prefix",
         "_walk",
         "count",
         "first",
+        "most",
     )
 
     def __init__(self, field: int, *, encoding: bytes, most: int) -> None:
@@ -58,9 +58,10 @@ class Messages:
         """The name, as soon as it has been seen. What contradicts it is refused when it comes."""
         self.count = 0
         """Messages that are complete."""
+        self.most = most
+        """May be lowered when it is known whose messages they are."""
         self._field = field
         self._encoding = encoding
-        self._most = most
         self._prefix = b""
         self._left = 0
         self._walk: Walk | None = None
@@ -70,7 +71,7 @@ class Messages:
         """The next bytes. Raises `RefusedError`."""
         if self._walk is None and not self._prefix:
             name = read_name(data, self._field)
-            if name is not None and len(data) - PREFIX <= self._most:
+            if name is not None and len(data) - PREFIX <= self.most:
                 self.count += 1
                 if name != self.first:
                     self._named(name)
@@ -105,10 +106,10 @@ class Messages:
             self._prefix = prefix
             return at
         self._prefix = b""
-        compressed, self._left = read_prefix(prefix, self._encoding, self._most)
+        compressed, self._left = read_prefix(prefix, self._encoding, self.most)
         walk = self._walk = Walk(self._field)
         if compressed:
-            self._inflating = Inflating(self._encoding, walk, self._most)
+            self._inflating = Inflating(self._encoding, walk, self.most)
         self._look(walk)
         return at
 

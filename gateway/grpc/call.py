@@ -1,0 +1,336 @@
+"""One call on its way: named, held, sent to a replica, sent again if that breaks.
+
+The gateway's half of a ticket (`Guest`), and the client's half of a call. Callbacks on the loop.
+
+Rule 1: nothing is sent before the line dispatches. A held call keeps what its client has sent: one
+        window of its stream at most, since the window opens only as the call is sent on.
+Rule 2: every message of a call to the V2 service names its model, and all of them the same one; the
+        last bytes of a message are not sent on before that is known of it.
+Rule 3: until the first byte of an answer what was sent is kept (up to 1 MiB), and goes out again
+        where that is safe. After that byte a broken answer ends with a status that says so.
+Rule 4: a client that leaves, or whose deadline passes, ends the call at the replica too, and the
+        slot is free at once.
+"""
+
+from math import inf
+from typing import TYPE_CHECKING
+
+from activator.core.ledger import Seat, Ticket
+from activator.core.retries import Loss
+from fleet.reasons import Reason
+from fleet.runtimes import CallKind
+from gateway.core.answers import timing_line
+from gateway.core.copies import Copy
+from gateway.core.limits import KEPT_BYTES
+from gateway.core.ports import Refusal
+from gateway.core.refused import RefusedError
+from gateway.core.table import Entry
+from gateway.core.tally import Tally
+from gateway.errors import ERRORS
+from gateway.grpc.answering import NOBODY, asleep, give, refuse, server, timing_block
+from gateway.grpc.asked import Asked
+from gateway.grpc.attempt import Attempt
+from gateway.grpc.core.frames import Code, StreamError
+from gateway.grpc.core.heads import Answer
+from gateway.grpc.core.leads import Lead, by_name
+from gateway.grpc.core.statuses import OK, http_status
+from gateway.grpc.core.timeouts import timeout_field
+from gateway.grpc.pool import Pool, pool_of
+from gateway.grpc.resending import again, judge
+from gateway.grpc.stream import Stream
+from gateway.grpc.upstream import Upstream
+
+if TYPE_CHECKING:
+    from gateway.grpc.downstream import Downstream
+
+__all__ = ["Call"]
+
+_SENDING_ROOM = 512 * 2**10
+
+
+class Call:
+    """One call and its answer."""
+
+    __slots__ = (
+        "_context",
+        "_copy_key",
+        "_down",
+        "_lead",
+        "_owed",
+        "_sent_at",
+        "asked",
+        "attempt",
+        "deadline",
+        "due",
+        "entry",
+        "kind",
+        "over",
+        "pool",
+        "refreshed",
+        "seat",
+        "sends",
+        "sent",
+        "stream",
+        "ticket",
+    )
+
+    def __init__(self, down: "Downstream", stream: Stream, lead: Lead) -> None:
+        self.stream = stream
+        self.kind = lead.kind
+        self.due = inf
+        """Until when it must be over; loop time."""
+        self._down = down
+        self._context = down.context
+        self._lead = lead
+        self.entry: Entry | None = None
+        self.asked = Asked(lead)
+        self._copy_key = b""
+        self._owed = 0
+        self.sent = self.refreshed = self.over = False
+        self.ticket: Ticket | None = None
+        self.seat: Seat | None = None
+        self.pool: Pool | None = None
+        self.attempt: Attempt | None = None
+        self._sent_at = 0.0
+        self.sends = 0
+        self.deadline = inf
+        down.context.requests += 1
+
+    # What the client's connection calls.
+
+    def start(self, end: int) -> None:
+        """The head has come; `end`: nothing follows it."""
+        lead, context = self._lead, self._context
+        if lead.head.timeout is not None:
+            self.due = self.deadline = context.now() + lead.head.timeout
+            context.deadlines.file(self._down, self.due)
+        if end:
+            self.asked.complete = True
+            self._step()
+        elif lead.field is None:
+            self._step()
+
+    def data(self, payload: bytes, length: int, end: int) -> None:
+        asked, attempt = self.asked, self.attempt
+        try:
+            payload = asked.take(payload, end)
+        except RefusedError as error:
+            self.give_up(error.reason, error.detail)
+            return
+        if attempt is None:
+            self._owed += length
+            if self.entry is None:
+                self._step()
+            return
+        asked.sent()
+        if payload or end:
+            attempt.stream.sending.data(attempt.stream, payload, end, self.stream, length)
+        else:
+            self.stream.give_back(length)
+
+    def head(self, found: Answer, end: int) -> None:
+        if not end or found.status:
+            raise StreamError(Code.PROTOCOL_ERROR, "a second head of a call")
+        # No client of gRPC has trailers of its own; their end is the request's.
+        self.data(b"", 0, 1)
+
+    def reset(self, _code: int) -> None:
+        self.lost()
+
+    def lost(self) -> None:
+        if not self.over:
+            self._tally.refuse(Reason.CLIENT_LEFT)
+            self._finish()
+
+    def expire(self) -> None:
+        """Its time is up."""
+        self.give_up(Reason.WAIT_TIMEOUT if self.seat is None else Reason.REQUEST_TIMEOUT)
+
+    # What the line calls.
+
+    def dispatched(self, ticket: Ticket, seat: Seat) -> None:
+        self.ticket = ticket
+        if self.over:
+            if self.entry is not None:
+                self.entry.line.leave(ticket)
+            return
+        self._go(seat)
+
+    def refused(self, ticket: Ticket, refusal: Refusal) -> None:
+        self.ticket = ticket
+        self.give_up(refusal.reason, retry_after=refusal.retry_after)
+
+    # What the pool calls.
+
+    def attached(self, upstream: Upstream) -> None:
+        """A connection to the seat: everything so far goes out on it."""
+        asked = self.asked
+        kept, complete = asked.kept or [], asked.complete
+        block = self._lead.head.block
+        if self.deadline < inf:
+            block += timeout_field(self.deadline - self._context.now())
+        self.sent = True
+        self.sends += 1
+        attempt = self.attempt = Attempt(self, upstream, block, end=complete and not kept)
+        stream = attempt.stream
+        for piece in kept[:-1]:
+            stream.sending.data(stream, piece, 0, None, 0)
+        if kept:
+            owed, self._owed = self._owed, 0
+            stream.sending.data(stream, kept[-1], int(complete), self.stream, owed)
+        if not complete:
+            self.stream.widen(_SENDING_ROOM)
+        asked.sent()
+
+    def connect_failed(self) -> None:
+        """The seat takes no connection."""
+        again(self, Loss.RESET if self.sent else Loss.REFUSED)
+
+    # What an attempt calls.
+
+    def began(self) -> bytes:
+        """The first byte of an answer; returns the fields that we add to its head."""
+        self.asked.kept = None
+        ticket, entry = self.ticket, self.entry
+        cold = None
+        if ticket is not None and entry is not None:
+            entry.line.first_byte(ticket)
+            if ticket.cold:
+                cold = self._context.now() - ticket.arrived
+        wait, upstream = self._times()
+        self._tally.wait.add(wait)
+        self._tally.upstream.add(upstream)
+        return timing_block(timing_line(wait, upstream, cold, self.sends - 1))
+
+    def done(self, last: Answer | None, copy: Copy | None) -> None:
+        """The replica's last word."""
+        status = None if last is None else last.grpc_status
+        code = http_status(status)
+        self._tally.count(code)
+        judge(self, code)
+        if copy is not None and status == OK and self.entry is not None:
+            self._context.copies.remember(self.entry.revision, self._copy_key, copy)
+        self._finish()
+
+    def give_up(
+        self,
+        reason: Reason,
+        detail: str = "",
+        *,
+        retry_after: float | None = None,
+        headed: object = False,
+    ) -> None:
+        """End it from our side, whatever state it is in, and tell the client.
+
+        `headed`: the head of an answer has gone out.
+        """
+        if self.over:
+            return
+        headed = headed or (self.attempt is not None and self.attempt.begun)
+        self._tally.refuse(reason)
+        self._tally.count(ERRORS[reason].status)
+        self._finish()
+        refuse(self.stream, RefusedError(reason, detail), retry_after, headed=headed)
+
+    # Its own.
+
+    @property
+    def _tally(self) -> Tally:
+        return self._context.other if self.entry is None else self.entry.tally
+
+    def _step(self) -> None:
+        """Go on, as far as what is known of the call lets it."""
+        try:
+            if self.kind is CallKind.SERVER:
+                if self.asked.complete:
+                    self._answer(
+                        server(
+                            self._context, self._lead.head.method, b"".join(self.asked.kept or ())
+                        )
+                    )
+                return
+            entry = self._named()
+            if entry is not None:
+                self.entry = entry
+                self._enter(entry)
+        except RefusedError as error:
+            self.give_up(error.reason, error.detail)
+
+    def _named(self) -> Entry | None:
+        """The model, as soon as it is known and the call can go on. Raises `RefusedError`."""
+        lead, name = self._lead, self.asked.name
+        if lead.field is None:
+            return lead.entry
+        if name is None:
+            self._read_on()
+            return None
+        # Only what is an inference begins before it is complete: it may be large.
+        if self.kind is not CallKind.INFER and not self.asked.complete:
+            return None
+        entry = by_name(self._context.tables.now, lead, name)
+        self.asked.measure(entry)
+        return entry
+
+    def _read_on(self) -> None:
+        """No name yet: what came is taken, so that more can come. Raises `RefusedError`."""
+        if self.asked.complete or self.asked.size > KEPT_BYTES:
+            detail = f"the first {KEPT_BYTES} bytes of a message must name its model"
+            raise RefusedError(Reason.NO_MODEL, detail)
+        owed, self._owed = self._owed, 0
+        self.stream.give_back(owed)
+
+    def _enter(self, entry: Entry) -> None:
+        if self.kind is not CallKind.INFER:
+            self._copy_key = b"GRPC %b %b" % (self._lead.head.path, b"".join(self.asked.kept or ()))
+            seat = entry.line.peek()
+            if seat is not None:
+                self._go(seat)
+                return
+            message = asleep(self._context, entry, self.kind, self._copy_key)
+            if message is not None:
+                self._answer(message)
+                return
+        ticket = entry.line.enter(self, size=self.asked.size)
+        if self.ticket is None and not self.over:
+            self.ticket = ticket
+
+    def _go(self, seat: Seat) -> None:
+        context, entry = self._context, self.entry
+        if entry is None:
+            return
+        now = context.now()
+        self.seat, self.sent, self._sent_at = seat, False, now
+        self.due = min(now + entry.revision.policy.request_timeout, self.deadline)
+        context.deadlines.file(self._down, self.due)
+        pool = self.pool = pool_of(context, seat)
+        upstream = pool.take()
+        if upstream is None:
+            pool.wait(self)
+        else:
+            self.attached(upstream)
+
+    def _times(self) -> tuple[float, float]:
+        """Waited, and since dispatch; seconds."""
+        now, ticket = self._context.now(), self.ticket
+        return (0.0 if ticket is None else ticket.waited), now - self._sent_at
+
+    def _answer(self, message: bytes) -> None:
+        self._tally.count(200)
+        self._finish()
+        give(self.stream, message)
+
+    def _finish(self) -> None:
+        self.over = True
+        self.stream.taker = NOBODY
+        attempt, self.attempt = self.attempt, None
+        if attempt is not None:
+            attempt.cancel()
+        if self.pool is not None:
+            self.pool.leave(self)
+        if self.ticket is not None and self.entry is not None:
+            self.entry.line.leave(self.ticket)
+        self.asked.kept = None
+        context = self._context
+        context.requests -= 1
+        if context.closing:
+            context.changed()

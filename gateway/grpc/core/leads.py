@@ -1,0 +1,93 @@
+"""From a call's head, and the name in its messages, to its model, and what may pass. Pure.
+
+A model is named by the metadata `ebbtide-model`, by the authority under the configured suffix, or
+by the messages of the V2 service themselves.
+
+Rule 1: sources that name different models: `model_conflict`.
+Rule 2: what the runtime's allow-list does not name (as method ``GRPC``) does not pass.
+Rule 3: a call to the V2 service of a Triton model must name the model in every message, whatever
+        else names it: Triton goes by that name alone.
+"""
+
+from fleet.model import RuntimeName
+from fleet.reasons import Reason
+from fleet.runtimes import CallKind
+from gateway.core.refused import RefusedError
+from gateway.core.table import Entry, Table
+from gateway.grpc.core.heads import Call
+from gateway.grpc.core.v2 import METHODS
+
+__all__ = ["Lead", "by_name", "find_lead"]
+
+_GRPC = "GRPC"
+
+
+class Lead:
+    """What the head of a call leads to. Immutable by use: many calls share one."""
+
+    __slots__ = ("entry", "field", "head", "kind")
+
+    def __init__(self, head: Call, kind: CallKind, entry: Entry | None, field: int | None) -> None:
+        self.head = head
+        self.kind = kind
+        self.entry = entry
+        """None: the messages name the model, or the gateway answers."""
+        self.field = field
+        """Where the messages name it; None where they are not looked at."""
+
+
+def find_lead(table: Table, head: Call, suffix: str) -> Lead:
+    """Where `head` leads. Raises `RefusedError`."""
+    named = _by_head(table, head, suffix)
+    method = METHODS.get(head.method)
+    if named is not None:
+        kind = _kind(named, head.method)
+        if kind is not None and kind is not CallKind.SERVER:
+            looked_at = method is not None and named.profile.name is RuntimeName.TRITON
+            return Lead(head, kind, named, method.field if method and looked_at else None)
+        if method is None or method.kind is not CallKind.SERVER:
+            raise RefusedError(Reason.NOT_ALLOWED)
+    if method is not None:
+        return Lead(head, method.kind, None, method.field)
+    if head.method.startswith("/inference."):
+        raise RefusedError(Reason.NOT_ALLOWED)
+    raise RefusedError(Reason.NO_MODEL)
+
+
+def by_name(table: Table, lead: Lead, name: bytes) -> Entry:
+    """The model that a message names. Raises `RefusedError`."""
+    text = name.decode("utf-8", "replace")
+    entry = table.names.get(text)
+    named = lead.entry
+    if named is not None and entry is not named:
+        # The served name is the model server's own; a client that goes by the head may know it.
+        if entry is None and text == named.served:
+            return named
+        raise RefusedError(Reason.MODEL_CONFLICT, "the message names another model")
+    if entry is None:
+        raise RefusedError(Reason.UNKNOWN_MODEL)
+    if _kind(entry, lead.head.method) is not lead.kind:
+        raise RefusedError(Reason.NOT_ALLOWED)
+    return entry
+
+
+def _by_head(table: Table, head: Call, suffix: str) -> Entry | None:
+    named = None
+    if head.model is not None:
+        named = table.names.get(head.model.decode("latin-1"))
+        if named is None:
+            raise RefusedError(Reason.UNKNOWN_MODEL)
+    name = table.under(head.authority, suffix)
+    if name is None:
+        return named
+    entry = table.host(name)
+    if entry is None:
+        raise RefusedError(Reason.UNKNOWN_MODEL)
+    if named is not None and named is not entry:
+        raise RefusedError(Reason.MODEL_CONFLICT, "the request names two models")
+    return entry
+
+
+def _kind(entry: Entry, method: str) -> CallKind | None:
+    call = entry.profile.classify(_GRPC, method, entry.revision.allow)
+    return None if call is None else call.kind

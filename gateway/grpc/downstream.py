@@ -1,0 +1,283 @@
+"""A client's end: takes calls off its connection, many at a time, and keeps its time limits.
+
+Rule 1: a call that is refused has its answer at once; so has one that is no gRPC, once it has been
+        read: HTTP/2 carries gRPC here, all else comes over HTTP/1.1.
+Rule 2: going away takes two words: that no new calls are welcome, and, when the client has heard
+        that, which one was the last. So none is lost in between, and none is answered twice.
+Rule 3: a client that is silent for long is let go when it has no calls; with calls it is asked
+        whether it is still there, since whoever waits for a model has nothing to say.
+"""
+
+import asyncio
+from math import inf
+from typing import Protocol, cast
+
+from fleet.reasons import Reason
+from gateway.core.refused import RefusedError
+from gateway.errors import ERRORS
+from gateway.grpc.answering import NOBODY, refuse
+from gateway.grpc.call import Call
+from gateway.grpc.connection import Connection
+from gateway.grpc.core import frames
+from gateway.grpc.core.floods import Floods
+from gateway.grpc.core.frames import BrokenError, Code, StreamError
+from gateway.grpc.core.heads import Answer, read_answer, read_call
+from gateway.grpc.core.heads import Call as CallHead
+from gateway.grpc.core.hpack import Field, ListTooLargeError
+from gateway.grpc.core.leads import Lead, find_lead
+from gateway.grpc.foreign import Foreign
+from gateway.grpc.stream import Stream
+from gateway.http.context import Context
+
+__all__ = ["Downstream", "speak_http2"]
+
+_MOST_STREAMS = 1000
+_ROOM = 65_535
+_PONG_S = 20.0
+_SLACK_S = 0.002
+_HEY = b"ebbtide?"
+_COLON = b":"
+
+
+class _Timed(Protocol):
+    """A call, as far as its time is concerned."""
+
+    due: float
+
+    def expire(self) -> None:
+        """Its time is up."""
+        ...
+
+
+class _Opening:
+    """A head that was read, and a note of where it led."""
+
+    __slots__ = ("_found_in", "_lead", "head")
+
+    def __init__(self, head: CallHead) -> None:
+        self.head = head
+        self._found_in: tuple[object, object] = (None, None)
+        self._lead: Lead
+
+    def lead(self, context: Context) -> Lead:
+        """Where it leads now. Raises `RefusedError`."""
+        table, settings = context.tables.now, context.settings
+        if self._found_in[0] is not table or self._found_in[1] is not settings:
+            self._lead = find_lead(table, self.head, settings.host_suffix)
+            self._found_in = (table, settings)
+        return self._lead
+
+
+class Downstream:
+    """The side of one client connection."""
+
+    __slots__ = (
+        "_check",
+        "_final",
+        "_going",
+        "_heard",
+        "_pinged",
+        "connection",
+        "context",
+        "filed",
+        "last",
+        "limit",
+    )
+
+    client = False
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.connection = Connection(self, context.outbox, Floods(context.now), room=_ROOM)
+        self.last = 0
+        self.limit = context.limits.max_head
+        self.filed: float = inf
+        self._check = inf
+        self._heard = 0
+        self._pinged = self._going = False
+        self._final: int | None = None
+
+    # What the front calls.
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        return self.connection.transport
+
+    def shut(self) -> None:
+        """Take no new calls; close when the last is answered."""
+        connection = self.connection
+        if self._going or connection.closing:
+            return
+        self._going = True
+        connection.sending.put(frames.goaway(frames.MAX_WINDOW, Code.NO_ERROR))
+        connection.sending.put(frames.ping(_HEY, ack=False))
+        self._look_again(self.context.now() + self.context.limits.linger)
+
+    def overdue(self, now: float) -> float:
+        """See `gateway.http.deadlines.Timed`."""
+        due = inf
+        for stream in tuple(self.connection.streams.values()):
+            taker = cast(_Timed, stream.taker)
+            if taker.due - now <= _SLACK_S:
+                taker.expire()
+            elif taker.due < due:
+                due = taker.due
+        if self._check - now <= _SLACK_S:
+            self._check = inf
+            self._check = min(self._check, self._silent(now))
+        return min(due, self._check)
+
+    # What the connection calls.
+
+    def greeting(self) -> bytes:
+        return frames.settings(
+            {
+                frames.MAX_CONCURRENT_STREAMS: _MOST_STREAMS,
+                frames.MAX_HEADER_LIST_SIZE: self.limit,
+            }
+        )
+
+    def made(self) -> None:
+        self.context.inbounds.add(self)
+        self._look_again(self.context.now() + self.context.limits.header_timeout)
+
+    def read(self, fields: list[Field]) -> object:
+        try:
+            if fields and fields[0][0].startswith(_COLON):
+                return _Opening(read_call(fields))
+            return read_answer(fields, trailers=True)
+        except (StreamError, RefusedError) as error:
+            return error
+
+    def head(self, number: int, found: object, *, end: int) -> None:
+        connection = self.connection
+        stream = connection.streams.get(number)
+        if stream is not None:
+            self._trailers(stream, found, end)
+            return
+        if number <= self.last or not number & 1:
+            self._behind(number)
+            return
+        self.last = number
+        if self._final is not None:
+            # It was told that these are not looked at, and asks somebody else.
+            return
+        if len(connection.streams) >= _MOST_STREAMS:
+            connection.refuse(number, Code.REFUSED_STREAM)
+            return
+        stream = Stream(connection, number, NOBODY)
+        stream.ended = bool(end)
+        connection.streams[number] = stream
+        try:
+            self._open(stream, found, end)
+        except RefusedError as error:
+            tally = self.context.other
+            tally.refuse(error.reason)
+            tally.count(ERRORS[error.reason].status)
+            refuse(stream, error)
+
+    def idle(self, number: int) -> bool:
+        return number > self.last or not number & 1
+
+    def closed(self, _stream: Stream) -> None:
+        if self._final is not None and not self.connection.streams:
+            self.connection.hang_up()
+
+    def settled(self) -> None:
+        """What a client sets is the connection's affair."""
+
+    def went_away(self, _last: int) -> None:
+        """It begins no more calls; those there are go on."""
+
+    def ponged(self) -> None:
+        if self._going and self._final is None:
+            self._farewell()
+
+    def hanging_up(self) -> None:
+        self._look_again(self.context.now() + self.context.limits.linger)
+
+    def gone(self) -> None:
+        context = self.context
+        context.inbounds.discard(self)
+        context.deadlines.drop(self)
+        if context.closing:
+            context.changed()
+
+    # Its own.
+
+    def _open(self, stream: Stream, found: object, end: int) -> None:
+        if not isinstance(found, _Opening):
+            if isinstance(found, RefusedError):
+                raise RefusedError(found.reason, found.detail)
+            if isinstance(found, ListTooLargeError):
+                raise RefusedError(Reason.HEAD_TOO_LARGE, str(found))
+            raise StreamError(Code.PROTOCOL_ERROR, str(found))
+        head = found.head
+        stream.left = head.length
+        if end and head.length:
+            raise StreamError(Code.PROTOCOL_ERROR, "not as many bytes as content-length says")
+        if not head.grpc:
+            stream.taker = foreign = Foreign(self, stream, head)
+            foreign.start(end)
+            return
+        lead = found.lead(self.context)
+        stream.taker = call = Call(self, stream, lead)
+        call.start(end)
+
+    def _trailers(self, stream: Stream, found: object, end: int) -> None:
+        if stream.ended:
+            raise StreamError(Code.STREAM_CLOSED, "fields behind the end of the stream")
+        if not isinstance(found, Answer) or not end or stream.left:
+            raise StreamError(Code.PROTOCOL_ERROR, "these are no trailers")
+        stream.ended = True
+        stream.taker.head(found, end)
+
+    def _behind(self, number: int) -> None:
+        """A head on a stream that is over, or was passed over."""
+        connection = self.connection
+        if connection.is_cut(number):
+            return
+        if number & 1 and number in connection.over:
+            raise BrokenError(Code.STREAM_CLOSED, "a head on a closed stream")
+        raise BrokenError(Code.PROTOCOL_ERROR, "the number of a stream must be odd, and grow")
+
+    def _look_again(self, at: float) -> None:
+        self._check = min(self._check, at)
+        self.context.deadlines.file(self, self._check)
+
+    def _silent(self, now: float) -> float:
+        """Look whether the client is still there; returns when to look again."""
+        connection, keepalive = self.connection, self.context.limits.http_keepalive
+        heard, self._heard = self._heard, connection.heard
+        if connection.closing or not connection.begun:
+            connection.abort()
+            return inf
+        if self._going and self._final is None:
+            self._farewell()
+        elif heard != connection.heard:
+            self._pinged = False
+        elif self._pinged:
+            connection.abort()
+        elif connection.streams:
+            self._pinged = True
+            connection.sending.put(frames.ping(_HEY, ack=False))
+            return now + _PONG_S
+        else:
+            self.shut()
+            return now + self.context.limits.linger
+        return now + keepalive
+
+    def _farewell(self) -> None:
+        connection = self.connection
+        self._final = self.last
+        connection.sending.put(frames.goaway(self.last, Code.NO_ERROR))
+        if not connection.streams:
+            connection.hang_up()
+
+
+def speak_http2(context: Context, transport: asyncio.Transport, data: bytes) -> None:
+    """Take over a client's connection that began with `data`."""
+    connection = Downstream(context).connection
+    transport.set_protocol(connection)
+    connection.connection_made(transport)
+    connection.data_received(data)
