@@ -68,6 +68,7 @@ class Answering:
         tally = inbound.context.other if entry is None else entry.tally
         tally.refuse(reason)
         tally.count(ERRORS[reason].status)
+        inbound.context.faults.tell(reason, detail, inbound.transport)
         self.reply(refusal(reason, detail, retry_after, entry=entry, head=head), timing)
 
     def fail(self, reason: Reason, detail: str = "") -> None:

@@ -16,6 +16,7 @@ from gateway.core.table import Tables
 from gateway.core.tally import Tally
 from gateway.grpc.outbox import Outbox
 from gateway.http.deadlines import Deadlines
+from gateway.http.faults import Faults
 from gateway.http.hops import Hops
 from gateway.http.watch import Watch
 from gateway.visitor import Door
@@ -65,6 +66,7 @@ class Context:
         self.door = Door(settings)
         self.other = Tally()
         """Requests that reached no model."""
+        self.faults = Faults(self.now)
         self.deadlines = Deadlines(self.loop)
         self.serves_half = settings.half_close == "serve" and not self.secured
         """A client may end its stream behind a request and wait for the answer."""

@@ -58,6 +58,27 @@ def judge(case: Case, answered: list[int], seen: list) -> None:
         assert (request.field("x-canary"), request.body) == ("sings", b"canary")
 
 
+@pytest.mark.anyio
+async def test_what_breaks_the_protocol_is_logged_with_its_reason(caplog):
+    caplog.set_level("INFO", logger="ebbtide")
+    async with stage() as s:
+        malformed = b"GET /v2 HTTP/1.1\r\n\r\n"
+        for data, reason in (
+            (malformed, "malformed"),
+            (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: gw\r\n\r\n", "target_too_long"),
+            (b"GET /v2 HTTP/1.1\r\n" + b"X: y\r\n" * 200 + b"\r\n", "head_too_large"),
+        ):
+            assert await sent(s, data)
+            assert f"refused reason={reason} detail=" in caplog.messages[-1]
+            assert "peer=127.0.0.1" in caplog.messages[-1]
+        for _ in range(200):
+            assert await sent(s, malformed)
+        lines = [message for message in caplog.messages if message.startswith("refused ")]
+        told = len(lines) + sum(int(line.rpartition("=")[2]) for line in lines)
+        assert len(lines) < 100
+        assert told <= 203 == s.front.other.codes[400] + 1 + 1
+
+
 async def sent(s, data: bytes) -> bytes:
     """All that comes back until the gateway closes."""
     client = await s.client()
