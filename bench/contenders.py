@@ -1,8 +1,8 @@
 """Who is compared, and how each is started in front of one model server.
 
-Every contender gets one core's worth of workers where it can be told (Envoy `--concurrency 1`,
-nginx one process; ebbtide has one). Each has been asked once, and has answered what the model
-answers, before it is measured.
+Every contender gets one core's worth of workers (Envoy `--concurrency 1`, nginx one process, Go
+`GOMAXPROCS=1`, with which it spends less per request; ebbtide has one). For the small requests each
+has been asked once, and has answered what the model answers, before it is measured.
 
 KEDA's interceptor and Knative's activator are given by a variable, since no package registry has
 them: `EBBTIDE_BENCH_KEDA` and `EBBTIDE_BENCH_KNATIVE` name a program, or a script around one, that
@@ -13,7 +13,7 @@ import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench import peers
@@ -161,6 +161,7 @@ def _nginx(stage: Stage) -> Contender:
 
 def _go(stage: Stage) -> Contender:
     tool, port = go_program("http", "reverseproxy", cache=stage.run.cache), free_port()
+    tool = replace(tool, env={**tool.env, "GOMAXPROCS": "1"})
     command = [str(tool.path), f"127.0.0.1:{port}", f"http://127.0.0.1:{stage.port}"]
     if stage.tls is not None:
         command += [str(stage.tls.chain), str(stage.tls.key)]

@@ -24,10 +24,10 @@ __all__ = ["grpc_model", "measure"]
 _HTTP, _GRPC = "8000", "8001"
 _SLOWEST_S = 30
 _CASES: tuple[tuple[str, tuple[str, ...], float | None], ...] = (
-    ("gRPC, c=32, one connection", ("-c", "32"), 0.7),
-    ("gRPC, 32 connections", ("-c", "32", "-connections", "32"), 1.2),
-    ("gRPC, with deadline, c=32", ("-c", "32", "-deadline", "10s"), None),
-    ("gRPC, streams, a message", ("-c", "32", "-stream"), 1.3),
+    ("gRPC calls, c=32", ("-c", "32"), 0.7),
+    ("gRPC calls, 32 connections", ("-c", "32", "-connections", "32"), 1.2),
+    ("gRPC calls, deadlines, c=32", ("-c", "32", "-deadline", "10s"), None),
+    ("gRPC streams, a message", ("-c", "32", "-stream"), 1.3),
 )
 """Name, flags of the load, and what CPU over Envoy's must not exceed."""
 

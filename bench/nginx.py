@@ -36,6 +36,10 @@ _PROXY = """upstream model {{
       proxy_set_header Connection "";
       proxy_request_buffering off;
       proxy_buffering {buffering};
+      proxy_buffer_size 64k;
+      proxy_buffers 8 64k;
+      proxy_busy_buffers_size 128k;
+      client_body_buffer_size 256k;
       proxy_read_timeout 600s;
       proxy_pass http://model;
     }}

@@ -38,7 +38,7 @@ def latency(run: Run) -> Measured:
         model = Contender(
             name="the model itself", process=stage.process, port=stage.port, with_children=False
         )
-        entries = take_rounds(f"{_RATE} requests/s", [model, *contenders], drive, run)
+        entries = take_rounds(f"{_RATE:,} requests/s", [model, *contenders], drive, run)
     return Measured(entries=entries, rows=_added(entries), missing=tuple(stage.missing))
 
 

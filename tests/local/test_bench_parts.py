@@ -2,21 +2,26 @@
 
 import http.client
 import json
+import ssl
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 import bench.__main__ as bench_main
-from bench import golang, peers
+from bench import golang, peers, streams, tls
 from bench.__main__ import main
 from bench.case import Case, Run
+from bench.contenders import GIVEN, Contender, Stage, begin, start
 from bench.entries import Measured
+from bench.gateway import ask, infer_path
 from bench.goload import run_go_load
 from bench.load import BrokenLoadError, Load
 from bench.process import DiedError, Process, free_port, listening
+from bench.rounds import take_rounds
 from bench.stats import Row
 from bench.wrk import BODY
 
@@ -245,3 +250,63 @@ def test_a_stream_has_its_events_and_their_pauses(long_model: int) -> None:
 def test_a_load_that_nobody_answers_says_why() -> None:
     with pytest.raises(BrokenLoadError, match="connection refused"):
         go_load(free_port(), "infer", "-rate", "20")
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    run = Run(rounds=3, seconds=1, folder=tmp_path, cache=CACHE, lock=tmp_path / "none", facts={})
+    go_tool("model")
+    with ExitStack() as stack:
+        yield begin(run, stack, streams.long_model(run))
+
+
+def test_peers_that_a_variable_gives_stand_in_front_of_the_model(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(GIVEN["keda"], f"env GOMAXPROCS=1 {go_tool('reverseproxy').path}")
+    monkeypatch.delenv(GIVEN["knative"], raising=False)
+    made = start(stage, ("go", *GIVEN))
+    assert [contender.name for contender in made] == ["go", "keda"]
+    assert stage.missing == ["knative: not given (EBBTIDE_BENCH_KNATIVE names a program)"]
+    for contender in made:
+        assert b"model_name" in ask(contender.port, "POST", infer_path("fixed"), BODY).body
+
+
+def test_contenders_take_turns_and_what_each_used_is_its_own(stage: Stage) -> None:
+    driven: list[str] = []
+
+    def drive(contender: Contender, seconds: int) -> Load:
+        driven.append(contender.name)
+        for _ in range(10):
+            ask(contender.port, "POST", infer_path("fixed"), BODY)
+        return Load(requests=10, seconds=seconds, p50_us=1000.0, p99_us=2000.0)
+
+    (busy,) = start(stage, ("go",))
+    idle = Contender(name="idle", process=stage.process, port=busy.port, with_children=False)
+    entries = take_rounds("small", [idle, busy], drive, stage.run)
+    assert driven == ["idle", "go", "idle", "go", "go", "idle", "idle", "go"]
+    assert [(entry.contender, len(entry.samples)) for entry in entries] == [("idle", 3), ("go", 3)]
+    assert all(value > 0 for entry in entries for value in entry.cpu_us)
+    assert entries[0].median("p99_ms") == 2.0
+    assert entries[0].median("rps") == 10.0
+
+
+def test_a_load_that_breaks_names_whose_it_was(stage: Stage) -> None:
+    def drive(_contender: Contender, _seconds: int) -> Load:
+        raise BrokenLoadError("3 of 9 requests failed")
+
+    with pytest.raises(BrokenLoadError, match="go: 3 of 9"):
+        take_rounds("small", start(stage, ("go",)), drive, stage.run)
+
+
+def test_a_certificate_is_made_that_a_client_can_check(tmp_path: Path) -> None:
+    try:
+        made = tls.make_certificate(tmp_path)
+    except peers.PeerMissingError as missing:
+        pytest.skip(str(missing))
+    context = ssl.create_default_context(cafile=str(made.chain))
+    context.load_cert_chain(made.chain, made.key)
+    assert context.get_ca_certs()[0]["subjectAltName"] == (
+        ("DNS", "localhost"),
+        ("IP Address", "127.0.0.1"),
+    )

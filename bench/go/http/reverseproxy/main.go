@@ -3,7 +3,7 @@
 //
 //	reverseproxy 127.0.0.1:9000 http://127.0.0.1:9001 [certificate.pem key.pem]
 //
-// It is given what it needs to be fast: one core, idle connections enough for every client, and no
+// It is given what it needs to be fast: idle connections enough for every client, and no
 // compression of its own.
 package main
 
