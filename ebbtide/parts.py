@@ -149,6 +149,7 @@ async def _serving(
     admin = AdminServer(make_app(view), host=options.admin_host, port=options.admin_port)
     works = {"hall": hall.run(), "autoscaler": autoscaler.run(), "admin": admin.run()}
     works["certificates"] = certificates.run(outside.clock)
+    works["keys"] = front.keys.run(outside.clock)
     loops = [endless(outside.group, work, name=name) for name, work in works.items()]
     try:
         yield Parts(

@@ -23,6 +23,7 @@ from gateway.core.table import Tables
 from gateway.core.tally import Tally
 from gateway.http.context import Context
 from gateway.http.listener import Listener
+from gateway.keyfile import KeyFile
 
 __all__ = ["Front", "Hall"]
 
@@ -79,6 +80,11 @@ class Front:
     def tallies(self) -> Mapping[RevisionName, Tally]:
         """What the requests of each revision came to."""
         return self._tables.tallies
+
+    @property
+    def keys(self) -> KeyFile:
+        """The keys that callers are asked for."""
+        return self._context.door.file
 
     @property
     def other(self) -> Tally:

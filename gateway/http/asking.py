@@ -16,11 +16,10 @@ _OPEN = frozenset({b"/v2/health/live", b"/v2/health/ready"})
 
 def ask(visitor: Visitor, head: RequestHead) -> RequestHead:
     """The head as it goes on: without the key that it gave. Raises `RefusedError`."""
-    keyed = visitor.keyed
-    said = said_by(head, keyed=keyed, trusted=visitor.trusted)
+    said = said_by(head, keyed=visitor.keyed, trusted=visitor.trusted)
     try:
         visitor.ask(said)
     except RefusedError:
         if head.target.partition(b"?")[0] not in _OPEN:
             raise
-    return without_key(head, said) if keyed else head
+    return without_key(head, said)
