@@ -16,17 +16,14 @@ from tests.wire.corpus import SMUGGLED, cases
 
 pytestmark = [pytest.mark.anyio, pytest.mark.triton]
 
+# Cases that leave the gateway waiting for more are ended by these.
+_IMPATIENT = {"header_timeout": "40ms", "body_timeout": "40ms", "http_keepalive": "40ms"}
 _ASK = b"POST /v2/models/demo/infer HTTP/1.1\r\nHost: gw\r\n%bContent-Length: %d\r\n\r\n%b"
 
 
-async def test_the_next_caller_gets_its_own_answer_after_every_case(
-    tmp_path, models_env, monkeypatch
-):
-    # Cases that leave the gateway waiting for more are ended by these.
-    for name in ("HEADER_TIMEOUT", "BODY_TIMEOUT", "HTTP_KEEPALIVE"):
-        monkeypatch.setenv(f"EBBTIDE_{name}", "40ms")
+async def test_the_next_caller_gets_its_own_answer_after_every_case(tmp_path, models_env):
     write_model(tmp_path, "demo", slots=1)
-    async with up(tmp_path, gpus=1, tritonserver=models_env) as ebbtide:
+    async with up(tmp_path, gpus=1, tritonserver=models_env, **_IMPATIENT) as ebbtide:
         assert (await ebbtide.infer("demo", infer_body(1))).status_code == 200
         asked, wrong = 1, []
         for number, case in enumerate(cases(), 1000):
