@@ -11,7 +11,7 @@ import asyncio
 
 from fleet.settings import Settings
 from gateway.core.addresses import Addresses
-from gateway.core.callers import Origin, Said, admit, net_of
+from gateway.core.callers import Admitted, Origin, Said, admit, net_of
 from gateway.core.peers import Peers
 from gateway.core.subjects import subject_of
 from gateway.keyfile import KeyFile
@@ -57,6 +57,7 @@ class Visitor:
         "_counted",
         "_door",
         "_transport",
+        "_usual",
         "asked",
         "caller",
         "models",
@@ -77,6 +78,7 @@ class Visitor:
         self._door = door
         self._counted = ""
         self._transport: asyncio.BaseTransport | None = None
+        self._usual: Admitted | None = None
 
     def arrive(self, transport: asyncio.BaseTransport, *, trusted: bool) -> bool:
         """A connection is made; False: its address has as many as it may. `leave` is due anyway."""
@@ -112,7 +114,14 @@ class Visitor:
         self.caller = self._origin().caller
         return self.caller
 
-    def ask(self, said: Said) -> None:
+    def unasked(self) -> Admitted:
+        """The same of a request that is not asked."""
+        usual = self._usual
+        if usual is None:
+            usual = self._usual = Admitted(caller=self.name())
+        return usual
+
+    def ask(self, said: Said) -> Admitted:
         """Whose a request is, and what it may. Raises `RefusedError`."""
         door = self._door
         # Should it be refused: nothing is there for it.
@@ -120,11 +129,13 @@ class Visitor:
         admitted = admit(said, self._origin(), keys=door.file.keys, peers=door.peers)
         self.caller, self.precedence = admitted.caller, admitted.precedence
         self.models = admitted.models
+        return admitted
 
     def look(self) -> None:
         """What is asked may have changed: nothing that an earlier request said holds."""
         self.asked = self.trusted or self.keyed
         self.caller, self.precedence, self.models = "", 0, None
+        self._usual = None
 
     def _origin(self) -> Origin:
         return Origin(address=self._address(), subject=self.subject, trusted=self.trusted)

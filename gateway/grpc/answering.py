@@ -13,7 +13,7 @@ from math import inf
 from fleet.reasons import Reason
 from fleet.runtimes import CallKind
 from gateway.core.refused import RefusedError
-from gateway.core.table import Entry
+from gateway.core.table import Entry, Table
 from gateway.grpc.core.heads import Answer
 from gateway.grpc.core.hpack import encode
 from gateway.grpc.core.refusals import refusal
@@ -112,20 +112,20 @@ def asleep(context: Context, entry: Entry, kind: CallKind, key: bytes) -> bytes 
     return None if copy is None else copy.body
 
 
-def server(context: Context, method: str, asked: bytes) -> bytes:
-    """The answer about the gateway as a server. Raises `RefusedError`."""
+def server(context: Context, method: str, asked: bytes, table: Table) -> bytes:
+    """The answer about the gateway as a server, to who sees `table`. Raises `RefusedError`."""
     if method == SERVER_METADATA:
         return server_metadata("ebbtide", context.version, ())
     if method == HEALTH_CHECK:
-        return health(_health(context, read_service(asked)))
+        return health(_health(context, read_service(asked), table))
     return truth(method == SERVER_LIVE or not context.closing)
 
 
-def _health(context: Context, service: str) -> Health:
+def _health(context: Context, service: str, table: Table) -> Health:
     """Of the server, or of a model by its name: a sleeping one will answer, so it serves."""
     ready = not context.closing
     if service not in ("", SERVICE):
-        entry = context.tables.now.names.get(service)
+        entry = table.names.get(service)
         if entry is None:
             raise RefusedError(Reason.UNKNOWN_MODEL)
         ready = entry.line.peek() is not None or (

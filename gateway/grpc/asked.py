@@ -2,11 +2,14 @@
 
 Rule 1: every message of a call to the V2 service names its model, and all of them the same one; the
         last bytes of a message do not go on before that is known of it.
-Rule 2: what has gone on is kept up to 1 MiB, so that it can be sent again.
+Rule 2: what has gone on is kept up to 1 MiB, so that it can be sent again, while there is room.
+Rule 3: what is held in memory is counted: what came before the call waits and while it does here,
+        what it had when it began to wait with its ticket (`activator.core.room`).
 """
 
+from activator.core.room import Room
 from fleet.reasons import Reason
-from gateway.core.limits import KEPT_BYTES
+from gateway.core.limits import KEPT_BYTES, UNCOUNTED_BYTES
 from gateway.core.refused import RefusedError
 from gateway.core.table import Entry
 from gateway.grpc.core.leads import Lead
@@ -22,9 +25,20 @@ _LARGEST = 2**32
 class Asked:
     """The bytes of one call's request."""
 
-    __slots__ = ("_field", "_lead", "_messages", "_renaming", "complete", "kept", "name", "size")
+    __slots__ = (
+        "_field",
+        "_lead",
+        "_messages",
+        "_renaming",
+        "_room",
+        "complete",
+        "counted",
+        "kept",
+        "name",
+        "size",
+    )
 
-    def __init__(self, lead: Lead) -> None:
+    def __init__(self, lead: Lead, room: Room) -> None:
         self.complete = False
         """Nothing follows."""
         self.kept: list[bytes] | None = []
@@ -33,6 +47,9 @@ class Asked:
         """Bytes so far."""
         self.name: bytes | None = None
         """The model that its messages name; None: not known yet, or not looked for."""
+        self.counted = 0
+        """What of it is counted here."""
+        self._room = room
         self._lead = lead
         self._field = lead.field
         self._messages: Messages | None = None
@@ -49,10 +66,34 @@ class Asked:
             self.kept.append(payload)
         return payload
 
+    def hold(self, size: int) -> None:
+        """So much more came before it could go on. Raises `RefusedError` where it has no room."""
+        if not self._room.has(size):
+            raise RefusedError(Reason.HELD_BODIES_FULL)
+        self._room.take(size)
+        self.counted += size
+
+    def hand_back(self) -> None:
+        """What was counted here is its ticket's to count now, or gone."""
+        if self.counted:
+            self._room.give_back(self.counted)
+            self.counted = 0
+
+    def drop(self) -> None:
+        """None of it is kept any more."""
+        self.kept = None
+        self.hand_back()
+
     def sent(self) -> None:
-        """What there is of it has gone on."""
-        if self.size > KEPT_BYTES:
-            self.kept = None
+        """What there is of it has gone on: it is kept on while there is room."""
+        more = self.size - self.counted
+        if self.size <= UNCOUNTED_BYTES or self.kept is None:
+            return
+        if self.size <= KEPT_BYTES and self._room.has(more):
+            self._room.take(more)
+            self.counted = self.size
+        else:
+            self.drop()
 
     def measure(self, entry: Entry) -> None:
         """It goes to `entry`: hold all messages to its limit, and name them as it does.

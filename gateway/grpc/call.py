@@ -20,11 +20,12 @@ from activator.core.retries import Loss
 from fleet.reasons import Reason
 from fleet.runtimes import CallKind
 from gateway.core.answers import timing_line
+from gateway.core.callers import Admitted
 from gateway.core.copies import Copy
 from gateway.core.limits import KEPT_BYTES
 from gateway.core.ports import Refusal
 from gateway.core.refused import RefusedError
-from gateway.core.table import Entry
+from gateway.core.table import Entry, Table
 from gateway.core.tally import Tally
 from gateway.errors import ERRORS
 from gateway.grpc.answering import NOBODY, asleep, give, refuse, server, timing_block
@@ -56,6 +57,7 @@ class Call:
         "_copy_key",
         "_down",
         "_lead",
+        "_mine",
         "_owed",
         "_sent_at",
         "asked",
@@ -74,7 +76,7 @@ class Call:
         "ticket",
     )
 
-    def __init__(self, down: "Downstream", stream: Stream, lead: Lead) -> None:
+    def __init__(self, down: "Downstream", stream: Stream, lead: Lead, mine: Admitted) -> None:
         self.stream = stream
         self.kind = lead.kind
         self.due = inf
@@ -82,8 +84,9 @@ class Call:
         self._down = down
         self._context = down.context
         self._lead = lead
+        self._mine = mine
         self.entry: Entry | None = None
-        self.asked = Asked(lead)
+        self.asked = Asked(lead, down.context.room)
         self._copy_key = b""
         self._owed = 0
         self.sent = self.refreshed = self.over = False
@@ -114,6 +117,9 @@ class Call:
         asked, attempt = self.asked, self.attempt
         try:
             payload = asked.take(payload, end)
+            if attempt is None and not (end and self.entry is None):
+                # Else it gets in line at once, and its ticket counts it.
+                asked.hold(len(payload))
         except RefusedError as error:
             self.give_up(error.reason, error.detail)
             return
@@ -190,7 +196,7 @@ class Call:
 
     def began(self) -> bytes:
         """The first byte of an answer; returns the fields that we add to its head."""
-        self.asked.kept = None
+        self.asked.drop()
         ticket, entry = self.ticket, self.entry
         cold = None
         if ticket is not None and entry is not None:
@@ -238,16 +244,18 @@ class Call:
     def _tally(self) -> Tally:
         return self._context.other if self.entry is None else self.entry.tally
 
+    @property
+    def _table(self) -> Table:
+        """The models that are there for its caller."""
+        return self._context.tables.seen(self._mine.models)
+
     def _step(self) -> None:
         """Go on, as far as what is known of the call lets it."""
         try:
             if self.kind is CallKind.SERVER:
                 if self.asked.complete:
-                    self._answer(
-                        server(
-                            self._context, self._lead.head.method, b"".join(self.asked.kept or ())
-                        )
-                    )
+                    method, kept = self._lead.head.method, b"".join(self.asked.kept or ())
+                    self._answer(server(self._context, method, kept, self._table))
                 return
             entry = self._named()
             if entry is not None:
@@ -267,7 +275,7 @@ class Call:
         # Only what is an inference begins before it is complete: it may be large.
         if self.kind is not CallKind.INFER and not self.asked.complete:
             return None
-        entry = by_name(self._context.tables.now, lead, name)
+        entry = by_name(self._table, lead, name)
         self.asked.measure(entry)
         return entry
 
@@ -290,7 +298,11 @@ class Call:
             if message is not None:
                 self._answer(message)
                 return
-        ticket = entry.line.enter(self, size=self.asked.size)
+        mine, asked = self._mine, self.asked
+        asked.hand_back()
+        ticket = entry.line.enter(
+            self, size=asked.size, caller=mine.caller, precedence=mine.precedence
+        )
         if self.ticket is None and not self.over:
             self.ticket = ticket
 
@@ -329,7 +341,7 @@ class Call:
             self.pool.leave(self)
         if self.ticket is not None and self.entry is not None:
             self.entry.line.leave(self.ticket)
-        self.asked.kept = None
+        self.asked.drop()
         context = self._context
         context.requests -= 1
         if context.closing:

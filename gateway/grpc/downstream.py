@@ -13,9 +13,12 @@ from math import inf
 from typing import Protocol, cast
 
 from fleet.reasons import Reason
+from fleet.settings import Settings
 from gateway.core.refused import RefusedError
+from gateway.core.table import Table
 from gateway.errors import ERRORS
 from gateway.grpc.answering import NOBODY, refuse
+from gateway.grpc.asking import ask
 from gateway.grpc.call import Call
 from gateway.grpc.connection import Connection
 from gateway.grpc.core import frames
@@ -28,6 +31,7 @@ from gateway.grpc.core.leads import Lead, find_lead
 from gateway.grpc.foreign import Foreign
 from gateway.grpc.stream import Stream
 from gateway.http.context import Context
+from gateway.visitor import Visitor
 
 __all__ = ["Downstream", "speak_http2"]
 
@@ -56,15 +60,15 @@ class _Opening:
 
     def __init__(self, head: CallHead) -> None:
         self.head = head
-        self._found_in: tuple[object, object] = (None, None)
+        self._found_in: tuple[object, object, object] = (None, None, None)
         self._lead: Lead
 
-    def lead(self, context: Context) -> Lead:
-        """Where it leads now. Raises `RefusedError`."""
-        table, settings = context.tables.now, context.settings
-        if self._found_in[0] is not table or self._found_in[1] is not settings:
-            self._lead = find_lead(table, self.head, settings.host_suffix)
-            self._found_in = (table, settings)
+    def lead(self, table: Table, head: CallHead, settings: Settings) -> Lead:
+        """Where it leads now, going on as `head`. Raises `RefusedError`."""
+        found = self._found_in
+        if found[0] is not table or found[1] is not settings or found[2] is not head:
+            self._lead = find_lead(table, head, settings.host_suffix)
+            self._found_in = (table, settings, head)
         return self._lead
 
 
@@ -82,6 +86,7 @@ class Downstream:
         "filed",
         "last",
         "limit",
+        "visitor",
     )
 
     client = False
@@ -89,6 +94,8 @@ class Downstream:
     def __init__(self, context: Context) -> None:
         self.context = context
         self.connection = Connection(self, context.outbox, Floods(context.now), room=_ROOM)
+        self.visitor = Visitor(context.door)
+        """Whose the calls are."""
         self.last = 0
         self.limit = context.limits.max_head
         self.filed: float = inf
@@ -138,7 +145,10 @@ class Downstream:
         )
 
     def made(self) -> None:
-        self.context.inbounds.add(self)
+        context, transport = self.context, self.connection.transport
+        context.inbounds.add(self)
+        # It was counted with its address before, when it was taken for HTTP/1.1.
+        self.visitor.arrive(transport, trusted=context.hops.of(transport).trusted)
         self._look_again(self.context.now() + self.context.limits.header_timeout)
 
     def read(self, fields: list[Field]) -> object:
@@ -199,6 +209,7 @@ class Downstream:
     def gone(self) -> None:
         context = self.context
         context.inbounds.discard(self)
+        self.visitor.leave()
         context.deadlines.drop(self)
         if context.closing:
             context.changed()
@@ -220,8 +231,14 @@ class Downstream:
             stream.taker = foreign = Foreign(self, stream, head)
             foreign.start(end)
             return
-        lead = found.lead(self.context)
-        stream.taker = call = Call(self, stream, lead)
+        context, visitor = self.context, self.visitor
+        if visitor.asked:
+            mine, head = ask(visitor, head)
+            table = context.tables.seen(mine.models)
+        else:
+            mine, table = visitor.unasked(), context.tables.now
+        lead = found.lead(table, head, context.settings)
+        stream.taker = call = Call(self, stream, lead, mine)
         call.start(end)
 
     def _trailers(self, stream: Stream, found: object, end: int) -> None:

@@ -22,6 +22,9 @@ def again(call: "Call", loss: Loss) -> None:
     ticket, pool, entry = call.ticket, call.pool, call.entry
     if entry is None:
         return
+    if loss is not Loss.STALE and ticket is not None:
+        call.asked.hand_back()
+        ticket.size = call.asked.size
     attempt = Attempt(
         loss=loss, policy=entry.retry, kept=call.asked.kept is not None, sends=call.sends
     )

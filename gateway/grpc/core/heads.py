@@ -22,7 +22,7 @@ from gateway.grpc.core.frames import Code, StreamError
 from gateway.grpc.core.hpack import Field, encode
 from gateway.grpc.core.timeouts import read_timeout
 
-__all__ = ["Answer", "Call", "read_answer", "read_call"]
+__all__ = ["Answer", "Call", "block_of", "read_answer", "read_call"]
 
 _OURS = b"ebbtide-"
 _COLON = 0x3A
@@ -47,13 +47,15 @@ def _malformed(detail: str) -> StreamError:
 class _Head:
     """What the heads of calls and answers have in common."""
 
-    __slots__ = ("block", "content_type", "encoding", "fields", "length")
+    __slots__ = ("block", "content_type", "encoding", "fields", "length", "ours")
 
     def __init__(self) -> None:
         self.block = b""
         """What goes on, encoded."""
         self.fields: tuple[Field, ...] = ()
         """What goes on, but for the pseudo-fields."""
+        self.ours: list[Field] = []
+        """What is for the gateway alone: `ebbtide-*`."""
         self.content_type = b""
         self.encoding = b""
         """grpc-encoding; empty: there is none."""
@@ -64,7 +66,17 @@ class _Head:
 class Call(_Head):
     """The head of a request. Never changed once it is read."""
 
-    __slots__ = ("authority", "grpc", "method", "model", "path", "scheme", "timeout", "verb")
+    __slots__ = (
+        "authority",
+        "grpc",
+        "keyless",
+        "method",
+        "model",
+        "path",
+        "scheme",
+        "timeout",
+        "verb",
+    )
 
     def __init__(self) -> None:
         super().__init__()
@@ -79,6 +91,8 @@ class Call(_Head):
         self.grpc = False
         self.model: bytes | None = None
         """ebbtide-model."""
+        self.keyless: Call | None = None
+        """A note of `without_key`: the same without authorization."""
         self.timeout: float | None = None
         """grpc-timeout, in seconds. Not in `block`: the rest is written when it goes on."""
 
@@ -242,6 +256,8 @@ def _read_fields(
             raise _malformed(msg)
         elif name[:8] != _OURS:
             kept.append(field)
+        else:
+            head.ours.append(field)
     head.fields = tuple(kept)
 
 
@@ -263,9 +279,14 @@ def read_call(fields: Sequence[Field]) -> Call:
     call.grpc = _GRPC.fullmatch(call.content_type) is not None
     if call.grpc:
         call.method = _full_method(call)
-    start = [(b":method", call.verb), (b":scheme", call.scheme), (b":path", call.path)]
-    call.block = encode((*start, (b":authority", call.authority), *call.fields))
+    call.block = block_of(call)
     return call
+
+
+def block_of(call: Call) -> bytes:
+    """The head as it goes on, encoded."""
+    start = [(b":method", call.verb), (b":scheme", call.scheme), (b":path", call.path)]
+    return encode((*start, (b":authority", call.authority), *call.fields))
 
 
 def _read_target(call: Call, pseudo: dict[bytes, bytes]) -> None:
