@@ -46,6 +46,10 @@ class Contender:
     def rss_mb(self) -> float:
         return self.process.rss_bytes(with_children=self.with_children) / 1e6
 
+    def peak_mb(self) -> float:
+        """Since `process.forget_peak`, of its first process."""
+        return self.process.peak_bytes() / 1e6
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:

@@ -21,6 +21,8 @@ class Sample:
     """User and system time of the contender's processes for each of them, microseconds."""
     rss_mb: float
     """Resident memory after the load, 10^6 bytes."""
+    peak_mb: float
+    """The most that was resident at once during it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -73,7 +73,7 @@ def _cases(contenders: Sequence[Mapping[str, Any]]) -> dict[str, list[_Bar]]:
     found: dict[str, list[_Bar]] = {}
     for name in _DRAWN:
         for entry in contenders:
-            ratio = entry["cpu_over_envoy"]
+            ratio = entry["ratio_to_envoy"]
             if entry["contender"] == name and ratio is not None:
                 found.setdefault(entry["case"], []).append(_Bar(contender=name, ratio=ratio))
     order = list(dict.fromkeys(entry["case"] for entry in contenders))

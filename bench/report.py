@@ -9,7 +9,18 @@ from bench.stats import Row, ratios
 
 __all__ = ["as_json", "as_text", "verdicts"]
 
-_CONTENDERS = ("", "1/s", "p50 ms", "p99 ms", "CPU us: min", "median", "max", "x Envoy", "RSS MB")
+_CONTENDERS = (
+    "",
+    "1/s",
+    "p50 ms",
+    "p99 ms",
+    "CPU us: min",
+    "median",
+    "max",
+    "x Envoy",
+    "RSS MB",
+    "peak",
+)
 _FIGURES = ("", "unit", "min", "median", "max", "at most", "")
 
 
@@ -73,6 +84,7 @@ def _contender(entry: Entry, among: Sequence[Entry]) -> tuple[str, ...]:
         *(_number(value) for value in cpu),
         "-" if ratio is None else f"{ratio:.2f}",
         _number(entry.median("rss_mb")),
+        _number(entry.median("peak_mb")),
     )
 
 
@@ -113,7 +125,8 @@ def _entry_dict(entry: Entry, among: Sequence[Entry]) -> dict[str, Any]:
         "p99_ms": entry.median("p99_ms"),
         "cpu_us_per_request": entry.median("cpu_us"),
         "rss_mb": entry.median("rss_mb"),
-        "cpu_over_envoy": _over_envoy(entry, among),
+        "peak_mb": entry.median("peak_mb"),
+        "ratio_to_envoy": _over_envoy(entry, among),
         "cpu_us_by_round": list(entry.cpu_us),
         "rps_by_round": [sample.rps for sample in entry.samples],
     }

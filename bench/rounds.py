@@ -39,6 +39,7 @@ def take_rounds(
 
 
 def _sample(contender: Contender, drive: Drive, seconds: int) -> Sample:
+    contender.process.forget_peak()
     before = contender.cpu_s()
     load = _named(contender, drive, seconds)
     used = contender.cpu_s() - before
@@ -48,6 +49,7 @@ def _sample(contender: Contender, drive: Drive, seconds: int) -> Sample:
         p99_ms=load.p99_us / 1000,
         cpu_us=cpu_us(used, load.requests),
         rss_mb=contender.rss_mb(),
+        peak_mb=contender.peak_mb(),
     )
 
 

@@ -11,7 +11,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def entry(case: str, contender: str, ratio: float | None) -> dict[str, Any]:
-    return {"case": case, "contender": contender, "cpu_over_envoy": ratio}
+    return {"case": case, "contender": contender, "ratio_to_envoy": ratio}
 
 
 def report(*entries: dict[str, Any]) -> dict[str, Any]:

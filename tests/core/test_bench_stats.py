@@ -21,7 +21,8 @@ def row(*values: float, aim: float | None = None, must: bool = False) -> Row:
 
 def entry(contender: str, *cpu: float, rps: float = 1000.0) -> Entry:
     samples = tuple(
-        Sample(rps=rps, p50_ms=1.0, p99_ms=2.0, cpu_us=used, rss_mb=50.0) for used in cpu
+        Sample(rps=rps, p50_ms=1.0, p99_ms=2.0, cpu_us=used, rss_mb=50.0, peak_mb=60.0)
+        for used in cpu
     )
     return Entry(case="warm, c=32", contender=contender, samples=samples)
 
@@ -124,8 +125,8 @@ MEASURED = Measured(
 def test_the_text_shows_contenders_then_figures() -> None:
     lines = [" ".join(line.split()) for line in as_text(MEASURED).splitlines() if line]
     assert lines[0].startswith("warm, c=32 1/s p50 ms")
-    assert lines[1] == "ebbtide 26,600 1.00 2.00 10.0 20.0 30.0 0.50 50.0"
-    assert lines[2] == "envoy 1,000 1.00 2.00 10.0 60.0 100 1.00 50.0"
+    assert lines[1] == "ebbtide 26,600 1.00 2.00 10.0 20.0 30.0 0.50 50.0 60.0"
+    assert lines[2] == "envoy 1,000 1.00 2.00 10.0 60.0 100 1.00 50.0 60.0"
     assert lines[4] == "held: memory KiB 10.0 20.0 30.0 15 must hold: missed"
     assert lines[5] == "held: memory KiB 1.00 1.00 1.00 2 aim: met"
     assert lines[6] == "held: memory KiB 1.50 1.50 1.50 -"
@@ -163,7 +164,8 @@ def test_the_json_keeps_every_value() -> None:
         "p99_ms": 2.0,
         "cpu_us_per_request": 20.0,
         "rss_mb": 50.0,
-        "cpu_over_envoy": 0.5,
+        "peak_mb": 60.0,
+        "ratio_to_envoy": 0.5,
         "cpu_us_by_round": [30.0, 10.0, 20.0],
         "rps_by_round": [26600.4, 26600.4, 26600.4],
     }
