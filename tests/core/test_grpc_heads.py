@@ -114,6 +114,7 @@ MALFORMED = {
     "an unknown pseudo-field": [*PSEUDO, (b":protocol", b"websocket")],
     "a status": [*PSEUDO, (b":status", b"200")],
     "a pseudo-field behind others": [*PSEUDO[:3], FIELDS[0], PSEUDO[3]],
+    "a path twice, behind others": [*PSEUDO, *FIELDS, PSEUDO[2]],
     "connection": [*PSEUDO, (b"connection", b"close")],
     "keep-alive": [*PSEUDO, (b"keep-alive", b"1")],
     "proxy-connection": [*PSEUDO, (b"proxy-connection", b"close")],

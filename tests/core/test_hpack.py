@@ -88,6 +88,7 @@ def test_a_small_table_drops_the_oldest():
 
 REFUSED = {
     "index 0": b"\x80",
+    "index 0 with a field behind it": b"\x80\x01a\x01b",
     "an index beyond the tables": b"\xbe",
     "a long index beyond the tables": b"\xff\x80\x80\x01",
     "a name beyond the tables": b"\x7e\x01a",
@@ -95,6 +96,8 @@ REFUSED = {
     "an integer cut off later": b"\xff\x80",
     "an integer of 36 bits": b"\xff\x80\x80\x80\x80\x80\x01",
     "an integer of endless zeros": b"\xff" + b"\x80" * 1000 + b"\x00",
+    "a length with five needless zeros": b"\x40\x01a\x7f" + b"\x80" * 5 + b"\x00" + b"v" * 127,
+    "a length of endless zeros": b"\x40\x01a\x7f" + b"\x80" * 1000 + b"\x00" + b"v" * 127,
     "a name cut off": b"\x40\x05abc",
     "a value cut off": b"\x40\x01a\x05abc",
     "no value": b"\x40\x01a",
@@ -102,7 +105,8 @@ REFUSED = {
     "a table larger than announced": b"\x3f\xe2\x1f",
     "resized after a field": b"\x82\x20",
     "resized three times": b"\x20\x20\x20",
-    "eight bits of padding": b"\x40\x01a\x82\x1f\xff",
+    "eight bits of padding": b"\x40\x01a\x83" + CODES.encode(b"aa%") + b"\xff",
+    "eleven bits of padding": b"\x40\x01a\x82\x1f\xff",
     "padding of zeros": b"\x40\x01a\x81\x18",
     "the end of a string within one": b"\x40\x01a\x84\xff\xff\xff\xff",
     "the end of a string and then text": b"\x40\x01a\x85\xff\xff\xff\xfc\x18",
@@ -183,6 +187,27 @@ def test_a_name_may_come_from_the_field_that_it_drives_out():
     decode(b"\x40\x04name\x04old!", decoder)
     assert decode(b"\x7e\x04new!", decoder) == [(b"name", b"new!")]
     assert held(decoder) == [(b"name", b"new!")]
+
+
+def test_a_table_is_full_to_the_last_byte():
+    decoder = Decoder()
+    decode(b"\x3f\x31", decoder)  # 80 bytes: two fields of 8
+    for value in (b"old!", b"mid!", b"new!"):
+        decode(b"\x40\x04name\x04" + value, decoder)
+    assert held(decoder) == [(b"name", b"new!"), (b"name", b"mid!")]
+    decode(b"\x40\x04name\x05long!", decoder)
+    assert held(decoder) == [(b"name", b"long!")]
+    decode(b"\x40\x04name\x04new!", decoder)
+    assert held(decoder) == [(b"name", b"new!")]
+
+
+def test_a_smaller_table_forgets_at_once():
+    decoder = Decoder()
+    decode(b"\x40\x04name\x04old!\x40\x04name\x04new!", decoder)
+    decode(b"\x3f\x09", decoder)
+    assert held(decoder) == [(b"name", b"new!")]
+    decode(b"\x20\x3f\xe1\x1f", decoder)
+    assert held(decoder) == []
 
 
 def test_the_version_grows_with_each_change_and_only_then():

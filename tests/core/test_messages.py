@@ -90,6 +90,10 @@ REFUSED = {
         Reason.MODEL_CONFLICT,
     ),
     "a name, then an empty one": (string(1, b"a") + string(1, b""), Reason.MODEL_CONFLICT),
+    "a second name behind an integer": (
+        string(1, b"a") + b"\x40\x03" + string(1, b"b"),
+        Reason.MODEL_CONFLICT,
+    ),
     "no name": (string(2, b"1"), Reason.NO_MODEL),
     "nothing": (b"", Reason.NO_MODEL),
     "a length beyond the end": (string(1, b"a") + b"\x3a\x05abc", Reason.MALFORMED),
@@ -101,6 +105,8 @@ REFUSED = {
     "a length of 33 bits": (string(1, b"a") + b"\x3a\xff\xff\xff\xff\x1f", Reason.MALFORMED),
     "a length of six bytes": (string(1, b"a") + b"\x3a\x81\x80\x80\x80\x80\0x", Reason.MALFORMED),
     "a tag of six bytes": (string(1, b"a") + b"\xba\x80\x80\x80\x80\0\x01x", Reason.MALFORMED),
+    "a tag of 33 bits": (string(1, b"a") + b"\xba\x80\x80\x80\x10\x00", Reason.MALFORMED),
+    "a name's tag of 33 bits": (b"\x8a\x80\x80\x80\x10\x01a", Reason.MALFORMED),
     "an integer of eleven bytes": (
         string(1, b"a") + b"\x40" + b"\x80" * 10 + b"\0",
         Reason.MALFORMED,
@@ -197,7 +203,7 @@ def test_a_message_that_is_cut_off(data):
 def test_a_message_over_the_limit_is_refused_by_its_prefix():
     data = framed(infer("a", 100))
     size = len(data) - 5
-    assert verdict(data, most=size) == b"a"
+    assert verdict(data, most=size) == verdict([data[:3], data[3:]], most=size) == b"a"
     assert verdict(data, most=size - 1) is Reason.BODY_TOO_LARGE
     messages = Messages(1, encoding=b"", most=size - 1)
     with pytest.raises(RefusedError):
@@ -206,6 +212,8 @@ def test_a_message_over_the_limit_is_refused_by_its_prefix():
 
 def test_a_flag_that_is_none():
     assert verdict(b"\x02" + framed(infer("a"))[1:]) is Reason.MALFORMED
+    packed = framed(gzip.compress(infer("a")), compressed=2)
+    assert verdict(packed, encoding=b"gzip") is Reason.MALFORMED
 
 
 @pytest.mark.parametrize("encoding", PACK)

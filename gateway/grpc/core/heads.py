@@ -34,7 +34,7 @@ _LENGTH = re.compile(rb"[0-9]{1,18}")
 _STATUS = re.compile(rb"[1-5][0-9][0-9]")
 
 # All fields at once, each as NAME NUL VALUE LF: neither octet may stand in a name or a value, so as
-# many of each as there are fields means that no field holds one.
+# many LF as there are fields means that no field passes for two.
 _PROPER = re.compile(
     rb"(?::?+[!#$%&'*+.^_`|~0-9a-z-]++\x00(?![\t ])[\t\x20-\x7e\x80-\xff]*+(?<![\t ])\n)*+"
 )
@@ -219,8 +219,7 @@ def _check(fields: Sequence[Field]) -> None:
     if count > MAX_FIELDS:
         raise RefusedError(Reason.HEAD_TOO_LARGE, f"at most {MAX_FIELDS} fields")
     text = b"\n".join(map(b"\0".join, fields)) + b"\n" if count else b""
-    once = text.count(b"\0") == count and text.count(b"\n") == count
-    if not once or _PROPER.fullmatch(text) is None:
+    if text.count(b"\n") != count or _PROPER.fullmatch(text) is None:
         msg = "a field whose name or value is none"
         raise _malformed(msg)
 

@@ -60,8 +60,8 @@ class Inflating:
     def _inflate(self, rest: bytes) -> None:
         self._came += len(rest)
         inflater = self._inflater
-        full = True
-        while rest or full:
+        # What is not yet given out when all is taken in waits for the sum that ends the stream.
+        while rest:
             try:
                 piece = inflater.decompress(rest, _PIECE)
             except zlib.error as error:
@@ -72,7 +72,7 @@ class Inflating:
             self._walk.take(piece, 0, len(piece))
             if inflater.unused_data:
                 raise RefusedError(Reason.MALFORMED, "something follows the compressed message")
-            rest, full = inflater.unconsumed_tail, len(piece) == _PIECE
+            rest = inflater.unconsumed_tail
 
     def end(self) -> None:
         """The message has ended. Raises `RefusedError`."""
