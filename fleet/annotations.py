@@ -109,6 +109,20 @@ def _some_bytes(text: str) -> int:
     return size
 
 
+def _heartbeat(text: str) -> float | None:
+    if text.strip() == "off":
+        return None
+    try:
+        seconds = _duration(text)
+    except ValueError as error:
+        msg = f"off, or {error}"
+        raise ValueError(msg) from None
+    if seconds < 1:
+        msg = "off, or a duration of a second or more"
+        raise ValueError(msg)
+    return seconds
+
+
 def _share(text: str) -> float:
     return parse_int(text, low=1, high=100) / 100
 
@@ -190,6 +204,7 @@ _POLICY: Mapping[str, tuple[str, Callable[[str], object]]] = MappingProxyType(
         "priority": ("priority", _whole(-100, 100)),
         "pinned": ("pinned", parse_bool),
         "gpu-price": ("gpu_price", parse_number),
+        "heartbeat": ("heartbeat", _heartbeat),
         "tls": ("tls", _tls),
         "tls-verify": ("tls_verify", parse_bool),
         "tls-name": ("tls_name", _tls_name),

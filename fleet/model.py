@@ -194,6 +194,9 @@ class Policy:
         on = self.tls is not TlsPorts.OFF
         return Tls(verify=self.tls_verify, name=self.tls_name) if on else None
 
+    heartbeat: float | None = None
+    """How often a held reader of an event stream gets a comment; None: never."""
+
     @property
     def minimum(self) -> int:
         """The replicas that idling never goes below: a pinned model counts as 1 at least."""

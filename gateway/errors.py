@@ -14,7 +14,7 @@ from types import MappingProxyType
 from fleet.reasons import Reason
 from fleet.runtimes import ErrorShape
 
-__all__ = ["ERRORS", "ErrorRow", "error_body", "error_head"]
+__all__ = ["ERRORS", "ErrorRow", "error_body", "error_head", "error_seconds"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +132,13 @@ def error_head(reason: Reason, retry_after: float | None, shape: ErrorShape) -> 
     lines = [b"Content-Type: " + _MEDIA[shape], b"Ebbtide-Reason: " + reason.value.encode()]
     if ERRORS[reason].status == 401:
         lines.append(b'WWW-Authenticate: Bearer realm="ebbtide"')
-    seconds = ERRORS[reason].retry_after if retry_after is None else retry_after
+    seconds = error_seconds(reason, retry_after)
     if seconds is not None:
-        lines.append(b"Retry-After: %d" % max(1, math.ceil(seconds)))
+        lines.append(b"Retry-After: %d" % seconds)
     return lines
+
+
+def error_seconds(reason: Reason, retry_after: float | None) -> int | None:
+    """After how many seconds a later try may help; None where none will."""
+    seconds = ERRORS[reason].retry_after if retry_after is None else retry_after
+    return None if seconds is None else max(1, math.ceil(seconds))

@@ -20,6 +20,14 @@ from typing import TypeVar
 
 from fleet.reasons import Reason
 from gateway.core.limits import MAX_FIELDS
+from gateway.core.offers import (
+    has_looped,
+    read_accept,
+    read_te,
+    read_upgrade,
+    read_via,
+    take_up_offers,
+)
 from gateway.core.refused import RefusedError
 from gateway.core.target import is_host
 
@@ -36,7 +44,6 @@ _OURS = b"ebbtide-"
 _MAX_LENGTH_DIGITS = 18
 _COMMON = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH", b"OPTIONS"})
 _METHOD = re.compile(rb"[A-Z][A-Z-]*")
-_PROTOCOL = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:/[!#$%&'*+.^_`|~0-9A-Za-z-]+)?")
 _FRAMING = frozenset({b"close", b"keep-alive"})
 
 
@@ -100,6 +107,7 @@ class RequestHead(_Head):
         "method",
         "model",
         "start",
+        "streams",
         "switches",
         "target",
         "trailers",
@@ -123,6 +131,8 @@ class RequestHead(_Head):
         """Its Via names this gateway twice."""
         self.trailers = False
         """Its sender reads the trailers of an answer."""
+        self.streams = False
+        """It accepts an event stream."""
         self.via: list[bytes] = []
         """The hops that it names."""
         self.switches = False
@@ -135,6 +145,15 @@ class RequestHead(_Head):
         """The same with a body of `length` bytes, whatever its framing was."""
         made = copy(self)
         made.chunked, made.length, made.start = False, length, None
+        return made
+
+    def unencoded(self) -> "RequestHead":
+        """The same without an Accept-Encoding: its answer is to come as it is."""
+        made = copy(self)
+        made.start = None
+        made.fields = [
+            line for line in self.fields if line.partition(b":")[0].lower() != b"accept-encoding"
+        ]
         return made
 
     @property
@@ -203,41 +222,10 @@ def _expect(head: RequestHead, value: bytes) -> None:
     head.expects = True
 
 
-def _upgrade(head: _Head, value: bytes) -> None:
-    offers = [offer.strip(b" \t") for offer in value.split(b",")]
-    if not all(map(_PROTOCOL.fullmatch, offers)):
-        msg = "Upgrade must name protocols"
-        raise _malformed(msg)
-    head.upgrades += offers
-
-
-def _offer(head: RequestHead) -> None:
-    """Take up an offer to speak something else, if it is one."""
-    # h2c is passed over: some clients offer it with every request.
-    offers = [offer for offer in head.upgrades if offer.lower() != b"h2c"]
-    if head.old or b"upgrade" not in head.options:
-        # RFC 9110, 7.8: without Connection: Upgrade, or on HTTP/1.0, it means nothing.
-        offers = []
-    head.upgrades = offers
-    if offers:
-        # What its sender sends next may be in the other protocol: never another request.
-        head.keep_alive = False
-
-
 def _model(head: RequestHead, value: bytes) -> None:
     if head.model is not None and head.model != value:
         raise RefusedError(Reason.MODEL_CONFLICT, "two Ebbtide-Model fields differ")
     head.model = value
-
-
-def _te(head: RequestHead, value: bytes) -> None:
-    codings = [coding.strip(b" \t").lower() for coding in value.split(b",")]
-    head.trailers = head.trailers or b"trailers" in codings
-
-
-def _via(head: RequestHead, value: bytes) -> None:
-    head.via += value.split(b",")
-    head.fields.append(b"Via: " + value)
 
 
 def _media(head: ResponseHead, value: bytes) -> None:
@@ -261,20 +249,21 @@ _HOP: dict[bytes, Callable[[_Head, bytes], None]] = {
 }
 _REQUEST: dict[bytes, Callable[[RequestHead, bytes], None]] = {
     **_HOP,
-    b"te": _te,
+    b"te": read_te,
+    b"accept": read_accept,
     b"ebbtide-model": _model,
     b"expect": _expect,
     b"host": _host,
     b"http2-settings": _drop,
-    b"upgrade": _upgrade,
-    b"via": _via,
+    b"upgrade": read_upgrade,
+    b"via": read_via,
 }
 _RESPONSE: dict[bytes, Callable[[ResponseHead, bytes], None]] = {
     **_HOP,
     b"te": _drop,
     b"content-encoding": _encoded,
     b"content-type": _media,
-    b"upgrade": _upgrade,
+    b"upgrade": read_upgrade,
 }
 
 
@@ -319,12 +308,6 @@ def _lines(raw: bytes) -> list[bytes]:
     return raw[:-4].split(b"\r\n")
 
 
-def _has_looped(head: RequestHead, name: bytes) -> bool:
-    """Whether `head` has come by here twice already; once may be another gateway of that name."""
-    hops = [hop.split() for hop in head.via]
-    return sum(len(hop) > 1 and hop[1].lower() == name.lower() for hop in hops) > 1
-
-
 def _open_request(raw: bytes) -> tuple[RequestHead, list[bytes]]:
     """A head with its request line read, and its fields, which are not."""
     lines = _lines(raw)
@@ -357,9 +340,9 @@ def read_request_head(raw: bytes, manner: Manner = STRICT) -> RequestHead:
         lines = [line for line in lines if b"_" not in line.partition(b":")[0]]
     _read_fields(head, lines, _REQUEST)
     if manner.via and head.via:
-        head.looped = _has_looped(head, manner.via)
+        head.looped = has_looped(head, manner.via)
     if head.upgrades:
-        _offer(head)
+        take_up_offers(head)
     # RFC 9110, 10.1.4: without Connection: TE it may come from farther away than the last hop.
     head.trailers = head.trailers and b"te" in head.options
     # An old sender would take 100 Continue for the answer: RFC 9110, 10.1.1.

@@ -71,14 +71,6 @@ class Answering:
         inbound.context.faults.tell(reason, detail, inbound.transport)
         self.reply(refusal(reason, detail, retry_after, entry=entry, head=head), timing)
 
-    def fail(self, reason: Reason, detail: str = "") -> None:
-        """End a request whose body is not as it should be."""
-        exchange = self._inbound.exchange
-        if exchange is not None:
-            exchange.give_up(reason, detail)
-        else:
-            self.refuse(reason, detail)
-
     def informed(self, request: RequestHead, head: ResponseHead) -> None:
         """A 1xx before the answer."""
         if head.status != 100 and not request.old:

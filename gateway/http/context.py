@@ -5,6 +5,8 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
+import httptools
+
 from activator.core.room import Room
 from fleet.settings import Settings
 from fleet.tls import Certificates
@@ -17,6 +19,7 @@ from gateway.core.tally import Tally
 from gateway.grpc.outbox import Outbox
 from gateway.http.deadlines import Deadlines
 from gateway.http.faults import Faults
+from gateway.http.heads import HeadReader
 from gateway.http.hops import Hops
 from gateway.http.watch import Watch
 from gateway.visitor import Door
@@ -96,6 +99,15 @@ class Context:
         """Answers say `Connection: close`, and nothing new is taken."""
         self.changed: Callable[[], None] = _nothing
         """Called when a connection or request is over."""
+
+    def request_reader(self) -> HeadReader[RequestHead]:
+        """What reads the heads of one client connection."""
+        return HeadReader(
+            httptools.HttpRequestParser,
+            self.read_request_head,
+            self.request_heads,
+            limit=self.limits.max_head,
+        )
 
     def reload(self, settings: Settings) -> None:
         """From now on go by `settings`."""

@@ -16,8 +16,6 @@ import asyncio
 from math import inf
 from typing import cast
 
-import httptools
-
 from fleet.reasons import Reason
 from gateway.core.forwarding import PLAIN_EDGE, Edge
 from gateway.core.head import RequestHead
@@ -26,7 +24,7 @@ from gateway.core.refused import RefusedError
 from gateway.grpc.downstream import speak_http2
 from gateway.http.answering import Answering
 from gateway.http.context import Context
-from gateway.http.heads import HeadReader
+from gateway.http.heartbeat import Beats
 from gateway.http.pace import Pace
 from gateway.http.parting import break_off, end_stream, leave
 from gateway.http.reception import Reception
@@ -57,6 +55,7 @@ class Inbound(asyncio.Protocol):
         "edge",
         "exchange",
         "filed",
+        "plain",
         "reading",
         "reception",
         "transport",
@@ -74,13 +73,10 @@ class Inbound(asyncio.Protocol):
         self.filed = inf
         self.reading = True
         """What it sends is taken in now."""
-        self._reader = HeadReader(
-            httptools.HttpRequestParser,
-            context.read_request_head,
-            context.request_heads,
-            limit=context.limits.max_head,
-        )
-        self.answering = Answering(self)
+        self._reader = context.request_reader()
+        self.plain = Answering(self)
+        self.answering: Answering | Beats = self.plain
+        """Who writes the answer: `plain`, but for a request that is kept alive by heartbeats."""
         self.reception = Reception(self, context)
         self._state = _HEAD
         self._later = b""
@@ -272,7 +268,7 @@ class Inbound(asyncio.Protocol):
         elif self._state == _BODY:
             reason = None if self._pace is None else self._pace.late(now, self.reception.size)
             if reason is not None:
-                self.answering.fail(reason)
+                self.reception.fail(reason)
         elif self._state == _HEAD and self._reader.begun:
             self.answering.refuse(Reason.HEADER_TIMEOUT)
         else:
@@ -361,7 +357,7 @@ class Inbound(asyncio.Protocol):
         try:
             used = reception.take(data)
         except RefusedError as error:
-            self.answering.fail(error.reason, error.detail)
+            self.reception.fail(error.reason, error.detail)
             return b""
         if reception.complete:
             self._state = _ANSWER

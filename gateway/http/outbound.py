@@ -170,7 +170,8 @@ class Outbound(asyncio.Protocol):
         self._interim += 1
         if self._interim > _MOST_INTERIM:
             raise RefusedError(Reason.UPSTREAM_INVALID, "it sent too many interim answers")
-        exchange.informed(head)
+        if not exchange.gone:
+            exchange.inbound.answering.informed(exchange.head, head)
         return rest
 
     def _frame(self, head: ResponseHead, bodiless: object) -> None:

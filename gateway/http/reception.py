@@ -104,6 +104,14 @@ class Reception:
                 raise
             self._verdict = error
 
+    def fail(self, reason: Reason, detail: str = "") -> None:
+        """End the request: its body does not come as it should."""
+        exchange = self._inbound.exchange
+        if exchange is not None:
+            exchange.give_up(reason, detail)
+        else:
+            self._inbound.answering.refuse(reason, detail)
+
     def is_last(self) -> None:
         """No other request follows this one."""
         if self.head is not None:
@@ -212,7 +220,7 @@ class Reception:
         elif self._reply is not None:
             tally = self._context.other if self.entry is None else self.entry.tally
             tally.count(self._reply.status)
-            self._inbound.answering.reply(self._reply)
+            self._inbound.plain.reply(self._reply)
         else:
             self._begin_named()
 

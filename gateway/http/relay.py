@@ -33,6 +33,7 @@ from gateway.core.requests import request_pieces
 from gateway.core.table import Entry, Route
 from gateway.core.trailers import last_chunk
 from gateway.http import resending
+from gateway.http.heartbeat import expect_beats
 from gateway.http.joining import join
 from gateway.http.keeping import hand_back, keep
 from gateway.http.link import link_of
@@ -134,6 +135,7 @@ class Exchange:
         ticket = join(self)
         if self.ticket is None and not self.over:
             self.ticket = ticket
+            expect_beats(self)
 
     def body_in(self, data: bytes) -> None:
         """A piece of the request's body."""
@@ -247,11 +249,6 @@ class Exchange:
         self.begun = True
         if self.ticket is not None:
             self.line.first_byte(self.ticket)
-
-    def informed(self, head: ResponseHead) -> None:
-        """A 1xx before the answer."""
-        if not self.gone:
-            self.inbound.answering.informed(self.head, head)
 
     def turned_away(self, outbound: Outbound) -> bool:
         """503. True: the replica takes nothing new, and another one is asked instead."""

@@ -8,7 +8,7 @@ from gateway.core.table import Entry
 from gateway.errors import ERRORS, error_body, error_head
 from gateway.http.local import Reply
 
-__all__ = ["NO_TIME", "refusal", "reply_bytes"]
+__all__ = ["NO_TIME", "refusal", "reply_bytes", "shape_for"]
 
 NO_TIME = timing_line(0.0, 0.0)
 """The Server-Timing field of an answer that nobody had to wait for."""
@@ -32,7 +32,7 @@ def refusal(
     head: RequestHead | None,
 ) -> Reply:
     """The answer to a refused request, in the shape that its sender reads."""
-    shape = _shape(entry, head)
+    shape = shape_for(entry, head)
     return Reply(
         status=ERRORS[reason].status,
         lines=tuple(error_head(reason, retry_after, shape)),
@@ -40,7 +40,8 @@ def refusal(
     )
 
 
-def _shape(entry: Entry | None, head: RequestHead | None) -> ErrorShape:
+def shape_for(entry: Entry | None, head: RequestHead | None) -> ErrorShape:
+    """How errors look to whoever sent this."""
     if entry is not None:
         return entry.profile.shape
     target = b"" if head is None else head.target

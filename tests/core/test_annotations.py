@@ -100,6 +100,8 @@ GOOD = [
     ("tls", "off", "grpc_tls", None),
     ("gpu-price", "2.75", "gpu_price", 2.75),
     ("gpu-price", "0", "gpu_price", 0.0),
+    ("heartbeat", "off", "heartbeat", None),
+    ("heartbeat", "10s", "heartbeat", 10.0),
 ]
 
 
@@ -159,6 +161,8 @@ BAD = [
     ("warm-up", "", "auto, none, or a file"),
     ("priority", "101", "a whole number from -100 to 100"),
     ("pinned", "yes", "true or false"),
+    ("heartbeat", "on", "off, or a duration"),
+    ("heartbeat", "100ms", "off, or a duration of a second or more"),
     ("gpu-price", "-1", "a number of 0 or more"),
     ("gpu-price", "2,5", "a number of 0 or more"),
     ("tls", "yes", "one of off, on, grpc"),

@@ -13,6 +13,7 @@ LIMITS = Limits(
     max_connections=1,
     header_timeout=10,
     http_keepalive=75,
+    naming_body=1,
     body_timeout=60,
     body_min_rate=240,
     body_grace=5,
