@@ -96,6 +96,17 @@ class Call(_Head):
         self.timeout: float | None = None
         """grpc-timeout, in seconds. Not in `block`: the rest is written when it goes on."""
 
+    def within(self, timeout: float) -> "Call":
+        """The same with a deadline."""
+        # By hand: `copy.copy` takes three times as long.
+        made = Call.__new__(Call)
+        made.block, made.fields, made.length = self.block, self.fields, self.length
+        made.content_type, made.encoding = self.content_type, self.encoding
+        made.verb, made.scheme, made.path = self.verb, self.scheme, self.path
+        made.authority, made.method, made.grpc = self.authority, self.method, self.grpc
+        made.model, made.timeout = self.model, timeout
+        return made
+
 
 class Answer(_Head):
     """The head or the trailers of an answer; or the trailers of a request."""

@@ -42,9 +42,18 @@ class ListTooLargeError(EbbtideError):
 
 
 class Secret(tuple[bytes, bytes]):
-    """A field that was sent as never indexed, and is to be sent on so."""
+    """A field that was sent as never indexed, and is to be sent on so; equal to its like alone."""
 
     __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is Secret and tuple.__eq__(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return ~tuple.__hash__(self)
 
 
 class Decoder:
