@@ -98,14 +98,15 @@ class Call(_Head):
 
     def within(self, timeout: float) -> "Call":
         """The same with a deadline."""
-        # By hand: `copy.copy` takes three times as long.
+        # `copy.copy` takes twice as long.
         made = Call.__new__(Call)
-        made.block, made.fields, made.length = self.block, self.fields, self.length
-        made.content_type, made.encoding = self.content_type, self.encoding
-        made.verb, made.scheme, made.path = self.verb, self.scheme, self.path
-        made.authority, made.method, made.grpc = self.authority, self.method, self.grpc
-        made.model, made.timeout = self.model, timeout
+        for slot in _SLOTS:
+            setattr(made, slot, getattr(self, slot))
+        made.timeout = timeout
         return made
+
+
+_SLOTS = (*_Head.__slots__, *Call.__slots__)
 
 
 class Answer(_Head):
