@@ -1,5 +1,6 @@
 """What a line puts into the journal: that it woke a model, and that a replica got ready."""
 
+from activator.core.seats import Seat
 from activator.wiring import Outside
 from fleet.messages import Entry
 from fleet.model import Revision
@@ -23,14 +24,15 @@ def tell_woken(outside: Outside, revision: Revision) -> None:
     )
 
 
-def tell_ready(outside: Outside, revision: Revision, seconds: float) -> None:
-    """A replica's model answers, `seconds` after it got its GPU."""
+def tell_ready(outside: Outside, revision: Revision, seat: Seat) -> None:
+    """A replica's model answers."""
     outside.bus.append(
         Entry(
             at=outside.clock.wall(),
             revision=revision.name,
             model=revision.model,
             event="ready",
-            seconds=seconds,
+            seconds=seat.ready_after,
+            replica=seat.name,
         )
     )

@@ -391,5 +391,5 @@ class Line:
     def _ready(self, seat: Seat) -> None:
         self._eta.learn(seat.ready_after)
         self._cold.ready(seat.ready_at)
-        tell_ready(self._wiring.outside, self.revision, seat.ready_after)
+        tell_ready(self._wiring.outside, self.revision, seat)
         self.look(seat.ready_at)

@@ -1,34 +1,25 @@
 """All parts of ebbtide in one process, over processes on this machine.
 
-Rule 1: the replicas' tasks outlive everything that may still need a replica.
-Rule 2: on the way out readiness goes first, then, after the delay, the listener; what runs or can
-        still be dispatched within the grace time is finished; who still waits then is told so;
-        replicas end last.
+Rule: on the way out readiness goes first, then, after the delay, the listener; what runs or can
+      still be dispatched within the grace time is finished; who still waits then is told so;
+      replicas end last.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from activator.hall import Hall
 from activator.wiring import Outside
 from autoscaler.loop import Autoscaler
+from ebbtide.machine import Machine, machine
+from ebbtide.serving import Options, Serving
 from ebbtide.signals import Stop
-from ebbtide.view import View
-from fleet.bus import Bus
-from fleet.bus.memory import MemoryBus
-from fleet.clock import Clock, LoopClock
-from fleet.cluster.local.cluster import Host, LocalCluster
-from fleet.cluster.local.gpus import Gpus, count_gpus
-from fleet.cluster.local.tritonserver import locate
+from ebbtide.view import Own, View
+from fleet.clock import Clock
 from fleet.errors import SettingError
 from fleet.names import GatewayName
 from fleet.reasons import Reason
-from fleet.runtimes.asking import asking_client
-from fleet.runtimes.profiles import profile
-from fleet.runtimes.servers import servers
 from fleet.settings import Settings
 from fleet.system import system_said
 from fleet.tasks import endless
@@ -37,53 +28,32 @@ from gateway.admin.app import make_app
 from gateway.admin.server import AdminServer
 from gateway.front import Front
 
-__all__ = ["Options", "Parts", "assembled"]
+__all__ = ["alone"]
 
 _NAME = GatewayName("up")
 _LAST_WORDS_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What `ebbtide up` was called with."""
-
-    paths: Sequence[Path]
-    gpus: int | None
-    host: str
-    port: int
-    admin_host: str
-    admin_port: int
-    settings: Settings
-    settings_file: Path | None = None
-    environ: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """The parts, running."""
+class _Parts:
+    """What signals reach."""
 
     view: View
-    gpus: Gpus
     hall: Hall
     front: Front
-    port: int
-    admin_port: int
     autoscaler: Autoscaler
     clock: Clock
     certificates: Certificates
 
     def reload(self, settings: Settings) -> None:
-        """Take over what of `settings` may change while running."""
         self.certificates.follow(settings)
         self.hall.reload(settings)
         self.front.reload(settings)
         self.autoscaler.reload(settings)
 
     async def leave(self, stop: Stop, settings: Settings) -> None:
-        """Finish what runs or can still be dispatched, as long as the grace time allows."""
         self.view.leaving = True
-        if settings.shutdown_delay:
-            await stop.unless_urgent(self.clock.sleep(settings.shutdown_delay))
+        await stop.unless_urgent(self.clock.sleep(settings.shutdown_delay))
         self.front.stop_accepting()
         await stop.unless_urgent(self.front.drained(self.clock.now() + settings.shutdown_grace))
         self.hall.refuse_waiting(Reason.SHUTTING_DOWN)
@@ -91,77 +61,55 @@ class Parts:
 
 
 @asynccontextmanager
-async def assembled(options: Options) -> AsyncIterator[Parts]:
+async def alone(options: Options) -> AsyncIterator[Serving]:
     """Everything started; stopped in order at the end."""
-    clock = LoopClock()
-    settings = options.settings
-    if settings.tritonserver:
-        # A wrong setting is told now, and not when the first model is called.
-        locate(settings.tritonserver, options.environ, state_dir=Path(settings.state_dir))
-    certificates = Certificates(settings)
-    gpus = await count_gpus(options.gpus, options.environ)
     halls: list[Hall] = []
-    async with asking_client(certificates) as client, asyncio.TaskGroup() as replicas:
-        cluster = LocalCluster(
-            options.paths,
-            host=Host(clock=clock, group=replicas, settings=settings, environ=options.environ),
-            gpus=gpus,
-            running=lambda name: sum(hall.running_on(name) for hall in halls),
-            explain=lambda runtime, lines: profile(runtime).explain(lines),
+    async with machine(options, lambda name: sum(h.running_on(name) for h in halls)) as here:
+        outside = Outside(
+            cluster=here.cluster,
+            bus=here.bus,
+            clock=here.clock,
+            servers=here.servers,
+            settings=options.settings,
+            group=here.group,
         )
-        async with cluster, asyncio.TaskGroup() as group:
-            bus = MemoryBus(clock)
-            outside = Outside(
-                cluster=cluster,
-                bus=bus,
-                clock=clock,
-                servers=servers(client),
-                settings=settings,
-                group=group,
-            )
-            hall = Hall(_NAME, outside)
-            halls.append(hall)
-            hall.on_quiet(cluster.quiet)
-            async with _serving(options, outside, hall, bus, gpus, certificates) as parts:
-                yield parts
+        hall = Hall(_NAME, outside)
+        halls.append(hall)
+        hall.on_quiet(here.cluster.quiet)
+        async with _serving(options, here, hall) as serving:
+            yield serving
 
 
 @asynccontextmanager
-async def _serving(
-    options: Options,
-    outside: Outside,
-    hall: Hall,
-    bus: Bus,
-    gpus: Gpus,
-    certificates: Certificates,
-) -> AsyncIterator[Parts]:
+async def _serving(options: Options, here: Machine, hall: Hall) -> AsyncIterator[Serving]:
     """The control loop, the request port and the admin port over a hall."""
+    settings = options.settings
     autoscaler = Autoscaler(
-        outside.cluster,
-        bus,
-        outside.clock,
-        outside.servers,
-        options.settings,
-        lambda: (hall.name,),
+        here.cluster, here.bus, here.clock, here.servers, settings, lambda: (hall.name,)
     )
-    front = Front(hall, options.settings, certificates=certificates)
-    view = View(hall=hall, front=front, autoscaler=autoscaler, bus=bus, clock=outside.clock)
+    front = Front(hall, settings, certificates=here.certificates)
+    view = View(Own(hall, front), autoscaler=autoscaler, bus=here.bus, clock=here.clock)
     admin = AdminServer(make_app(view), host=options.admin_host, port=options.admin_port)
+    parts = _Parts(
+        view=view,
+        hall=hall,
+        front=front,
+        autoscaler=autoscaler,
+        clock=here.clock,
+        certificates=here.certificates,
+    )
     works = {"hall": hall.run(), "autoscaler": autoscaler.run(), "admin": admin.run()}
-    works["certificates"] = certificates.run(outside.clock)
-    works["keys"] = front.keys.run(outside.clock)
-    loops = [endless(outside.group, work, name=name) for name, work in works.items()]
+    works["certificates"] = here.certificates.run(here.clock)
+    works["keys"] = front.keys.run(here.clock)
+    loops = [endless(here.group, work, name=name) for name, work in works.items()]
     try:
-        yield Parts(
-            view=view,
-            gpus=gpus,
-            hall=hall,
-            front=front,
+        yield Serving(
+            fleet=hall.fleet,
+            gpus=here.gpus,
             port=await _listen(front, options),
             admin_port=admin.port,
-            autoscaler=autoscaler,
-            clock=outside.clock,
-            certificates=certificates,
+            reload=parts.reload,
+            leave=parts.leave,
         )
     finally:
         front.close()

@@ -1,4 +1,4 @@
-"""`ebbtide up`: serve the models of manifests on this machine, all parts in one process."""
+"""`ebbtide up`: serve the models of manifests on this machine."""
 
 import argparse
 import asyncio
@@ -9,9 +9,12 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
+from ebbtide.crewed import crewed
+from ebbtide.loops import new_event_loop
 from ebbtide.memory import keep_pieces, settle
-from ebbtide.parts import Options, Parts, assembled
+from ebbtide.parts import alone
 from ebbtide.reloading import Reloading
+from ebbtide.serving import Options, Serving
 from ebbtide.signals import Stop, signals
 from fleet.cluster.local.gpus import Gpus
 from fleet.errors import EbbtideError
@@ -23,14 +26,10 @@ __all__ = ["HELP", "arguments", "run"]
 
 HELP = "Serve the models of manifests on this machine."
 
-try:
-    from uvloop import new_event_loop
-except ImportError:  # it is made for CPython alone
-    from asyncio import new_event_loop  # type: ignore[assignment]
-
 _log = log(__name__)
 _MAX_GPUS = 1024
 _MAX_PORT = 65535
+_MAX_WORKERS = 64
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +47,23 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="GPUs to count on (default: those that nvidia-smi shows)",
     )
+    _addresses(parser)
+    parser.add_argument(
+        "--workers",
+        type=_number(_MAX_WORKERS, least=1),
+        default=1,
+        metavar="N",
+        help="processes that take requests; one is this process itself (%(default)s)",
+    )
+    parser.add_argument(
+        "--settings",
+        type=Path,
+        metavar="FILE",
+        help="EBBTIDE_NAME=value lines, read again at SIGHUP; the environment wins over them",
+    )
+
+
+def _addresses(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     parser.add_argument(
         "--port",
@@ -65,12 +81,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=_number(_MAX_PORT),
         default=8081,
         help="port for health, metrics, API and live page; 0 takes a free one (%(default)s)",
-    )
-    parser.add_argument(
-        "--settings",
-        type=Path,
-        metavar="FILE",
-        help="EBBTIDE_NAME=value lines, read again at SIGHUP; the environment wins over them",
     )
 
 
@@ -93,6 +103,7 @@ def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
         admin_port=args.admin_port,
         settings=settings,
         settings_file=args.settings,
+        workers=args.workers,
         environ=environ,
     )
     keep_pieces()
@@ -106,14 +117,14 @@ async def _serve(options: Options) -> int:
     try:
         reloading = Reloading(options.settings, options.settings_file, options.environ)
         with signals(stop, reloading.reload):
-            async with assembled(options) as parts:
-                reloading.on_change(parts.reload)
-                _greet(parts, options)
+            async with (crewed if options.workers > 1 else alone)(options) as serving:
+                reloading.on_change(serving.reload)
+                _greet(serving, options)
                 settle()
                 await stop.asked.wait()
                 settings = reloading.settings
                 _log("stopping", delay=settings.shutdown_delay, grace=settings.shutdown_grace)
-                await parts.leave(stop, settings)
+                await serving.leave(stop, settings)
     except* EbbtideError as errors:
         code = 1
         for error in _leaves(errors):
@@ -135,14 +146,14 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
             yield error
 
 
-def _greet(parts: Parts, options: Options) -> None:
-    models = [revision.model for revision in parts.hall.fleet.revisions.values()]
+def _greet(serving: Serving, options: Options) -> None:
+    models = [revision.model for revision in serving.fleet.revisions.values()]
     scheme = "https" if options.settings.tls_cert else "http"
     lines = (
         f"ebbtide {version('ebbtide')}",
-        f"  requests  {scheme}://{_shown(options.host)}:{parts.port}",
-        f"  admin     http://{_shown(options.admin_host)}:{parts.admin_port}",
-        f"  GPUs      {_told(parts.gpus)}",
+        f"  requests  {scheme}://{_shown(options.host)}:{serving.port}",
+        f"  admin     http://{_shown(options.admin_host)}:{serving.admin_port}",
+        f"  GPUs      {_told(serving.gpus)}",
         f"  models    {', '.join(models) or 'none yet: manifests are watched'}",
         "Ctrl-C stops it when what runs is finished; a second one at once.",
     )
@@ -160,12 +171,12 @@ def _shown(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _number(most: int) -> "type[int]":
-    """An argparse type: a whole number from 0 to `most`."""
+def _number(most: int, *, least: int = 0) -> "type[int]":
+    """An argparse type: a whole number from `least` to `most`."""
 
     def parse(text: str) -> int:
         try:
-            return parse_int(text, low=0, high=most)
+            return parse_int(text, low=least, high=most)
         except ValueError as error:
             raise argparse.ArgumentTypeError(f"expected {error}, not {text!r}") from error
 

@@ -1,19 +1,52 @@
-"""What the admin port sees of one process: the parts, read through one object."""
+"""What the admin port sees: the parts, read through one object."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from activator.hall import Hall
-from activator.line import Line
 from autoscaler.loop import Autoscaler
 from fleet.bus import Bus
 from fleet.clock import Clock
 from fleet.messages import CostReport, DecisionReport, Entry
 from fleet.model import Fleet
 from fleet.names import RevisionName
+from gateway.admin.ports import LineView
 from gateway.core.tally import Tally
 from gateway.front import Front
 
-__all__ = ["View"]
+__all__ = ["Figures", "Own", "View"]
+
+
+class Figures(Protocol):
+    """What the request path has to show."""
+
+    def fleet(self) -> Fleet:
+        """The newest snapshot."""
+        ...
+
+    def line(self, revision: RevisionName) -> LineView | None:
+        """The line of a revision; None when it has none (yet)."""
+        ...
+
+    def tally(self, revision: RevisionName | None) -> Tally | None:
+        """A revision's requests so far; with None those that named no model there is."""
+        ...
+
+
+class Own:
+    """The figures of this process's own hall and front."""
+
+    def __init__(self, hall: Hall, front: Front) -> None:
+        self._hall, self._front = hall, front
+
+    def fleet(self) -> Fleet:
+        return self._hall.fleet
+
+    def line(self, revision: RevisionName) -> LineView | None:
+        return self._hall.lines.get(revision)
+
+    def tally(self, revision: RevisionName | None) -> Tally | None:
+        return self._front.other if revision is None else self._front.tallies.get(revision)
 
 
 class View:
@@ -21,26 +54,25 @@ class View:
 
     def __init__(
         self,
+        figures: Figures,
         *,
-        hall: Hall,
-        front: Front,
         autoscaler: Autoscaler,
         bus: Bus,
         clock: Clock,
     ) -> None:
-        self._hall, self._front, self._autoscaler = hall, front, autoscaler
+        self._figures, self._autoscaler = figures, autoscaler
         self._bus, self._clock = bus, clock
         self.leaving = False
         """From SIGTERM on."""
 
     def fleet(self) -> Fleet:
-        return self._hall.fleet
+        return self._figures.fleet()
 
-    def line(self, revision: RevisionName) -> Line | None:
-        return self._hall.lines.get(revision)
+    def line(self, revision: RevisionName) -> LineView | None:
+        return self._figures.line(revision)
 
     def tally(self, revision: RevisionName | None) -> Tally | None:
-        return self._front.other if revision is None else self._front.tallies.get(revision)
+        return self._figures.tally(revision)
 
     def journal(self, limit: int, *, revision: RevisionName | None = None) -> Sequence[Entry]:
         return self._bus.tail(limit, revision=revision)

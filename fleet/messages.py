@@ -103,6 +103,8 @@ class Entry:
     after: int | None = None
     seconds: float | None = None
     """How long it took, where that is the point (time to ready)."""
+    replica: ReplicaName | None = None
+    """Whose event it is, where every gateway tells of it: the journal has it once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

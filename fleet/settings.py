@@ -132,6 +132,8 @@ class Settings:
     that learn of it late."""
     shutdown_grace: float = _live(30.0)
     """How long SIGTERM waits for requests that run or can still be dispatched."""
+    worker_timeout: float = _live(10.0)
+    """With `--workers`: how long a worker may say nothing before it is replaced."""
     tick: float = 2.0
     """How often the autoscaler decides."""
     stable_window: float = 60.0
@@ -158,6 +160,7 @@ _DURATIONS = {
     "shutdown_delay",
     "tunnel_idle",
     "shutdown_grace",
+    "worker_timeout",
     "tick",
     "stable_window",
     "panic_window",
@@ -165,6 +168,7 @@ _DURATIONS = {
     "start_retry",
 }
 _POSITIVE = {
+    "worker_timeout",
     "tick",
     "stable_window",
     "panic_window",

@@ -37,11 +37,16 @@ def _text(value: object) -> str:
     return text if text and _PLAIN.issuperset(text) else json.dumps(text)
 
 
-def configure_logging(level: str, *, stream: TextIO | None = None) -> None:
-    """Send ebbtide's events to `stream` (standard error by default) from `level` up."""
+def configure_logging(level: str, *, stream: TextIO | None = None, tag: str = "") -> None:
+    """Send ebbtide's events to `stream` (standard error by default) from `level` up.
+
+    `tag` stands at the end of every line, where several processes write to one stream.
+    """
     logger = logging.getLogger(_ROOT)
     handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(
+        logging.Formatter("%(asctime)s %(levelname)s %(message)s" + (f" {tag}" if tag else ""))
+    )
     logger.handlers[:] = [handler]
     logger.propagate = False
     set_level(level)

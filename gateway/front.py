@@ -7,7 +7,8 @@ Rule 2: shutting down is three steps. `stop_accepting`: no new connection, idle 
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+import socket
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Protocol
 
@@ -94,6 +95,10 @@ class Front:
     async def start(self, host: str, port: int) -> int:
         """Listen on `host` and `port` (0: any); returns the port. Raises `OSError`."""
         return await self._listener.start(host, port)
+
+    async def adopt(self, sockets: Sequence[socket.socket]) -> None:
+        """Take connections from sockets that listen already."""
+        await self._listener.adopt(sockets)
 
     def reload(self, settings: Settings) -> None:
         """Take over what may change while running: new requests and connections go by it."""

@@ -26,7 +26,10 @@ class Reports(Protocol):
         ...
 
     def append(self, entry: Entry) -> None:
-        """Add a line to the journal, which is bounded: the oldest go."""
+        """Add a line to the journal, which is bounded: the oldest go.
+
+        What several gateways tell of one replica is in it once.
+        """
         ...
 
 

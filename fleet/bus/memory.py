@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from fleet.clock import Clock
 from fleet.messages import Entry, Received, Sample
-from fleet.names import GatewayName, RevisionName
+from fleet.names import GatewayName, ReplicaName, RevisionName
 from fleet.subscribers import Subscribers
 
 __all__ = ["MemoryBus"]
@@ -21,6 +21,8 @@ class MemoryBus:
         self._samples: dict[GatewayName, Received] = {}
         self._pokes = Subscribers[RevisionName]()
         self._journal: deque[Entry] = deque(maxlen=_JOURNAL)
+        self._told: dict[tuple[ReplicaName, str], None] = {}
+        """What several gateways may tell, in order."""
 
     def publish(self, sample: Sample) -> None:
         self._samples[sample.gateway] = Received(sample=sample, at=self._clock.now())
@@ -35,6 +37,13 @@ class MemoryBus:
         return self._pokes.add(listener)
 
     def append(self, entry: Entry) -> None:
+        if entry.replica is not None:
+            told = (entry.replica, entry.event)
+            if told in self._told:
+                return
+            self._told[told] = None
+            if len(self._told) > _JOURNAL:
+                del self._told[next(iter(self._told))]
         self._journal.append(entry)
 
     def tail(self, limit: int, *, revision: RevisionName | None = None) -> Sequence[Entry]:

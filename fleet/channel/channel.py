@@ -9,7 +9,7 @@ Rule 3: `crowded` says that the other end does not keep up: what a later message
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from fleet.channel.frames import Frames, framed
 from fleet.codec import Codec, CodecError
@@ -64,9 +64,9 @@ class Channel(asyncio.Protocol):
     # What asyncio calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  # a stream socket's
-        transport.set_write_buffer_limits(high=_HIGH)
-        self._transport = transport
+        # A stream socket's; uvloop's has no such base class.
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=_HIGH)
 
     def data_received(self, data: bytes) -> None:
         try:

@@ -10,7 +10,7 @@ import errno
 import logging
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from fleet.reasons import Reason
@@ -42,6 +42,20 @@ class Listener:
         secured = self._context.certificates.server is not None
         return await (self._secured if secured else self._plain)(host, port)
 
+    async def adopt(self, sockets: Sequence[socket.socket]) -> None:
+        """Take connections from sockets that listen already, and do not block."""
+        if self._context.certificates.server is not None:
+            self._listen(sockets)
+            return
+        loop, made = self._context.loop, partial(Inbound, self._context)
+        servers = [await loop.create_server(made, sock=one, backlog=_BACKLOG) for one in sockets]
+
+        def close() -> None:
+            for server in servers:
+                server.close()
+
+        self._close = close
+
     def close(self) -> None:
         """Take no new connections; handshakes under way go on."""
         if self._respite is not None:
@@ -57,14 +71,16 @@ class Listener:
         return _port(server.sockets[0])
 
     async def _secured(self, host: str, port: int) -> int:
-        loop = self._context.loop
-        sockets = await _listening(loop, host, port)
-        for listening in sockets:
-            loop.add_reader(listening.fileno(), self._accept, listening)
-        self._close = partial(self._shut, sockets)
+        sockets = await _listening(self._context.loop, host, port)
+        self._listen(sockets)
         return _port(sockets[0])
 
-    def _shut(self, sockets: list[socket.socket]) -> None:
+    def _listen(self, sockets: Sequence[socket.socket]) -> None:
+        for listening in sockets:
+            self._context.loop.add_reader(listening.fileno(), self._accept, listening)
+        self._close = partial(self._shut, sockets)
+
+    def _shut(self, sockets: Sequence[socket.socket]) -> None:
         for listening in sockets:
             self._context.loop.remove_reader(listening.fileno())
             listening.close()

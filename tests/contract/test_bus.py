@@ -14,11 +14,12 @@ from fleet.channel.messages import Poked
 from fleet.clock import LoopClock
 from fleet.codec import Codec
 from fleet.messages import Entry, RevisionSample, Sample
-from fleet.names import GatewayName, ModelName, RevisionName
+from fleet.names import GatewayName, ModelName, ReplicaName, RevisionName
 from fleet.reasons import Reason
 from tests.contract.channels import channels
+from tests.wire.stage import BOTH_LOOPS
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, BOTH_LOOPS]
 
 GATEWAY = GatewayName("g1")
 A, B = RevisionName("default/a"), RevisionName("default/b")
@@ -111,6 +112,14 @@ class TestBus:
             assert reader.tail(10) == [entry(A if n % 2 else B, n) for n in range(4)]
             assert reader.tail(1, revision=B) == [entry(B, 2)]
             assert reader.tail(0) == []
+
+    async def test_what_every_gateway_tells_of_a_replica_is_in_it_once(self, sides: Open):
+        async with sides() as (gateway, reader):
+            ready = Entry(**{**_fields(entry(A, 1)), "replica": ReplicaName("r")})
+            for one in (ready, ready, entry(A, 2), entry(A, 2)):
+                gateway.append(one)
+            await soon(lambda: len(reader.tail(10)) == 3)
+            assert reader.tail(10) == [ready, entry(A, 2), entry(A, 2)]
 
     async def test_a_sample_is_read_before_the_poke_that_followed_it(self, sides: Open):
         async with sides() as (gateway, reader):

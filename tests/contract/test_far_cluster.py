@@ -14,8 +14,9 @@ from fleet.reasons import Reason
 from tests.contract.channels import channels
 from tests.fakes.cluster import FakeCluster, revision
 from tests.fakes.local import named
+from tests.wire.stage import BOTH_LOOPS
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, BOTH_LOOPS]
 
 CODEC = Codec(FleetNews, ScaleAsked, MarkAsked, Written, Noted)
 

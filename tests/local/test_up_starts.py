@@ -72,11 +72,15 @@ def greeted(folder: Path, *flags: str, before: str = "") -> Iterator[list[str]]:
         process.communicate()
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.parametrize("flag", ["--port", "--admin-port"])
-def test_a_port_in_use_is_told_with_the_flag_that_takes_another(folder: Path, flag: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+def test_a_port_in_use_is_told_with_the_flag_that_takes_another(
+    folder: Path, flag: str, workers: str
+) -> None:
+    # Not even one that would share it: that is somebody else's.
+    with socket.create_server(("127.0.0.1", 0), reuse_port=True) as taken:
         port = str(taken.getsockname()[1])
-        code, said = failed(folder, *ANY, flag, port)
+        code, said = failed(folder, *ANY, flag, port, "--workers", workers)
     assert code == 1
     where = f"ebbtide up: cannot listen on 127.0.0.1:{port}"
     assert said == f"{where}: Address already in use; {flag} takes another"
@@ -115,6 +119,27 @@ def test_it_greets_with_addresses_gpus_and_models(folder: Path) -> None:
         ]
         assert len(lines) == len(shape)
         assert all(re.fullmatch(*pair) for pair in zip(shape, lines, strict=True)), lines
+
+
+def test_workers_that_cannot_start_are_told(folder: Path) -> None:
+    main = "from ebbtide.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", f"import sys; sys.executable = '/bin/false'; {main}"]
+    done = subprocess.run(
+        [*command, "up", str(folder), *ANY, "--workers", "2"],
+        env=environ(folder),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "ended with code 1 before it took connections" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_it_runs_with_workers(folder: Path) -> None:
+    with greeted(folder, "--workers", "3") as lines:
+        assert lines[-1].startswith("Ctrl-C stops it")
 
 
 def test_it_runs_without_uvloop(folder: Path) -> None:

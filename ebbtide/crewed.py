@@ -1,0 +1,108 @@
+"""All parts of ebbtide with workers: the request path in theirs, everything else in this process.
+
+Rule: on the way out readiness goes first; after the delay the workers leave, each as a single
+      process does; replicas end last.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from autoscaler.loop import Autoscaler
+from ebbtide.machine import Machine, machine
+from ebbtide.serving import Options, Serving
+from ebbtide.signals import Stop
+from ebbtide.view import View
+from ebbtide.workers.crew import Crew, Means
+from ebbtide.workers.listeners import Listeners, listen
+from ebbtide.workers.sums import Summed
+from fleet.clock import Clock
+from fleet.settings import Settings
+from fleet.tasks import endless
+from fleet.tls import Certificates
+from gateway.admin.app import make_app
+from gateway.admin.server import AdminServer
+
+__all__ = ["crewed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parts:
+    """What signals reach."""
+
+    view: View
+    crew: Crew
+    autoscaler: Autoscaler
+    clock: Clock
+    certificates: Certificates
+
+    def reload(self, settings: Settings) -> None:
+        self.certificates.follow(settings)
+        self.crew.reload(settings)
+        self.autoscaler.reload(settings)
+
+    async def leave(self, stop: Stop, settings: Settings) -> None:
+        self.view.leaving = True
+        await stop.unless_urgent(self.clock.sleep(settings.shutdown_delay))
+        await self.crew.leave(stop, settings)
+
+
+@asynccontextmanager
+async def crewed(options: Options) -> AsyncIterator[Serving]:
+    """Everything started; stopped in order at the end."""
+    crews: list[Crew] = []
+    listeners = await listen(options.host, options.port, options.workers)
+    try:
+        async with machine(options, lambda name: sum(c.running_on(name) for c in crews)) as here:
+            means = Means(
+                cluster=here.cluster,
+                bus=here.bus,
+                clock=here.clock,
+                group=here.group,
+                listeners=listeners,
+                environ=options.environ,
+            )
+            crew = Crew(options.workers, means, options.settings)
+            crews.append(crew)
+            async with _serving(options, here, crew, listeners) as serving:
+                yield serving
+    finally:
+        listeners.close()
+
+
+@asynccontextmanager
+async def _serving(
+    options: Options, here: Machine, crew: Crew, listeners: Listeners
+) -> AsyncIterator[Serving]:
+    """The control loop, the workers and the admin port."""
+    settings = options.settings
+    autoscaler = Autoscaler(
+        here.cluster, here.bus, here.clock, here.servers, settings, crew.members
+    )
+    summed = Summed(here.cluster, here.bus, crew.totals)
+    view = View(summed, autoscaler=autoscaler, bus=here.bus, clock=here.clock)
+    admin = AdminServer(make_app(view), host=options.admin_host, port=options.admin_port)
+    parts = _Parts(
+        view=view,
+        crew=crew,
+        autoscaler=autoscaler,
+        clock=here.clock,
+        certificates=here.certificates,
+    )
+    works = {"workers": crew.run(), "autoscaler": autoscaler.run(), "admin": admin.run()}
+    works["certificates"] = here.certificates.run(here.clock)
+    loops = [endless(here.group, work, name=name) for name, work in works.items()]
+    try:
+        await crew.start()
+        yield Serving(
+            fleet=here.cluster.fleet(),
+            gpus=here.gpus,
+            port=listeners.port,
+            admin_port=admin.port,
+            reload=parts.reload,
+            leave=parts.leave,
+        )
+    finally:
+        crew.close()
+        for loop in loops:
+            loop.cancel()

@@ -1,0 +1,71 @@
+"""What `ebbtide up` runs on: this machine as a cluster, in the order in which it starts and ends.
+
+Rule: the replicas' tasks outlive everything that may still need a replica.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ebbtide.serving import Options
+from fleet.bus.memory import MemoryBus
+from fleet.clock import LoopClock
+from fleet.cluster.local.cluster import Host, LocalCluster
+from fleet.cluster.local.gpus import Gpus, count_gpus
+from fleet.cluster.local.tritonserver import locate
+from fleet.model import RuntimeName
+from fleet.names import ReplicaName
+from fleet.runtimes import ModelServer
+from fleet.runtimes.asking import asking_client
+from fleet.runtimes.profiles import profile
+from fleet.runtimes.servers import servers
+from fleet.tls import Certificates
+
+__all__ = ["Machine", "machine"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """The cluster, and what all that works with it shares."""
+
+    cluster: LocalCluster
+    bus: MemoryBus
+    clock: LoopClock
+    gpus: Gpus
+    group: asyncio.TaskGroup
+    servers: Callable[[RuntimeName], ModelServer]
+    certificates: Certificates
+
+
+@asynccontextmanager
+async def machine(
+    options: Options, running: Callable[[ReplicaName], int]
+) -> AsyncIterator[Machine]:
+    """Started; stopped in order at the end. `running`: the requests on a replica now."""
+    clock = LoopClock()
+    settings = options.settings
+    if settings.tritonserver:
+        # A wrong setting is told now, and not when the first model is called.
+        locate(settings.tritonserver, options.environ, state_dir=Path(settings.state_dir))
+    certificates = Certificates(settings)
+    gpus = await count_gpus(options.gpus, options.environ)
+    async with asking_client(certificates) as client, asyncio.TaskGroup() as replicas:
+        cluster = LocalCluster(
+            options.paths,
+            host=Host(clock=clock, group=replicas, settings=settings, environ=options.environ),
+            gpus=gpus,
+            running=running,
+            explain=lambda runtime, lines: profile(runtime).explain(lines),
+        )
+        async with cluster, asyncio.TaskGroup() as group:
+            yield Machine(
+                cluster=cluster,
+                bus=MemoryBus(clock),
+                clock=clock,
+                gpus=gpus,
+                group=group,
+                servers=servers(client),
+                certificates=certificates,
+            )

@@ -1,0 +1,117 @@
+"""Who is told which share, and when."""
+
+from dataclasses import replace
+from types import MappingProxyType
+
+from ebbtide.workers.messages import Allot, Held
+from ebbtide.workers.sharing import Sharing
+from fleet.messages import ReplicaSample, RevisionSample
+from fleet.names import GatewayName, ReplicaName, RevisionName
+from tests.fakes.adminview import sample
+
+ONE, TWO = GatewayName("up-1"), GatewayName("up-2")
+A, R = RevisionName("default/a"), ReplicaName("r")
+
+
+class Rig:
+    """Two members that take over at once what they are told, unless they are deaf."""
+
+    def __init__(self) -> None:
+        self.sharing = Sharing([ONE, TWO], self.send)
+        self.shares = {ONE: 1, TWO: 1}
+        self.told: list[tuple[GatewayName, int]] = []
+        self.deaf: set[GatewayName] = set()
+        self.running = {ONE: 0, TWO: 0}
+        self.waiting = {ONE: 0, TWO: 0}
+        self._later: list[tuple[GatewayName, Allot]] = []
+
+    def send(self, member: GatewayName, allot: Allot) -> None:
+        (share,) = allot.slots.values()
+        self.told.append((member, share))
+        self._later.append((member, allot))
+
+    def sample(self, member: GatewayName) -> RevisionSample:
+        replica = ReplicaSample(
+            name=R, running=self.running[member], busy_s=0.0, slots=8, ready_for=5.0
+        )
+        made = sample(A, waiting=self.waiting[member], running=self.running[member])
+        return replace(made, replicas=(replica,))
+
+    def report(self) -> None:
+        for member in (ONE, TWO):
+            self.sharing.report(member, {A: self.sample(member)})
+        self.settle()
+
+    def settle(self) -> None:
+        while self._later:
+            member, allot = self._later.pop(0)
+            if member in self.deaf:
+                continue
+            self.shares[member] = allot.slots[R]
+            held = max(self.shares[member], self.running[member])
+            told = Held(number=allot.number, slots=MappingProxyType({R: held}))
+            self.sharing.held(member, told)
+
+
+def test_slots_are_halved_follow_the_demand_and_then_stay():
+    rig = Rig()
+    rig.report()
+    assert rig.shares == {ONE: 4, TWO: 4}
+    rig.waiting[ONE] = 20
+    rig.report()
+    assert rig.shares == {ONE: 7, TWO: 1}
+    rig.waiting[ONE] = 0
+    count = len(rig.told)
+    rig.report()
+    rig.report()
+    assert len(rig.told) == count, "nobody asks for more"
+
+
+def test_one_that_lacks_slots_is_given_them_without_waiting_for_the_next_report():
+    rig = Rig()
+    rig.report()
+    rig.waiting[TWO] = 9
+    rig.sharing.lacks(TWO, rig.sample(TWO))
+    rig.settle()
+    assert rig.shares == {ONE: 1, TWO: 7}
+
+
+def test_what_one_still_runs_is_not_given_away():
+    rig = Rig()
+    rig.waiting[ONE] = 20
+    rig.report()
+    rig.running[ONE], rig.waiting = 7, {ONE: 0, TWO: 20}
+    rig.report()
+    assert rig.shares == {ONE: 4, TWO: 1}
+    rig.running[ONE] = 5
+    rig.sharing.held(ONE, Held(number=99, slots={R: 5}))
+    rig.settle()
+    assert rig.shares == {ONE: 4, TWO: 3}
+
+
+def test_one_that_does_not_answer_keeps_what_it_has():
+    rig = Rig()
+    rig.report()
+    rig.deaf.add(ONE)
+    rig.waiting[TWO] = 20
+    rig.report()
+    assert rig.shares == {ONE: 4, TWO: 4}
+
+
+def test_a_member_that_is_gone_gives_its_slots_back_but_one():
+    rig = Rig()
+    rig.report()
+    rig.sharing.forget(ONE)
+    rig.waiting[TWO] = 20
+    rig.sharing.lacks(TWO, rig.sample(TWO))
+    rig.settle()
+    assert rig.shares[TWO] == 7
+
+
+def test_a_revision_that_is_gone_is_forgotten():
+    rig = Rig()
+    rig.report()
+    for member in (ONE, TWO):
+        rig.sharing.report(member, {})
+    assert not rig.sharing._samples
+    assert not rig.sharing._holders
