@@ -65,6 +65,16 @@ def test_a_head_is_read_once_whatever_its_deadline():
     assert known.read(FIELDS) is third
 
 
+def test_a_note_about_one_deadline_is_not_taken_for_another():
+    known = Heads()
+    first = known.read(FIELDS)
+    first.keyless = read_call(FIELDS[:4])
+    second = known.read([*FIELDS, (b"grpc-timeout", b"2S")])
+    assert second.keyless is not None
+    assert (second.keyless.timeout, second.keyless.block) == (2.0, first.keyless.block)
+    assert first.keyless.timeout is None
+
+
 def test_a_secret_field_is_not_taken_for_one_that_is_none():
     known = Heads()
     plain, secret = (b"x", b"y"), Secret((b"x", b"y"))

@@ -103,6 +103,8 @@ class Call(_Head):
         for slot in _SLOTS:
             setattr(made, slot, getattr(self, slot))
         made.timeout = timeout
+        if self.keyless is not None:
+            made.keyless = self.keyless.within(timeout)
         return made
 
 
