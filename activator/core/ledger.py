@@ -20,6 +20,9 @@ from fleet.reasons import Reason
 
 __all__ = ["Ledger", "Link", "Seat", "State", "Ticket"]
 
+# Asked for with every request, and a member of an Enum costs a search each time.
+_WAITING, _RUNNING, _LEFT = State.WAITING, State.RUNNING, State.LEFT
+
 
 class Ledger:
     """The tickets and seats of one revision."""
@@ -96,9 +99,9 @@ class Ledger:
                 return seat
         reason = self._full(ticket.size)
         if reason is not None:
-            ticket.state = State.LEFT
+            ticket.state = _LEFT
             return reason
-        ticket.state = State.WAITING
+        ticket.state = _WAITING
         self._turns.join(ticket)
         self._count(1, ticket.size)
         return None
@@ -122,7 +125,7 @@ class Ledger:
 
     def leave(self, ticket: Ticket, now: float) -> bool:
         """Its place or slot is free; True when that may make room for someone who waits."""
-        if ticket.state is State.RUNNING:
+        if ticket.state is _RUNNING:
             self.tick(now)
             self._stop(ticket)
             took = now - ticket.dispatched
@@ -131,13 +134,13 @@ class Ledger:
             if took > self.longest_s:
                 self.longest_s = took
             self.last_end = now
-            ticket.state = State.LEFT
+            ticket.state = _LEFT
             return self._turns.count > 0
-        if ticket.state is State.WAITING:
+        if ticket.state is _WAITING:
             self.tick(now)
             self._turns.leave(ticket)
             self._count(-1, -ticket.size)
-        ticket.state = State.LEFT
+        ticket.state = _LEFT
         return False
 
     def again(self, ticket: Ticket, now: float, *, since: float) -> None:
@@ -147,7 +150,7 @@ class Ledger:
         """
         self.tick(now)
         self._stop(ticket)
-        ticket.state = State.WAITING
+        ticket.state = _WAITING
         ticket.since = since
         self._turns.rejoin(ticket)
         self._count(1, ticket.size)
@@ -158,7 +161,7 @@ class Ledger:
         self._count(-self._turns.count, -self.waiting_bytes)
         refused = self._turns.clear()
         for ticket in refused:
-            ticket.state = State.LEFT
+            ticket.state = _LEFT
         return refused
 
     @property
@@ -228,7 +231,7 @@ class Ledger:
         return choose(self._order, self._choosing, key=ticket.key, now=now)
 
     def _start(self, ticket: Ticket, seat: Seat, now: float) -> None:
-        ticket.state = State.RUNNING
+        ticket.state = _RUNNING
         ticket.seat = seat
         ticket.dispatched = now
         ticket.waited += now - ticket.since

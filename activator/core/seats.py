@@ -37,6 +37,9 @@ class State(Enum):
     LEFT = "left"
 
 
+_NEW = State.NEW
+
+
 class Link(Protocol):
     """What the request path keeps with a seat: its connections."""
 
@@ -75,7 +78,7 @@ class Ticket:
         """Whose it is: callers of one model take turns."""
         self.precedence = precedence
         """Whoever has a higher one goes first."""
-        self.state = State.NEW
+        self.state = _NEW
         self.seat: Seat | None = None
         self.arrived = 0.0
         self.since = 0.0

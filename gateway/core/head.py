@@ -100,6 +100,7 @@ class RequestHead(_Head):
 
     __slots__ = (
         "expects",
+        "has_body",
         "host",
         "keyless",
         "led",
@@ -127,6 +128,8 @@ class RequestHead(_Head):
         """The sender waits for 100 Continue before it sends the body."""
         self.led: tuple[object, object] | None = None
         """A note of `find_route`: in which table it led to which route and query."""
+        self.has_body = False
+        """Bytes of a body follow."""
         self.looped = False
         """Its Via names this gateway twice."""
         self.trailers = False
@@ -145,6 +148,7 @@ class RequestHead(_Head):
         """The same with a body of `length` bytes, whatever its framing was."""
         made = copy(self)
         made.chunked, made.length, made.start = False, length, None
+        made.has_body = length > 0
         return made
 
     def unencoded(self) -> "RequestHead":
@@ -155,11 +159,6 @@ class RequestHead(_Head):
             line for line in self.fields if line.partition(b":")[0].lower() != b"accept-encoding"
         ]
         return made
-
-    @property
-    def has_body(self) -> bool:
-        """Whether bytes of a body follow."""
-        return self.chunked or bool(self.length)
 
 
 class ResponseHead(_Head):
@@ -339,6 +338,7 @@ def read_request_head(raw: bytes, manner: Manner = STRICT) -> RequestHead:
     if not manner.underscores and b"_" in raw:
         lines = [line for line in lines if b"_" not in line.partition(b":")[0]]
     _read_fields(head, lines, _REQUEST)
+    head.has_body = head.chunked or bool(head.length)
     if manner.via and head.via:
         head.looped = has_looped(head, manner.via)
     if head.upgrades:

@@ -92,7 +92,7 @@ class Answering:
         connection = self._connection(keep=keep and not self.cut)
         if connection:
             lines.append(connection)
-        lines += (b"", b"")
+        lines.append(b"\r\n")
         self._pending = b"\r\n".join(lines)
 
     def body(self, data: bytes) -> None:
@@ -123,7 +123,8 @@ class Answering:
         """The answer is complete."""
         if self._chunked:
             self._pending += self.last
-        self.flush()
+        if self._pending:
+            self.flush()
 
     def _connection(self, *, keep: bool) -> bytes:
         """The Connection field; empty where none is needed."""

@@ -45,6 +45,7 @@ class HeadReader(Generic[_H]):
         "_read",
         "preface",
         "rest",
+        "resumed",
     )
 
     def __init__(
@@ -67,6 +68,8 @@ class HeadReader(Generic[_H]):
         self._last: _H | None = None
         self._parser: Parser | None = None
         self._headed = False
+        self.resumed = False
+        """What was read last went on with a head."""
 
     @property
     def begun(self) -> bool:
@@ -118,6 +121,7 @@ class HeadReader(Generic[_H]):
             raise RefusedError(Reason.MALFORMED) from error
         if not whole:
             self._raw, self._parser = data, parser
+            self.resumed = seen > 0
             return None
         headed, self._headed = self._headed, False
         self._raw, self._parser = b"", None

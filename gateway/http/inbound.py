@@ -181,7 +181,9 @@ class Inbound(asyncio.Protocol):
             return
         self._state = _HEAD
         self._since = self.context.now()
-        self.file(self._since + self.context.limits.http_keepalive)
+        due = self._since + self.context.limits.http_keepalive
+        if due < self.filed:
+            self.file(due)
         if self._later or not self.reading:
             self._next()
 
@@ -313,7 +315,6 @@ class Inbound(asyncio.Protocol):
 
     def _take_head(self, data: bytes) -> bytes:
         reader = self._reader
-        begun = reader.begun
         try:
             head = reader.read(data)
             if head is not None:
@@ -328,7 +329,7 @@ class Inbound(asyncio.Protocol):
             return b""
         if head is not None:
             return self._take_rest(head, reader.rest)
-        if not begun:
+        if not reader.resumed:
             self._since = self.context.now()
             self.file(self._since + self.context.limits.header_timeout)
         return b""

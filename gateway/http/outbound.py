@@ -218,5 +218,6 @@ class Outbound(asyncio.Protocol):
         self._state = _HEAD
         self._chunks = None
         self.used = True
-        self.resume()
+        if self._paused:
+            self.resume()
         exchange.end(self, reusable=self._keep and not rest)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Reception"]
 
+_INFER, _SERVER = CallKind.INFER, CallKind.SERVER
 _CLOSES = frozenset({Reason.MALFORMED, Reason.TARGET_TOO_LONG, Reason.BODY_TOO_LARGE})
 
 
@@ -145,6 +146,7 @@ class Reception:
     def whole(self, exchange: Exchange, body: bytes) -> None:
         """The whole body of a known length, within its limit, came with the head."""
         self.complete = self.begun = True
+        self.size = len(body)
         exchange.body_in(body)
         exchange.complete = True
         exchange.start()
@@ -249,12 +251,12 @@ class Reception:
         self._limit = min(route.limit, context.limits.naming_body) if whole else route.limit
         if head.length is not None and head.length > self._limit:
             raise _too_large(self._limit)
-        if route.kind is CallKind.SERVER:
+        if route.kind is _SERVER:
             self._reply = server(context, route, table)
         elif entry is None or whole:
             self._named = (route, query)
         else:
-            if route.kind is not CallKind.INFER and entry.line.peek() is None:
+            if route.kind is not _INFER and entry.line.peek() is None:
                 self._reply = asleep(context, entry, route)
             if self._reply is None:
                 self._inbound.exchange = Exchange(self._inbound, entry, route, head, query)

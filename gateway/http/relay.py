@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Exchange"]
 
+_INFER = CallKind.INFER
 _COPIED = frozenset({CallKind.METADATA, CallKind.CONFIG})
 
 
@@ -127,7 +128,7 @@ class Exchange:
 
     def start(self) -> None:
         """Get in line, or go to a seat that takes no slot for it."""
-        if self.route.kind is not CallKind.INFER:
+        if self.route.kind is not _INFER:
             seat = self.line.peek()
             if seat is not None:
                 self._go(seat)
@@ -338,7 +339,8 @@ class Exchange:
         self.sent = False
         self._sent_at = now
         self.due = now + self.entry.revision.policy.request_timeout
-        inbound.file(self.due)
+        if self.due < inbound.filed:
+            inbound.file(self.due)
         link = link_of(inbound.context, seat)
         outbound = link.take()
         if outbound is None:
