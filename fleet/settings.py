@@ -62,6 +62,9 @@ class Settings:
     """Whether `GET /v1/models` on the request port lists the models."""
     ready_when_asleep: bool = _live(default=True)
     """What a readiness call for a sleeping model is answered: it will answer, so true."""
+    access_log: bool = _live(default=False)
+    """Whether a line is logged for each HTTP request: model, status, reason, times, bytes. For
+    connections made from then on."""
     trusted_peers: str = _live("")
     """Addresses that may speak for others, such as load balancers: networks like `10.0.0.0/8`, with
     commas between. Empty: nobody."""

@@ -9,7 +9,7 @@ Rule 2: a body whose length nobody said is chunked for whoever can read chunks, 
 from typing import TYPE_CHECKING
 
 from fleet.reasons import Reason
-from gateway.core.answers import NO_BODY, answer_start, status_line
+from gateway.core.answers import NO_BODY, answer_start, status_line, switched_head
 from gateway.core.chunks import LAST_CHUNK, chunk_pieces
 from gateway.core.head import RequestHead, ResponseHead
 from gateway.errors import ERRORS
@@ -76,6 +76,10 @@ class Answering:
         if head.status != 100 and not request.old:
             self._inbound.send(b"\r\n".join([status_line(head.status), *head.fields, b"", b""]))
 
+    def switched(self, head: ResponseHead, timing: bytes) -> None:
+        """A 101: the connection is a tunnel's from here on."""
+        self._inbound.send(switched_head(head, timing))
+
     def begin(
         self, request: RequestHead, head: ResponseHead, timing: bytes, *, framed: bool, keep: bool
     ) -> None:
@@ -125,6 +129,17 @@ class Answering:
             self._pending += self.last
         if self._pending:
             self.flush()
+
+    # Of what interests a log (`gateway.http.noting`), and here nobody.
+
+    def note(self, *, status: int = 0, reason: Reason | None = None) -> None:
+        """What becomes of the request."""
+
+    def left(self) -> None:
+        """The connection is lost."""
+
+    def closed(self) -> None:
+        """The request is over."""
 
     def _connection(self, *, keep: bool) -> bytes:
         """The Connection field; empty where none is needed."""

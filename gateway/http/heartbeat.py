@@ -100,6 +100,14 @@ class Beats:
 
     # What stands in for `Answering`.
 
+    def note(self, *, status: int = 0, reason: Reason | None = None) -> None:
+        """See there."""
+        self._inbound.plain.note(status=status, reason=reason)
+
+    def left(self) -> None:
+        """The connection is lost."""
+        self._inbound.plain.left()
+
     def clear(self) -> None:
         """The request is over: the next one is answered as ever."""
         inbound = self._inbound
@@ -137,11 +145,13 @@ class Beats:
         """The answer is complete."""
         if self._collected is None:
             self._inbound.send(self.last)
+            self._inbound.plain.closed()
             return
         told = event(self._event, b"".join(self._collected))
         if told is None or self._size > _MOST_COLLECTED:
             told = self._error(Reason.UPSTREAM_INVALID, "the answer is no event stream")
         self._inbound.send(chunk(told) + LAST_CHUNK)
+        self._inbound.plain.closed()
 
     def refuse(
         self,
@@ -156,6 +166,8 @@ class Beats:
         tally = self._exchange.entry.tally
         tally.refuse(reason)
         tally.count(ERRORS[reason].status)
+        self.note(reason=reason)
+        self._inbound.plain.closed()
         told = self._error(reason, detail, retry_after)
         self._inbound.send(chunk(told) + LAST_CHUNK)
         self._inbound.done(keep=True)
@@ -169,6 +181,7 @@ class Beats:
         connection = b"" if inbound.keeps() else b"Connection: close\r\n"
         inbound.send(_START + connection + b"\r\n")
         inbound.answering = self
+        self.note(status=200)
 
     def _words(self) -> str:
         if self._exchange.seat is not None:

@@ -25,6 +25,7 @@ from gateway.grpc.downstream import speak_http2
 from gateway.http.answering import Answering
 from gateway.http.context import Context
 from gateway.http.heartbeat import Beats
+from gateway.http.noting import Noting
 from gateway.http.pace import Pace
 from gateway.http.parting import break_off, end_stream, leave
 from gateway.http.reception import Reception
@@ -74,8 +75,8 @@ class Inbound(asyncio.Protocol):
         self.reading = True
         """What it sends is taken in now."""
         self._reader = context.request_reader()
-        self.plain = Answering(self)
-        self.answering: Answering | Beats = self.plain
+        self.plain = Noting(self) if context.settings.access_log else Answering(self)
+        self.answering: Answering | Noting | Beats = self.plain
         """Who writes the answer: `plain`, but for a request that is kept alive by heartbeats."""
         self.reception = Reception(self, context)
         self._state = _HEAD
@@ -153,6 +154,7 @@ class Inbound(asyncio.Protocol):
         if self.exchange is None:
             context.deadlines.drop(self)
         self._later = b""
+        self.answering.left()
         self.reception.close()
         if context.closing:
             context.changed()

@@ -22,7 +22,7 @@ from activator.core.ledger import Seat, Ticket
 from activator.core.retries import Loss
 from fleet.reasons import Reason
 from fleet.runtimes import CallKind
-from gateway.core.answers import CONTINUE, has_taken_up, switched_head, timing_line
+from gateway.core.answers import CONTINUE, has_taken_up, timing_line
 from gateway.core.chunks import LAST_CHUNK, chunk_pieces
 from gateway.core.copies import Copying
 from gateway.core.head import RequestHead, ResponseHead
@@ -182,6 +182,7 @@ class Exchange:
             return
         if self.inbound.answering.started:
             self.entry.tally.refuse(reason)
+            self.inbound.answering.note(reason=reason)
             self.inbound.reset()
         else:
             timing = timing_line(wait, upstream, None, self.retries)
@@ -266,7 +267,7 @@ class Exchange:
         wait, upstream = self._begun(head.status)
         self.due = inf
         self.outbound = outbound.exchange = None
-        inbound.send(switched_head(head, timing_line(wait, upstream)))
+        inbound.plain.switched(head, timing_line(wait, upstream))
         tunnel = Tunnel(inbound.context, inbound, outbound, over=self.finish)
         tunnel.open(inbound.hand_over(), rest)
 
