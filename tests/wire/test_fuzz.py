@@ -90,6 +90,9 @@ async def conversation(s: Stage, data: list[bytes], end: str) -> None:
     """Say `data`, and hear the gateway out or leave."""
     client = await s.client()
     for piece in data:
+        if client.writer.transport.is_closing():
+            # It has been refused and cut off already.
+            break
         client.send(piece)
         await asyncio.sleep(0)
     if end == "abort":
@@ -97,7 +100,7 @@ async def conversation(s: Stage, data: list[bytes], end: str) -> None:
     elif end == "close":
         client.writer.close()
     else:
-        if end == "eof":
+        if end == "eof" and not client.writer.transport.is_closing():
             client.writer.write_eof()
         async with asyncio.timeout(10):
             with suppress(ConnectionResetError):
@@ -181,7 +184,8 @@ def test_bent_answers(soak_seconds, pytestconfig):
 
                     async def answers(_request, writer, data=data, bends=bends, cuts=cuts, how=how):
                         for piece in pieces(bent(data, bends), cuts):
-                            writer.write(piece)
+                            if not writer.transport.is_closing():
+                                writer.write(piece)
                             await asyncio.sleep(0)
                         if how == "abort":
                             writer.transport.abort()
