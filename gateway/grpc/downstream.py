@@ -149,7 +149,8 @@ class Downstream:
         context.inbounds.add(self)
         # It was counted with its address before, when it was taken for HTTP/1.1.
         self.visitor.arrive(transport, trusted=context.hops.of(transport).trusted)
-        self._look_again(self.context.now() + self.context.limits.header_timeout)
+        limits = context.limits
+        self._look_again(context.now() + min(limits.header_timeout, limits.http_keepalive))
 
     def read(self, fields: list[Field]) -> object:
         try:

@@ -10,7 +10,7 @@ import pytest
 from bench.golang import go_program
 from tests.wire.stage import UVLOOP, stage
 
-CACHE = Path(__file__).resolve().parents[2] / ".cache" / "tools"
+CACHE = Path(__file__).resolve().parents[2] / ".cache" / "bench"
 
 IMPOSSIBLE = {"Sends invalid connection preface"}
 """Bytes that are neither protocol's. The port is HTTP/1.1's too, whose answer to them is 400."""
