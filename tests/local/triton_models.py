@@ -40,6 +40,46 @@ instance_group [ {{ count: {instances} kind: KIND_CPU }} ]
 """
 
 
+_COUNTING = """\
+import time
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    def execute(self, requests):
+        for request in requests:
+            count = int(pb_utils.get_input_tensor_by_name(request, "X").as_numpy()[0])
+            sender = request.get_response_sender()
+            for n in range(count):
+                out = pb_utils.Tensor("Y", np.array([n], dtype=np.int64))
+                sender.send(pb_utils.InferenceResponse([out]))
+            sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+        return None
+"""
+
+_DECOUPLED = """\
+backend: "python"
+max_batch_size: 0
+model_transaction_policy { decoupled: true }
+input [ { name: "X" data_type: TYPE_INT64 dims: [ 1 ] } ]
+output [ { name: "Y" data_type: TYPE_INT64 dims: [ 1 ] } ]
+instance_group [ { count: 1 kind: KIND_CPU } ]
+"""
+
+
+def write_counting_model(folder: Path, name: str, **annotations: object) -> Path:
+    """As `write_model`, of a decoupled model that answers 0, 1, ... below `X`, each on its own."""
+    version = folder / "models" / name / name / "1"
+    version.mkdir(parents=True, exist_ok=True)
+    (version / "model.py").write_text(_COUNTING)
+    (version.parent / "config.pbtxt").write_text(_DECOUPLED)
+    manifest = folder / f"{name}.json"
+    manifest.write_text(json.dumps(deployment(name, annotations)))
+    return manifest
+
+
 def write_model(
     folder: Path,
     name: str,
