@@ -1,12 +1,18 @@
-"""What a line puts into the journal: that it woke a model, and that a replica got ready."""
+"""What a line puts on record: that it woke a model, that a replica got ready, that none can."""
+
+import logging
 
 from activator.core.seats import Seat
 from activator.wiring import Outside
 from fleet.messages import Entry
 from fleet.model import Revision
 from fleet.reasons import Reason
+from fleet.starts import Failure
+from fleet.telemetry import log
 
-__all__ = ["tell_ready", "tell_woken"]
+__all__ = ["tell_ready", "tell_start_failed", "tell_woken"]
+
+_log = log(__name__)
 
 
 def tell_woken(outside: Outside, revision: Revision) -> None:
@@ -35,4 +41,15 @@ def tell_ready(outside: Outside, revision: Revision, seat: Seat) -> None:
             seconds=seat.ready_after,
             replica=seat.name,
         )
+    )
+
+
+def tell_start_failed(revision: Revision, failure: Failure) -> None:
+    """Starting is given up for a while."""
+    _log(
+        "start_failed",
+        level=logging.ERROR,
+        model=revision.model,
+        reason=failure.reason.value,
+        message=failure.message,
     )

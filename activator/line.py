@@ -7,7 +7,6 @@ Rule 2: a wake once written is carried to Ready or Failed, whoever still waits: 
         it when clients leave.
 """
 
-import logging
 from collections.abc import Mapping
 
 from activator.coldstart import ColdStarts
@@ -17,21 +16,19 @@ from activator.core.eta import Eta
 from activator.core.ledger import Ledger, Seat, State, Ticket
 from activator.core.retries import Attempt, Budget, Denied, Loss, denied
 from activator.core.seats import ANYWHERE, Wish
-from activator.journal import tell_ready, tell_woken
+from activator.journal import tell_ready, tell_start_failed, tell_woken
 from activator.opening import Opening
 from activator.refusing import Refusing
 from activator.report import idle_for, phase_of, sample_of
+from activator.sequencing import Sequencing
 from activator.waking import Waking
 from activator.wiring import Guest, Refusal, Wiring
 from fleet.messages import RevisionSample
 from fleet.model import Fleet, Phase, Revision
 from fleet.reasons import Reason
 from fleet.starts import Failure, Starts
-from fleet.telemetry import log
 
 __all__ = ["Line"]
-
-_log = log(__name__)
 
 _BREAKS = frozenset({Loss.REFUSED, Loss.RESET})
 
@@ -42,6 +39,7 @@ class Line:
     def __init__(self, revision: Revision, wiring: Wiring) -> None:
         self.revision = revision
         self.sequential = False
+        """Its requests are steps of sequences."""
         policy = revision.policy
         self.ledger = Ledger(
             limit=policy.queue_limit,
@@ -70,6 +68,7 @@ class Line:
         )
         self._refusal = Refusing(self.ledger, self._starts, self._eta).of
         self._cold = ColdStarts()
+        self._sequencing = Sequencing(self.ledger, refuse=self._refuse, rested=self._left_draining)
         self._removed = False
 
     # What the request path calls.
@@ -92,6 +91,9 @@ class Line:
         ticket.key = wish.key
         now = self._now()
         ledger = self.ledger
+        if wish.step is not None and not self._sequencing.admit(ticket, wish.step):
+            self._refuse([ticket], Reason.SEQUENCE_LOST, now)
+            return ticket
         wakes = False
         if not ledger.seats:
             ticket.cold = True
@@ -164,7 +166,7 @@ class Line:
 
     def _denied(self, ticket: Ticket, attempt: Attempt, now: float, *, slots: int) -> Denied | None:
         refused = attempt.loss is Loss.REFUSED
-        why = denied(attempt, crashes=ticket.crashes)
+        why = denied(attempt, crashes=ticket.crashes, sequence=ticket.step is not None)
         if why is not None:
             return why
         # What never ran has been waiting all along, and is bounded by that alone.
@@ -272,6 +274,7 @@ class Line:
         """Level-triggered: conclude from what is known, release, and ask for those who wait."""
         revision = self.revision
         self._budget.note(now, self.ledger.arrivals)
+        self._sequencing.look(now)
         just_blocked = self._starts.observe(
             revision,
             self._fleet.of(revision.name),
@@ -358,15 +361,8 @@ class Line:
 
     def _gave_up(self) -> None:
         """Starting is out of the question for a while; `hopeless` says so to those who wait."""
-        failure = self._starts.last
-        if failure is not None:
-            _log(
-                "start_failed",
-                level=logging.ERROR,
-                model=self.revision.model,
-                reason=failure.reason.value,
-                message=failure.message,
-            )
+        if self._starts.last is not None:
+            tell_start_failed(self.revision, self._starts.last)
         self._cold.give_up()
 
     # Waking.
@@ -391,5 +387,6 @@ class Line:
     def _ready(self, seat: Seat) -> None:
         self._eta.learn(seat.ready_after)
         self._cold.ready(seat.ready_at)
+        self.sequential = self.ledger.sequences is not None
         tell_ready(self._wiring.outside, self.revision, seat)
         self.look(seat.ready_at)

@@ -15,11 +15,11 @@ from typing import Any
 
 from activator.core.ledger import Ledger, Seat
 from activator.core.outliers import come_back, is_outlier, put_out
-from activator.probe import served_names, slots_of, until_ready, warm_up
+from activator.probe import sequence_idle_of, served_names, slots_of, until_ready, warm_up
 from activator.wiring import Wiring
 from fleet.model import Phase, Replica, Revision, WarmUp
 from fleet.names import ReplicaName
-from fleet.runtimes import Endpoint
+from fleet.runtimes import Endpoint, ModelServer
 from fleet.telemetry import log
 
 __all__ = ["Opening"]
@@ -155,6 +155,7 @@ class Opening:
         endpoint = _endpoint(revision, replica.address or "")
         clock = self._wiring.outside.clock
         await until_ready(server, endpoint, served_names(revision), clock=clock)
+        await self._learn_sequences(revision, server, endpoint)
         now = clock.now()
         revision = self._revision or revision
         seat = Seat(
@@ -186,6 +187,15 @@ class Opening:
         except asyncio.CancelledError:
             alone.cancel()
             raise
+
+    async def _learn_sequences(
+        self, revision: Revision, server: ModelServer, endpoint: Endpoint
+    ) -> None:
+        # Before the first request goes: it may be the first step of one.
+        sequences = self._ledger.sequences
+        known = None if sequences is None else sequences.idle_s
+        idle_s = await sequence_idle_of(revision, server, endpoint, known=known)
+        self._ledger.serve_sequences(idle_s)
 
     def _narrow_no_more(self, seat: Seat) -> None:
         if not seat.proved:

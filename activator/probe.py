@@ -14,7 +14,7 @@ from fleet.model import Revision, WarmUp
 from fleet.runtimes import Endpoint, ModelServer
 from fleet.telemetry import log
 
-__all__ = ["served_names", "slots_of", "until_ready", "warm_up"]
+__all__ = ["sequence_idle_of", "served_names", "slots_of", "until_ready", "warm_up"]
 
 _log = log(__name__)
 
@@ -56,6 +56,23 @@ async def slots_of(revision: Revision, server: ModelServer, endpoint: Endpoint) 
             error=str(error),
         )
         return _DEFAULT_SLOTS
+
+
+async def sequence_idle_of(
+    revision: Revision, server: ModelServer, endpoint: Endpoint, *, known: float | None
+) -> float | None:
+    """How long a sequence may rest there; None: none are served. `known`: what was said before."""
+    try:
+        return await server.sequence_idle(endpoint, served_names(revision), timeout=_ASK_TIMEOUT_S)
+    except UnavailableError as error:
+        _log(
+            "sequences_unknown",
+            level=logging.WARNING,
+            model=revision.model,
+            assumed=known,
+            error=str(error),
+        )
+        return known
 
 
 async def warm_up(revision: Revision, server: ModelServer, endpoint: Endpoint) -> None:

@@ -8,7 +8,7 @@ from fleet.starts import Starts
 
 __all__ = ["Refusing"]
 
-_NEVER_HELPS = frozenset({Reason.ASLEEP, Reason.MODEL_REMOVED})
+_NEVER_HELPS = frozenset({Reason.ASLEEP, Reason.MODEL_REMOVED, Reason.SEQUENCE_LOST})
 
 
 class Refusing:

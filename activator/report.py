@@ -1,10 +1,12 @@
 """What a line tells: its phase as a whole, and its sample for the autoscaler. Pure functions."""
 
+from collections import Counter
 from collections.abc import Iterable
 
 from activator.core.ledger import Ledger
 from fleet.messages import ReplicaSample, RevisionSample
 from fleet.model import Phase, Replica, Revision
+from fleet.names import ReplicaName
 
 __all__ = ["idle_for", "phase_of", "sample_of"]
 
@@ -27,9 +29,9 @@ def phase_of(ledger: Ledger, replicas: Iterable[Replica], *, blocked: bool) -> P
 def idle_for(ledger: Ledger, now: float) -> float | None:
     """Seconds since the later of Ready and the last request's end.
 
-    None while a request is here, and before either.
+    None while a request is here or a sequence lives, and before either.
     """
-    if ledger.waiting or ledger.running:
+    if ledger.waiting or ledger.running or ledger.sequences:
         return None
     since = [seat.ready_at for seat in ledger.seats.values()]
     if ledger.last_end is not None:
@@ -42,13 +44,15 @@ def sample_of(
 ) -> RevisionSample:
     """The sample of a revision at `now`."""
     ledger.tick(now)
+    # A sequence at rest holds its place on its replica as a request does.
+    resting = ledger.sequences.resting() if ledger.sequences else Counter[ReplicaName]()
     first = ledger.eldest
     drain = revision.drain
     acknowledged = drain is not None and ledger.running_on(drain.replicas) == 0
     return RevisionSample(
         revision=revision.name,
         waiting=ledger.waiting,
-        running=len(ledger.running),
+        running=len(ledger.running) + resting.total(),
         waiting_s=ledger.waiting_s,
         running_s=ledger.running_s,
         arrivals=ledger.arrivals,
@@ -61,7 +65,7 @@ def sample_of(
         replicas=tuple(
             ReplicaSample(
                 name=seat.name,
-                running=len(seat.running),
+                running=len(seat.running) + resting[seat.name],
                 busy_s=seat.busy_s,
                 slots=seat.slots,
                 ready_for=now - seat.ready_at,

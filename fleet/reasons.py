@@ -44,6 +44,7 @@ class Reason(Enum):
     ASLEEP = "asleep"
     SHUTTING_DOWN = "shutting_down"
     REPLICA_LOST = "replica_lost"
+    SEQUENCE_LOST = "sequence_lost"
     UPSTREAM_INVALID = "upstream_invalid"
     NOT_GRPC = "not_grpc"
     MODEL_REMOVED = "model_removed"

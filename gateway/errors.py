@@ -89,6 +89,9 @@ ERRORS: Mapping[Reason, ErrorRow] = MappingProxyType(
             status=503, text="the gateway is shutting down", retry_after=5
         ),
         Reason.REPLICA_LOST: ErrorRow(status=502, text="the model server broke off", retry_after=1),
+        Reason.SEQUENCE_LOST: ErrorRow(
+            status=409, text="the replica that knew the sequence is gone; begin it anew"
+        ),
         Reason.UPSTREAM_INVALID: ErrorRow(
             status=502, text="the model server did not answer in proper HTTP"
         ),

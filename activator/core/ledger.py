@@ -8,12 +8,13 @@ Rule 3: a seat never has more running than its `limit`: 0 while it warms up, 1 u
 Rule 4: leaving twice is leaving once.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from activator.core.balance import MANY, Choosing, choose, roomiest
 from activator.core.room import Room
-from activator.core.seats import Link, Seat, State, Ticket
+from activator.core.seats import Link, Seat, State, Step, Ticket
+from activator.core.sequences import Sequences
 from activator.core.turns import Turns
 from fleet.names import ReplicaName
 from fleet.reasons import Reason
@@ -32,6 +33,7 @@ class Ledger:
         "_choosing",
         "_numbers",
         "_order",
+        "_parked",
         "_room",
         "_simple",
         "_turns",
@@ -44,6 +46,7 @@ class Ledger:
         "running",
         "running_s",
         "seats",
+        "sequences",
         "service_s",
         "waiting_bytes",
         "waiting_s",
@@ -65,6 +68,10 @@ class Ledger:
         self.longest_s = 0.0
         self.last_end: float | None = None
         """When the last running ticket left."""
+        self.sequences: Sequences | None = None
+        """None: the model knows no sequences."""
+        self._parked: dict[Ticket, None] = {}
+        """Steps that wait for the seat of their sequence, in order."""
         self._turns = Turns()
         self._room = room or Room()
         self._numbers = 0
@@ -78,12 +85,13 @@ class Ledger:
     @property
     def waiting(self) -> int:
         """How many wait."""
-        return self._turns.count
+        return self._turns.count + len(self._parked)
 
     @property
     def eldest(self) -> Ticket | None:
         """Of all that wait, the one that arrived first."""
-        return self._turns.eldest
+        known = [self._turns.eldest, next(iter(self._parked), None)]
+        return min((t for t in known if t is not None), key=lambda t: t.number, default=None)
 
     def arrive(self, ticket: Ticket, now: float) -> Seat | Reason | None:
         """Dispatched at once (its seat), refused (the reason), or parked (None)."""
@@ -92,17 +100,20 @@ class Ledger:
         self._numbers += 1
         ticket.number = self._numbers
         self.arrivals += 1
-        if not self._turns.count:
-            seat = self._place(ticket, now)
-            if seat is not None:
-                self._start(ticket, seat, now)
-                return seat
+        if ticket.step is not None:
+            seat = self._step_at_once(ticket, ticket.step, now)
+        else:
+            seat = None if self._turns.count else self._place(ticket, now)
+        if seat is not None:
+            self._start(ticket, seat, now)
+            return seat
         reason = self._full(ticket.size)
         if reason is not None:
             ticket.state = _LEFT
+            self._left(ticket, now, ran=False)
             return reason
         ticket.state = _WAITING
-        self._turns.join(ticket)
+        self._park(ticket)
         self._count(1, ticket.size)
         return None
 
@@ -110,15 +121,12 @@ class Ledger:
         """Dispatch as many as there is room for, in order; returns them."""
         freed: list[Ticket] = []
         turns = self._turns
-        if not turns.count:
+        if not turns.count and not self._parked:
             return freed
         self.tick(now)
-        while (ticket := turns.next) is not None:
-            seat = self._place(ticket, now)
-            if seat is None:
-                break
-            turns.take(ticket)
-            self._count(-1, -ticket.size)
+        while (found := self._next(now)) is not None:
+            ticket, seat = found
+            self._unpark(ticket, turns.take)
             self._start(ticket, seat, now)
             freed.append(ticket)
         return freed
@@ -135,11 +143,13 @@ class Ledger:
                 self.longest_s = took
             self.last_end = now
             ticket.state = _LEFT
-            return self._turns.count > 0
+            if ticket.step is not None:
+                self._left(ticket, now, ran=True)
+            return self._turns.count > 0 or bool(self._parked)
         if ticket.state is _WAITING:
             self.tick(now)
-            self._turns.leave(ticket)
-            self._count(-1, -ticket.size)
+            self._unpark(ticket, self._turns.leave)
+            self._left(ticket, now, ran=False)
         ticket.state = _LEFT
         return False
 
@@ -158,20 +168,30 @@ class Ledger:
     def refuse_all(self, now: float) -> list[Ticket]:
         """Everyone who waits leaves; returns them by arrival."""
         self.tick(now)
-        self._count(-self._turns.count, -self.waiting_bytes)
+        self._count(-self.waiting, -self.waiting_bytes)
         refused = self._turns.clear()
         for ticket in refused:
+            _unline(ticket)
+        if self._parked:
+            refused = sorted([*refused, *self._parked], key=lambda ticket: ticket.number)
+            self._parked.clear()
+        for ticket in refused:
             ticket.state = _LEFT
+            self._left(ticket, now, ran=False)
         return refused
 
     @property
     def waits_since(self) -> float | None:
         """When whoever has waited longest began to; None when nobody waits."""
-        return self._turns.since
+        begun = [self._turns.since, *(ticket.since for ticket in self._parked)]
+        return min((since for since in begun if since is not None), default=None)
 
     def expire(self, before: float, now: float) -> list[Ticket]:
         """Everyone who has waited since `before` or longer leaves; returns them by arrival."""
+        parked = [ticket for ticket in self._parked if ticket.since <= before]
         expired = self._turns.since_before(before)
+        if parked:
+            expired = sorted([*expired, *parked], key=lambda ticket: ticket.number)
         for ticket in expired:
             self.leave(ticket, now)
         return expired
@@ -196,8 +216,12 @@ class Ledger:
             seat.turn(draining=seat.name in names)
 
     def running_on(self, names: Collection[ReplicaName]) -> int:
-        """How many run on these replicas, gone ones included."""
-        return sum(t.seat is not None and t.seat.name in names for t in self.running)
+        """How many run on these replicas, gone ones included; a resting sequence counts as one."""
+        running = sum(t.seat is not None and t.seat.name in names for t in self.running)
+        if not self.sequences:
+            return running
+        resting = self.sequences.resting()
+        return running + sum(resting[name] for name in names if name in self.seats)
 
     def tick(self, now: float) -> None:
         """Bring the integrals up to `now`."""
@@ -211,7 +235,7 @@ class Ledger:
             for seat in self.seats.values():
                 if seat.running:
                     seat.busy_s += passed
-        waiting = self._turns.count
+        waiting = self._turns.count + len(self._parked)
         if waiting:
             self.waiting_s += passed * waiting
 
@@ -238,12 +262,93 @@ class Ledger:
         ticket.announced = False
         seat.running.add(ticket)
         self.running.add(ticket)
+        if ticket.sequence is not None:
+            ticket.sequence.replica, ticket.sequence.runs = seat.name, True
 
     def _stop(self, ticket: Ticket) -> None:
         self.running.discard(ticket)
         if ticket.seat is not None:
             ticket.seat.running.discard(ticket)
             ticket.seat = None
+
+    # Steps of sequences.
+
+    def serve_sequences(self, idle_s: float | None) -> None:
+        """The model keeps a sequence for so long; None: it knows none."""
+        if idle_s is None:
+            # Those that live still, of the model before, end as they would have.
+            self.sequences = self.sequences if self.sequences else None
+        elif self.sequences is None:
+            self.sequences = Sequences(idle_s)
+        else:
+            self.sequences.idle_s = idle_s
+
+    def stranded(self, now: float) -> list[Ticket]:
+        """Those who wait for a seat that is gone leave; returns them in order."""
+        found = [ticket for ticket in self._parked if _home(ticket) not in self.seats]
+        for ticket in found:
+            self.leave(ticket, now)
+        return found
+
+    def _step_at_once(self, ticket: Ticket, step: Step, now: float) -> Seat | None:
+        """The seat for a step that has just come; None: it waits."""
+        if self.sequences is not None:
+            ticket.sequence = sequence = self.sequences.arrive(step, self.seats)
+            if sequence.lined:
+                return None
+            if sequence.replica is not None:
+                return self._own(ticket)
+        return None if self._turns.count else self._place(ticket, now)
+
+    def _own(self, ticket: Ticket) -> Seat | None:
+        """The seat of its sequence, if it may run there now: draining or not."""
+        sequence = ticket.sequence
+        if sequence is None or sequence.replica is None or sequence.runs:
+            return None
+        seat = self.seats.get(sequence.replica)
+        if seat is None or seat.doubtful or len(seat.running) >= seat.limit:
+            return None
+        return seat
+
+    def _park(self, ticket: Ticket) -> None:
+        sequence = ticket.sequence
+        if sequence is not None and sequence.replica is not None and not sequence.lined:
+            self._parked[ticket] = None
+            return
+        self._turns.join(ticket)
+        if sequence is not None:
+            sequence.lined += 1
+
+    def _unpark(self, ticket: Ticket, out_of_line: Callable[[Ticket], None]) -> None:
+        self._count(-1, -ticket.size)
+        if ticket in self._parked:
+            del self._parked[ticket]
+        else:
+            out_of_line(ticket)
+            _unline(ticket)
+
+    def _next(self, now: float) -> tuple[Ticket, Seat] | None:
+        """Who goes next, and where: whoever has come first of those in line and those parked."""
+        turns = self._turns
+        while (ticket := turns.next) is not None and _home(ticket) is not None:
+            # It stood in line behind the step that has given its sequence a seat by now.
+            turns.take(ticket)
+            _unline(ticket)
+            self._parked[ticket] = None
+        seat = None if ticket is None else self._place(ticket, now)
+        for parked in self._parked:
+            own = self._own(parked)
+            if own is not None and (
+                ticket is None or seat is None or parked.number < ticket.number
+            ):
+                return parked, own
+        return None if ticket is None or seat is None else (ticket, seat)
+
+    def _left(self, ticket: Ticket, now: float, *, ran: bool) -> None:
+        if ticket.step is not None and ticket.sequence is not None and self.sequences is not None:
+            self.sequences.leave(ticket.step, ticket.sequence, now, ran=ran)
+
+    # Room.
 
     def _full(self, size: int) -> Reason | None:
         """Why one more with `size` bytes may not wait."""
@@ -256,3 +361,14 @@ class Ledger:
     def _count(self, count: int, size: int) -> None:
         self.waiting_bytes += size
         self._room.add(count, size)
+
+
+def _home(ticket: Ticket) -> ReplicaName | None:
+    """Where its sequence is."""
+    return None if ticket.sequence is None else ticket.sequence.replica
+
+
+def _unline(ticket: Ticket) -> None:
+    """It stands in line with everyone else no more."""
+    if ticket.sequence is not None:
+        ticket.sequence.lined -= 1

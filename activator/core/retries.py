@@ -60,17 +60,15 @@ class Attempt:
     """All that was received of it is still there."""
     sends: int
     """How often it has been sent, this time included."""
-    sequence: bool = False
-    """It is a step of a sequence."""
 
 
-def denied(attempt: Attempt, *, crashes: int = 0) -> Denied | None:
+def denied(attempt: Attempt, *, crashes: int = 0, sequence: object = False) -> Denied | None:
     """Why a request may not be sent again, as far as it alone tells; None: it may.
 
-    `crashes`: at how many it was present, this one included.
+    `crashes`: at how many it was present, this one included; `sequence`: it is a step of one.
     """
     never_sent = attempt.loss is Loss.REFUSED
-    if attempt.sequence:
+    if sequence:
         return Denied.SEQUENCE
     if attempt.policy is Retry.NEVER or (attempt.policy is Retry.CONNECT and not never_sent):
         return Denied.POLICY

@@ -9,7 +9,7 @@ from activator.core.retries import Denied
 from fleet.model import Tls
 from fleet.names import ReplicaName
 
-__all__ = ["ANYWHERE", "Link", "Seat", "State", "Ticket", "Wish", "key_of"]
+__all__ = ["ANYWHERE", "Link", "Seat", "Sequence", "State", "Step", "Ticket", "Wish", "key_of"]
 
 
 def key_of(text: bytes) -> int:
@@ -18,11 +18,41 @@ def key_of(text: bytes) -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A request's place in a sequence."""
+
+    key: int
+    """Stands for the sequence's correlation ID."""
+    start: bool = False
+    end: bool = False
+
+
+class Sequence:
+    """Requests that one replica serves one after the other, since it remembers those before."""
+
+    __slots__ = ("held", "last", "lined", "replica", "runs")
+
+    def __init__(self) -> None:
+        self.replica: ReplicaName | None = None
+        """Where; None while its first step waits."""
+        self.held = 0
+        """Steps that are here: they wait or run."""
+        self.lined = 0
+        """Those of them that stand in line with everyone else."""
+        self.runs = False
+        """One of them runs."""
+        self.last = 0.0
+        """When the last step ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
     """Where a request would like to run."""
 
     key: int | None = None
     """What decides which seat it would like best; None: any."""
+    step: Step | None = None
+    """It must run where its sequence does."""
 
 
 ANYWHERE = Wish()
@@ -64,9 +94,11 @@ class Ticket:
         "number",
         "precedence",
         "seat",
+        "sequence",
         "since",
         "size",
         "state",
+        "step",
         "waited",
     )
 
@@ -95,6 +127,9 @@ class Ticket:
         """Whether nothing was ready when it arrived."""
         self.announced = False
         """Whether its guest was told of the latest dispatch."""
+        self.step: Step | None = None
+        self.sequence: Sequence | None = None
+        """What it is a step of, once it has arrived."""
         self.key: int | None = None
         """What decides which seat it would like best; None: any."""
 

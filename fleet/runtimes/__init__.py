@@ -128,6 +128,15 @@ class ModelServer(Protocol):
         """Requests at once that `slots: auto` means here, from the models' configuration."""
         ...
 
+    async def sequence_idle(
+        self, endpoint: Endpoint, models: Sequence[str], *, timeout: float
+    ) -> float | None:
+        """How long a sequence of requests may rest before the server forgets it, in seconds.
+
+        None: none of the models serves sequences. The longest, where several do.
+        """
+        ...
+
     async def warm_up(
         self, endpoint: Endpoint, model: str, *, request: bytes | None, timeout: float
     ) -> None:

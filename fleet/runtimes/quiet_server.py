@@ -10,10 +10,18 @@ _SLOTS = 16
 
 
 class QuietServer:
-    """The part of a `ModelServer` that asks nothing: `auto` slots are 16, the load is unknown."""
+    """The part of a `ModelServer` that asks nothing.
+
+    `auto` slots are 16, there are no sequences, the load is unknown.
+    """
 
     async def slots(self, endpoint: Endpoint, models: Sequence[str], *, timeout: float) -> int:
         return _SLOTS
+
+    async def sequence_idle(
+        self, endpoint: Endpoint, models: Sequence[str], *, timeout: float
+    ) -> float | None:
+        return None
 
     async def read(self, endpoint: Endpoint, models: Sequence[str], *, timeout: float) -> Reading:
         return Reading()

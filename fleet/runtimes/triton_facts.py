@@ -1,6 +1,6 @@
-"""What Triton says of a model, turned into ours: slots, a made-up request, a reading. Pure.
+"""What Triton says of a model, turned into ours: slots, rest, a made-up request, a reading. Pure.
 
-All three take what came over the wire and raise `ValueError` when it is not what Triton sends.
+All take what came over the wire and raise `ValueError` when it is not what Triton sends.
 """
 
 import json
@@ -13,10 +13,11 @@ from prometheus_client.samples import Sample as Metric
 
 from fleet.runtimes import Reading
 
-__all__ = ["made_up_request", "reading_in", "slots_in"]
+__all__ = ["made_up_request", "reading_in", "sequence_idle_in", "slots_in"]
 
 _DECOUPLED = 64
 _UNKNOWN = 16
+_SEQUENCE_IDLE_S = 1.0
 _AHEAD = 2
 """One batch being computed and one waiting, so that an instance never runs dry."""
 
@@ -54,6 +55,20 @@ def slots_in(config: Mapping[str, Any]) -> int:
         msg = "not a model configuration"
         raise ValueError(msg) from error
     return batch * instances * _AHEAD if instances > 0 else _UNKNOWN
+
+
+def sequence_idle_in(config: Mapping[str, Any]) -> float | None:
+    """How long a sequence may rest, in seconds, where the model batches sequences; else None."""
+    try:
+        batching = config.get("sequence_batching")
+        if batching is None:
+            return None
+        told = int(batching.get("max_sequence_idle_microseconds", 0))
+    except (AttributeError, TypeError) as error:
+        msg = "not a model configuration"
+        raise ValueError(msg) from error
+    # Triton takes 0 for its default.
+    return told / 1e6 if told > 0 else _SEQUENCE_IDLE_S
 
 
 def _instances(group: Mapping[str, Any]) -> int:

@@ -13,7 +13,7 @@ import httpx
 from fleet.errors import UnavailableError
 from fleet.runtimes import Endpoint, Reading
 from fleet.runtimes.asking import answer, ask, json_object, patience
-from fleet.runtimes.triton_facts import made_up_request, reading_in, slots_in
+from fleet.runtimes.triton_facts import made_up_request, reading_in, sequence_idle_in, slots_in
 
 __all__ = ["TritonServer"]
 
@@ -42,6 +42,17 @@ class TritonServer:
                 said = await ask(self._client, endpoint, f"{_path(model)}/config")
                 total += slots_in(json_object(answer(said)))
             return total
+
+    async def sequence_idle(
+        self, endpoint: Endpoint, models: Sequence[str], *, timeout: float
+    ) -> float | None:
+        async with patience(endpoint, timeout):
+            found: list[float] = []
+            for model in dict.fromkeys(models):
+                said = await ask(self._client, endpoint, f"{_path(model)}/config")
+                idle = sequence_idle_in(json_object(answer(said)))
+                found += [] if idle is None else [idle]
+            return max(found, default=None)
 
     async def warm_up(
         self, endpoint: Endpoint, model: str, *, request: bytes | None, timeout: float

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from activator.core.seats import ANYWHERE, Ticket, Wish
 from gateway.core.affinity import affinity_key
+from gateway.core.steps import step_of
 from gateway.http.keeping import hand_back
 
 if TYPE_CHECKING:
@@ -30,11 +31,15 @@ def join(exchange: "Exchange") -> Ticket:
 
 
 def _wish(exchange: "Exchange") -> Wish:
+    body = exchange.kept or ()
+    if exchange.line.sequential:
+        step = step_of(exchange.head, b"".join(body))
+        if step is not None:
+            return Wish(step=step)
     affinity = exchange.entry.affinity
     if affinity is None:
         return ANYWHERE
-    key = affinity_key(affinity, exchange.head, client=_address(exchange), body=exchange.kept or ())
-    return Wish(key=key)
+    return Wish(key=affinity_key(affinity, exchange.head, client=_address(exchange), body=body))
 
 
 def _address(exchange: "Exchange") -> bytes:

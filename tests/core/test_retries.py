@@ -26,7 +26,7 @@ def test_what_a_policy_allows(policy: Retry, loss: Loss) -> None:
 
 @pytest.mark.parametrize(("policy", "loss"), PAIRS)
 def test_a_step_of_a_sequence_is_never_sent_again(policy: Retry, loss: Loss) -> None:
-    assert denied(attempt(policy, loss, sequence=True)) is Denied.SEQUENCE
+    assert denied(attempt(policy, loss), sequence=True) is Denied.SEQUENCE
 
 
 def test_what_was_not_kept_or_was_sent_often_enough_is_not_sent_again() -> None:

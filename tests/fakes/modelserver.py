@@ -29,10 +29,12 @@ class ScriptedServer:
     ) -> None:
         self.ready_after, self.warm_up_takes, self.slots_told = ready_after, warm_up_takes, slots
         self.known = known
+        self.sequence_idle_s: float | None = None
+        """What `sequence_idle` answers."""
         self.reading = Reading()
         """What `read` answers."""
         self.broken: Exception | None = None
-        """Raised by `slots`, `warm_up` and `read` while set; `ready` is then False."""
+        """Raised by all else while set; `ready` is then False."""
         self.asked: dict[str, int] = defaultdict(int)
         """How often each address was asked whether it is ready."""
         self.warm_ups: list[tuple[str, str, bytes | None]] = []
@@ -59,6 +61,14 @@ class ScriptedServer:
         for model in models:
             self._find(model)
         return self.slots_told
+
+    async def sequence_idle(
+        self, endpoint: Endpoint, models: Sequence[str], *, timeout: float
+    ) -> float | None:
+        await self._reach(endpoint.address, timeout)
+        for model in models:
+            self._find(model)
+        return self.sequence_idle_s
 
     async def warm_up(
         self, endpoint: Endpoint, model: str, *, request: bytes | None, timeout: float

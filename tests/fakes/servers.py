@@ -19,6 +19,9 @@ class ScriptedServers:
     async def slots(self, endpoint: Endpoint, models, *, timeout: float) -> int:
         return 4
 
+    async def sequence_idle(self, endpoint: Endpoint, models, *, timeout: float) -> float | None:
+        return None
+
     async def warm_up(self, endpoint: Endpoint, model, *, request, timeout: float) -> None:
         return None
 

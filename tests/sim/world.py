@@ -28,6 +28,7 @@ class ModelUnderTest:
         self.load = load
         self.slot_count = slots
         self.questions = 0
+        self.sequence_idle_s: float | None = None
         self.warm_ups = 0
         self.warm_up_s = 0.2
         self.dead: set[str] = set()
@@ -42,6 +43,9 @@ class ModelUnderTest:
     async def slots(self, endpoint: Endpoint, models, *, timeout: float) -> int:
         await asyncio.sleep(0.01)
         return self.slot_count
+
+    async def sequence_idle(self, endpoint: Endpoint, models, *, timeout: float) -> float | None:
+        return self.sequence_idle_s
 
     async def warm_up(self, endpoint: Endpoint, model: str, *, request, timeout: float) -> None:
         self.warm_ups += 1

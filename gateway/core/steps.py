@@ -1,0 +1,55 @@
+"""Which step of which sequence a V2 inference is. Pure.
+
+Rule 1: the correlation ID is `sequence_id` among the request's parameters: a number over 0 or a
+        text; `sequence_start` and `sequence_end` stand beside it. A number and a text that look
+        alike are two sequences, as they are to Triton.
+Rule 2: of a body with binary tensors the JSON comes first, as long as a header says.
+Rule 3: what cannot be read is no step: the model server says what is wrong with it.
+"""
+
+import json
+
+from activator.core.seats import Step, key_of
+from gateway.core.head import RequestHead
+
+__all__ = ["step_of"]
+
+_JSON_LENGTH = b"inference-header-content-length"
+
+
+def step_of(head: RequestHead, body: bytes) -> Step | None:
+    """The step that a whole body asks for; None: it names no sequence."""
+    length = _length(head)
+    try:
+        found = json.loads(body if length is None else body[:length])
+    except (ValueError, RecursionError):
+        return None
+    parameters = found.get("parameters") if isinstance(found, dict) else None
+    if not isinstance(parameters, dict):
+        return None
+    key = _key(parameters.get("sequence_id"))
+    if key is None:
+        return None
+    return Step(
+        key=key,
+        start=parameters.get("sequence_start") is True,
+        end=parameters.get("sequence_end") is True,
+    )
+
+
+def _key(named: object) -> int | None:
+    if isinstance(named, str) and named:
+        return key_of(b"s" + named.encode(errors="surrogatepass"))
+    # Python takes True for a number.
+    if isinstance(named, int) and not isinstance(named, bool) and named > 0:
+        return key_of(b"n%d" % named)
+    return None
+
+
+def _length(head: RequestHead) -> int | None:
+    for line in head.fields:
+        name, _, value = line.partition(b":")
+        if name.lower() == _JSON_LENGTH:
+            text = value.strip()
+            return int(text) if text.isdigit() and len(text) < 16 else None
+    return None
