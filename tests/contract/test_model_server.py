@@ -57,6 +57,32 @@ input [{ name: "WORDS" data_type: TYPE_STRING dims: [-1, 2] },
 output [{ name: "OUT" data_type: TYPE_BOOL dims: [1] }]
 instance_group [{ kind: KIND_CPU count: 3 }]
 """
+# Adds up what a sequence has brought so far; Triton keeps its steps on one instance.
+SUMS = """
+import numpy
+import triton_python_backend_utils as pb
+class TritonPythonModel:
+    def initialize(self, args):
+        self.sums = {}
+    def execute(self, requests):
+        answers = []
+        for request in requests:
+            name = request.correlation_id()
+            value = pb.get_input_tensor_by_name(request, "X").as_numpy()
+            start = pb.get_input_tensor_by_name(request, "START").as_numpy().item()
+            self.sums[name] = value + (0 if start else self.sums[name])
+            answers.append(pb.InferenceResponse([pb.Tensor("Y", self.sums[name])]))
+        return answers
+"""
+SUMS_CONFIG = """max_batch_size: 1
+input [{ name: "X" data_type: TYPE_INT32 dims: [1] }]
+output [{ name: "Y" data_type: TYPE_INT32 dims: [1] }]
+instance_group [{ kind: KIND_CPU count: 2 }]
+sequence_batching { %s control_input [
+  { name: "START" control [{ kind: CONTROL_SEQUENCE_START int32_false_true: [0, 1] }] }
+] }
+"""
+BAD_CONFIG = b'{"instance_group": 7, "sequence_batching": 7}'
 NOBODY = "127.201.9.9"
 _TRITON = pytest.param("triton", marks=pytest.mark.triton)
 
@@ -66,6 +92,9 @@ def real(models_env: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     repository = tmp_path_factory.mktemp("repository")
     write_model(repository, "add_sub", config=ADD_SUB_CONFIG, code=ADD_SUB)
     write_model(repository, "echo", config=ECHO_CONFIG, code=ECHO)
+    idle = "max_sequence_idle_microseconds: 7500000"
+    write_model(repository, "sums", config=SUMS_CONFIG % idle, code=SUMS)
+    write_model(repository, "hasty", config=SUMS_CONFIG % "", code=SUMS)
     scratch = tmp_path_factory.mktemp("scratch")
     with triton(models_env, scratch, repository=repository, address="127.201.0.1") as endpoint:
         yield endpoint
@@ -168,6 +197,10 @@ class TestModelServer:
     async def test_there_is_always_room_for_one(self, case: Case) -> None:
         assert await case.server.slots(case.endpoint, case.models, timeout=5.0) >= 1
 
+    async def test_models_without_sequences_say_so(self, case: Case) -> None:
+        asked = case.server.sequence_idle(case.endpoint, case.models, timeout=5.0)
+        assert await asked is None
+
     async def test_a_first_inference_can_be_made(self, case: Case) -> None:
         await case.server.warm_up(case.endpoint, case.models[0], request=None, timeout=5.0)
 
@@ -184,6 +217,8 @@ class TestModelServer:
             with pytest.raises(UnavailableError):
                 await case.server.slots(nobody, case.models, timeout=5.0)
             with pytest.raises(UnavailableError):
+                await case.server.sequence_idle(nobody, case.models, timeout=5.0)
+            with pytest.raises(UnavailableError):
                 await case.server.read(nobody, case.models, timeout=5.0)
 
     async def test_every_question_gives_up_in_time(self, case: Case) -> None:
@@ -198,6 +233,8 @@ class TestModelServer:
             if case.asks:
                 with pytest.raises(UnavailableError):
                     await case.server.slots(endpoint, case.models, timeout=0.1)
+                with pytest.raises(UnavailableError):
+                    await case.server.sequence_idle(endpoint, case.models, timeout=0.1)
                 with pytest.raises(UnavailableError):
                     await case.server.read(endpoint, case.models, timeout=0.1)
             assert loop.time() - begun < 2.0
@@ -222,6 +259,38 @@ class TestTriton:
         assert await server.slots(real, ["echo", "add_sub", "echo"], timeout=5.0) == 32 + 6
         with pytest.raises(UnavailableError, match="no_such"):
             await server.slots(real, ["no_such"], timeout=5.0)
+
+    async def test_sequences_rest_for_as_long_as_the_configuration_says(
+        self, server: ModelServer, real: Endpoint
+    ) -> None:
+        assert await server.sequence_idle(real, ["sums"], timeout=5.0) == 7.5
+        assert await server.sequence_idle(real, ["hasty", "add_sub"], timeout=5.0) == 1.0
+        assert await server.sequence_idle(real, ["hasty", "sums"], timeout=5.0) == 7.5
+        with pytest.raises(UnavailableError, match="no_such"):
+            await server.sequence_idle(real, ["no_such"], timeout=5.0)
+
+    async def test_a_step_is_what_we_take_for_one_and_a_lost_one_is_refused(
+        self, client: httpx.AsyncClient, real: Endpoint
+    ) -> None:
+        async def step(value: int, **parameters: object) -> httpx.Response:
+            tensor = {"name": "X", "shape": [1, 1], "datatype": "INT32", "data": [value]}
+            body = {"inputs": [tensor], "parameters": parameters}
+            address = f"http://{real.address}:{real.ports.http}"
+            return await client.post(f"{address}/v2/models/sums/infer", json=body)
+
+        for name in (7, "7"):
+            unknown = await step(1, sequence_id=name)
+            assert unknown.status_code == 400
+            assert "START flag" in unknown.text
+        for name, value in ((7, 1), ("7", 10)):
+            first = await step(value, sequence_id=name, sequence_start=True)
+            assert first.status_code == 200, first.text
+        for name, value in ((7, 1), ("7", 10)):
+            last = await step(value, sequence_id=name, sequence_end=True)
+            assert last.status_code == 200, last.text
+            assert last.json()["outputs"][0]["data"] == [2 * value]
+        for parameters in ({}, {"sequence_id": 0}, {"sequence_id": ""}):
+            assert (await step(1, **parameters)).status_code == 400, "it would be a step"
 
     async def test_the_made_up_inference_is_computed_and_counted(
         self, server: ModelServer, real: Endpoint
@@ -278,13 +347,15 @@ class TestTriton:
         where = f"{repository}/bad/1/model.py(2): initialize"
         assert explain(lines) == f"bad: Internal: OSError: no weights (at {where})"
 
-    @pytest.mark.parametrize("said", [b"", b"[]", b"nonsense \xff", b'{"instance_group": 7}'])
+    @pytest.mark.parametrize("said", [b"", b"[]", b"nonsense \xff", BAD_CONFIG])
     async def test_an_answer_that_makes_no_sense_is_none(
         self, server: ModelServer, said: bytes
     ) -> None:
         async with listening(lambda *_: (200, said)) as port:
             with pytest.raises(UnavailableError):
                 await server.slots(local(port), ["m"], timeout=5.0)
+            with pytest.raises(UnavailableError):
+                await server.sequence_idle(local(port), ["m"], timeout=5.0)
             with pytest.raises(UnavailableError):
                 await server.warm_up(local(port), "m", request=None, timeout=5.0)
         async with listening(lambda *_: (200, b"nv_x{ 1\n")) as port:

@@ -7,7 +7,7 @@ import pytest
 from activator.core.retries import Denied
 from tests.wire.pair import replicas
 from tests.wire.scripts import aborting
-from tests.wire.stage import BOTH_LOOPS, INFER, infer, stage
+from tests.wire.stage import BOTH_LOOPS, infer, stage
 
 pytestmark = [pytest.mark.anyio, BOTH_LOOPS]
 
