@@ -6,8 +6,9 @@ from types import MappingProxyType
 
 from fleet.channel.messages import MarkAsked, Noted, Poked, ScaleAsked, Written
 from fleet.channel.news import FleetNews
+from fleet.channel.samples import SampleNews
 from fleet.codec import Codec
-from fleet.messages import Entry, RevisionSample, Sample
+from fleet.messages import Entry, RevisionSample
 from fleet.model import Phase
 from fleet.names import GatewayName, ReplicaName, RevisionName
 from fleet.settings import Settings
@@ -113,6 +114,6 @@ class Leave:
 
 def codec() -> Codec:
     """Reads and writes all that goes between the two."""
-    from_worker = (Sample, Entry, Poked, ScaleAsked, MarkAsked, Noted)
+    from_worker = (SampleNews, Entry, Poked, ScaleAsked, MarkAsked, Noted)
     own = (Listening, Report, Retiring, Held, Crowded)
     return Codec(*from_worker, *own, FleetNews, Written, Begin, Allot, Reload, Leave)

@@ -90,7 +90,7 @@ async def _work(end: socket.socket, listening: Sequence[socket.socket]) -> None:
         async with asking_client(certificates) as client, asyncio.TaskGroup() as group:
             outside = Outside(
                 cluster=cluster,
-                bus=FarBus(channel),
+                bus=FarBus(channel, clock),
                 clock=clock,
                 servers=servers(client),
                 settings=begin.settings,

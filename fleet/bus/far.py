@@ -9,6 +9,8 @@ from collections.abc import Callable
 from fleet.bus import Bus
 from fleet.channel.channel import Channel
 from fleet.channel.messages import Poked
+from fleet.channel.samples import SampleNews, SamplesHeard, SamplesTold
+from fleet.clock import Clock
 from fleet.messages import Entry, Sample
 from fleet.names import GatewayName, RevisionName
 
@@ -18,12 +20,13 @@ __all__ = ["FarBus", "share_bus"]
 class FarBus:
     """`Reports` over a channel."""
 
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
+    def __init__(self, channel: Channel, clock: Clock) -> None:
+        self._channel, self._clock = channel, clock
+        self._told = SamplesTold()
 
     def publish(self, sample: Sample) -> None:
         if not self._channel.crowded:
-            self._channel.send(sample)
+            self._channel.send(self._told.news(sample, self._clock.now()))
 
     def poke(self, revision: RevisionName) -> None:
         if not self._channel.crowded:
@@ -45,11 +48,14 @@ def share_bus(
     `published` is called after each of its samples; one that speaks for another gateway is dropped.
     """
 
-    def publish(sample: Sample) -> None:
-        if sample.gateway == gateway:
+    heard = SamplesHeard()
+
+    def publish(news: SampleNews) -> None:
+        if news.gateway == gateway:
+            sample = heard.take(news)
             bus.publish(sample)
             published(sample)
 
-    channel.handle(Sample, publish)
+    channel.handle(SampleNews, publish)
     channel.handle(Poked, lambda poked: bus.poke(poked.revision))
     channel.handle(Entry, bus.append)

@@ -11,6 +11,7 @@ from fleet.bus import Bus, Reports
 from fleet.bus.far import FarBus, share_bus
 from fleet.bus.memory import MemoryBus
 from fleet.channel.messages import Poked
+from fleet.channel.samples import SampleNews
 from fleet.clock import LoopClock
 from fleet.codec import Codec
 from fleet.messages import Entry, RevisionSample, Sample
@@ -38,9 +39,9 @@ def sides(request: pytest.FixtureRequest) -> Open:
     @contextlib.asynccontextmanager
     async def far() -> AsyncIterator[tuple[Reports, Bus]]:
         bus = MemoryBus(LoopClock())
-        async with channels(Codec(Sample, Entry, Poked)) as (near, other):
+        async with channels(Codec(SampleNews, Entry, Poked)) as (near, other):
             share_bus(bus, other, GATEWAY)
-            yield FarBus(near), bus
+            yield FarBus(near, LoopClock()), bus
 
     return memory if request.param == "memory" else far
 
@@ -133,18 +134,18 @@ class TestBus:
 
 async def test_one_end_cannot_speak_for_another_gateway() -> None:
     bus = MemoryBus(LoopClock())
-    async with channels(Codec(Sample, Entry, Poked)) as (near, far):
+    async with channels(Codec(SampleNews, Entry, Poked)) as (near, far):
         share_bus(bus, far, GATEWAY)
-        FarBus(near).publish(sample(waiting=1, gateway=GatewayName("other")))
-        FarBus(near).publish(sample(waiting=3))
+        FarBus(near, LoopClock()).publish(sample(waiting=1, gateway=GatewayName("other")))
+        FarBus(near, LoopClock()).publish(sample(waiting=3))
         await soon(bus.samples)
         assert list(bus.samples()) == [GATEWAY]
 
 
 async def test_an_end_that_does_not_keep_up_loses_samples_and_no_entry() -> None:
     bus = MemoryBus(LoopClock())
-    async with channels(Codec(Sample, Entry, Poked)) as (near, far):
-        gateway = FarBus(near)
+    async with channels(Codec(SampleNews, Entry, Poked)) as (near, far):
+        gateway = FarBus(near, LoopClock())
         # Nothing is read on the other side until this task lets go of the loop.
         big = "x" * 2**18
         for number in range(20):

@@ -15,12 +15,24 @@ from hypothesis import strategies as st
 from fleet.channel.frames import Frames, framed
 from fleet.channel.messages import MarkAsked, Noted, Poked, ScaleAsked, Written
 from fleet.channel.news import FleetNews
+from fleet.channel.samples import SampleNews
 from fleet.codec import MOST_BYTES, VERSION, Codec, CodecError
 from fleet.messages import Entry, ReplicaSample, RevisionSample, Sample
 from fleet.names import GatewayName, ReplicaName, RevisionName
 from fleet.settings import Settings
 
-KINDS = (Sample, Entry, FleetNews, ScaleAsked, MarkAsked, Written, Noted, Poked, Settings)
+KINDS = (
+    Sample,
+    SampleNews,
+    Entry,
+    FleetNews,
+    ScaleAsked,
+    MarkAsked,
+    Written,
+    Noted,
+    Poked,
+    Settings,
+)
 
 
 def any_of(kind):
