@@ -137,6 +137,8 @@ class Answering:
 
     def left(self) -> None:
         """The connection is lost."""
+        # Neither holds the other any more: no work for the garbage collector.
+        del self._inbound
 
     def closed(self) -> None:
         """The request is over."""

@@ -107,6 +107,7 @@ class Beats:
     def left(self) -> None:
         """The connection is lost."""
         self._inbound.plain.left()
+        del self._inbound
 
     def clear(self) -> None:
         """The request is over: the next one is answered as ever."""

@@ -126,6 +126,8 @@ class Noting:
         if self._inbound.reception.head is not None and self._status != _SWITCHED:
             self.note(reason=Reason.CLIENT_LEFT)
         self.closed()
+        self._answering.left()
+        del self._inbound
 
     def closed(self) -> None:
         """Write the line of the request that is here now, if there is one."""

@@ -93,6 +93,8 @@ class Reception:
         """The connection is gone."""
         self.clear()
         self.visitor.leave()
+        # Neither holds the other any more: no work for the garbage collector.
+        del self._inbound
 
     def open(self, head: RequestHead) -> None:
         """A head is here. Raises `RefusedError` where the connection must close."""

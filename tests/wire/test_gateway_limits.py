@@ -1,12 +1,14 @@
 """Limits on the request port: per address, by precedence and turn, and what is held in memory."""
 
 import asyncio
+import gc
 
 import pytest
 
 from fleet.model import Policy, WarmUp
 from fleet.settings import Settings
 from gateway.core.keys import Key, key_line
+from gateway.http.inbound import Inbound
 from tests.wire.scripts import Gate
 from tests.wire.stage import BOTH_LOOPS, CHUNKED, INFER, ONE, infer, stage
 
@@ -229,3 +231,27 @@ async def test_200_held_posts_whose_clients_leave_reach_no_replica_and_leave_not
         wake(s)
         assert (await s.call(infer(b"next"))).status == 200
         assert [one.body for one in s.recorder.requests] == [b"next"]
+
+
+async def test_connections_that_end_need_no_garbage_collector():
+    def inbounds() -> int:
+        return sum(type(one) is Inbound for one in gc.get_objects())
+
+    async with stage(awake=False, start=1000.0) as s:
+        gc.collect()
+        before = inbounds()
+        gc.disable()
+        try:
+            clients = [await s.client() for _ in range(20)]
+            for client in clients:
+                client.send(infer())
+            await s.until(lambda: s.line.waiting == 20)
+            assert inbounds() == before + 20
+            for client in clients:
+                client.abort()
+            del client
+            await s.until(s.idle)
+            # They would make a storm's memory grow until enough of them are there to look at.
+            await s.until(lambda: inbounds() == before)
+        finally:
+            gc.enable()
