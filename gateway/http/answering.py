@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Answering"]
 
+_CLOSE = b"Connection: close"
 _CHUNKED = b"Transfer-Encoding: chunked"
 _JOINED = 64 * 2**10
 
@@ -28,7 +29,7 @@ _JOINED = 64 * 2**10
 class Answering:
     """Writes one answer at a time to `inbound`."""
 
-    __slots__ = ("_chunked", "_inbound", "_pending", "cut", "last", "started")
+    __slots__ = ("_chunked", "_inbound", "_pending", "closes", "last", "started")
 
     def __init__(self, inbound: "Inbound") -> None:
         self._inbound = inbound
@@ -42,8 +43,8 @@ class Answering:
         self.started = False
         """The head of the answer has gone out."""
         self._pending = b""
-        self.cut = False
-        """Only the connection's end ends its body."""
+        self.closes = False
+        """The client has been told that its connection ends behind this, or is to see it."""
 
     def reply(self, reply: Reply, timing: bytes = NO_TIME) -> None:
         """Give an answer of the gateway's own."""
@@ -89,12 +90,13 @@ class Answering:
         self.last = LAST_CHUNK
         if head.length is None and (not framed or head.chunked) and head.status not in NO_BODY:
             if request.old:
-                self.cut = True
+                self.closes = True
             else:
                 self._chunked = request.method != b"HEAD"
                 lines.append(_CHUNKED)
-        connection = self._connection(keep=keep and not self.cut)
+        connection = self._connection(keep=keep and not self.closes)
         if connection:
+            self.closes = connection is _CLOSE
             lines.append(connection)
         lines.append(b"\r\n")
         self._pending = b"\r\n".join(lines)
@@ -147,6 +149,6 @@ class Answering:
         """The Connection field; empty where none is needed."""
         inbound = self._inbound
         if not keep or not inbound.keeps():
-            return b"Connection: close"
+            return _CLOSE
         head = inbound.reception.head
         return b"Connection: keep-alive" if head is not None and head.old else b""

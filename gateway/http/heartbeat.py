@@ -65,7 +65,7 @@ class Beats:
         "_exchange",
         "_inbound",
         "_size",
-        "cut",
+        "closes",
         "filed",
         "last",
         "started",
@@ -75,7 +75,7 @@ class Beats:
         self.filed = inf
         self.started = False
         """The replica's own event stream has begun to go out."""
-        self.cut = False
+        self.closes = False
         self.last = LAST_CHUNK
         self._exchange = exchange
         self._inbound = exchange.inbound

@@ -45,9 +45,9 @@ class Noting:
         return self._answering.started
 
     @property
-    def cut(self) -> bool:
+    def closes(self) -> bool:
         """See `Answering`."""
-        return self._answering.cut
+        return self._answering.closes
 
     @property
     def last(self) -> bytes:

@@ -318,7 +318,7 @@ class Exchange:
         gone, inbound = self.gone, self.inbound
         self.finish()
         if not gone:
-            inbound.done(keep=not inbound.answering.cut)
+            inbound.done(keep=not inbound.answering.closes)
 
     def broken(self, reason: Reason, detail: str) -> None:
         """What came was no answer."""
