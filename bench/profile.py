@@ -31,7 +31,7 @@ _ROOT = Path(__file__).resolve().parent.parent
 _SECONDS = 6
 _LEAST_PER_CENT = 1.0
 
-Watch = Callable[[int, Path], "subprocess.Popen[bytes]"]
+_Watch = Callable[[int, Path], "subprocess.Popen[bytes]"]
 
 
 def main() -> int:
@@ -72,7 +72,7 @@ def _profile(run: Run, wrk: peers.Tool, contender: Contender, connections: int) 
             print(line)
 
 
-def _watched(watch: Watch, pid: int, out: Path, load: Callable[[], Load]) -> Load:
+def _watched(watch: _Watch, pid: int, out: Path, load: Callable[[], Load]) -> Load:
     """The load, from beginning to end under the eyes of a tool."""
     tool = watch(pid, out)
     time.sleep(0.5)
