@@ -89,8 +89,7 @@ class Line:
         """
         ticket = Ticket(guest, size, caller=caller, precedence=precedence)
         ticket.key = wish.key
-        now = self._now()
-        ledger = self.ledger
+        now, ledger = self._now(), self.ledger
         if wish.step is not None and not self._sequencing.admit(ticket, wish.step):
             self._refuse([ticket], Reason.SEQUENCE_LOST, now)
             return ticket
