@@ -1,7 +1,6 @@
 """What all connections of one front share. Made by `gateway.front`, never global."""
 
 import asyncio
-import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -76,7 +75,7 @@ class Context:
         self.watch = Watch(self.loop, halves=self.serves_half)
         self.outbox = Outbox(self.loop)
         self.copies = Copies()
-        self.read_request_head = functools.partial(read_request_head, manner=_manner(settings))
+        self._manner = _manner(settings)
         self.hops = Hops(settings)
         self.request_heads: Known[RequestHead] = Known()
         self.response_heads: Known[ResponseHead] = Known()
@@ -109,12 +108,16 @@ class Context:
             limit=self.limits.max_head,
         )
 
+    def read_request_head(self, raw: bytes) -> RequestHead:
+        """See `gateway.core.head`; as the settings of the moment say, on old connections too."""
+        return read_request_head(raw, self._manner)
+
     def reload(self, settings: Settings) -> None:
         """From now on go by `settings`."""
         self.settings = settings
         self.limits = _limits(settings)
         self.door.reload(settings)
-        self.read_request_head = functools.partial(read_request_head, manner=_manner(settings))
+        self._manner = _manner(settings)
         self.hops = Hops(settings)
         # A head kept together with where it led may lead elsewhere now.
         self.request_heads.forget()

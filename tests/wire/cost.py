@@ -54,6 +54,11 @@ class Idle:
     def fileno(self) -> int:
         return 0
 
+    def close(self) -> None:
+        """Nothing is open."""
+
+    abort = close
+
 
 async def main(spin: float) -> None:
     async with stage() as s:

@@ -20,6 +20,18 @@ async def test_a_new_request_on_an_old_connection_goes_by_new_settings():
         assert (await client.answer(method="GET")).status == 404
 
 
+async def test_an_old_connection_teaches_no_one_to_read_heads_the_old_way():
+    async with stage() as s:
+        old = await s.client()
+        old.send(infer())
+        assert (await old.answer()).status == 200
+        s.front.reload(Settings(underscored_fields=True))
+        for client in (old, await s.client()):
+            client.send(infer(extra=b"X_Told: 1\r\n"))
+            assert (await client.answer()).status == 200
+        assert [one.field("x_told") for one in s.recorder.requests] == [None, "1", "1"]
+
+
 async def test_a_model_by_its_host_is_found_as_soon_as_the_suffix_is_set():
     by_host = b"POST /v2/models/demo/infer HTTP/1.1\r\nHost: other.models\r\nContent-Length: 2\r\n"
     async with stage() as s:
