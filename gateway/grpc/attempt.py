@@ -13,6 +13,7 @@ from activator.core.retries import Loss
 from fleet.reasons import Reason
 from fleet.runtimes import CallKind
 from gateway.core.copies import Copying
+from gateway.grpc.answering import NOBODY
 from gateway.grpc.core.frames import Code, StreamError
 from gateway.grpc.core.heads import Answer
 from gateway.grpc.resending import again, failed
@@ -93,6 +94,7 @@ class Attempt:
             stream.connection.close(stream)
         else:
             self.cancel()
+        stream.taker = NOBODY
         copy = None if self._copy is None else self._copy.copy
         self._call.done(last, copy)
 

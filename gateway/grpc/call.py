@@ -204,8 +204,9 @@ class Call:
             if ticket.cold:
                 cold = self._context.now() - ticket.arrived
         wait, upstream = self._times()
-        self._tally.wait.add(wait)
-        self._tally.upstream.add(upstream)
+        tally = self._tally
+        tally.wait.add(wait)
+        tally.upstream.add(upstream)
         return timing_block(timing_line(wait, upstream, cold, self.sends - 1))
 
     def done(self, last: Answer | None, copy: Copy | None) -> None:
@@ -313,7 +314,8 @@ class Call:
         now = context.now()
         self.seat, self.sent, self._sent_at = seat, False, now
         self.due = min(now + entry.revision.policy.request_timeout, self.deadline)
-        context.deadlines.file(self._down, self.due)
+        if self.due < self._down.filed:
+            context.deadlines.file(self._down, self.due)
         pool = self.pool = pool_of(context, seat)
         upstream = pool.take()
         if upstream is None:
@@ -337,10 +339,11 @@ class Call:
         attempt, self.attempt = self.attempt, None
         if attempt is not None:
             attempt.cancel()
-        if self.pool is not None:
+        elif self.pool is not None:
             self.pool.leave(self)
-        if self.ticket is not None and self.entry is not None:
-            self.entry.line.leave(self.ticket)
+        ticket, self.ticket = self.ticket, None
+        if ticket is not None and self.entry is not None:
+            self.entry.line.leave(ticket)
         self.asked.drop()
         context = self._context
         context.requests -= 1

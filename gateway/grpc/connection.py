@@ -33,7 +33,9 @@ _LONGEST_KNOWN = 2048
 _MOST_CUT = 1024
 _MOST_OVER = 64
 _MOST_CONTINUATIONS = 64
-_PLAIN_HEAD = frames.HEADERS << 8 | frames.END_HEADERS
+_NUMBER = frames.MAX_WINDOW
+_HEADERS = frames.HEADERS << 8
+_PLAIN_HEAD = _HEADERS | frames.END_HEADERS
 """Kind and flags of a head in one frame, but for END_STREAM."""
 
 
@@ -153,14 +155,6 @@ class Connection(asyncio.Protocol):
         """Whether we ended this stream not long ago."""
         return number in self._cut
 
-    def finished(self, stream: Stream) -> None:
-        """All that we send on a stream has been sent."""
-        if stream.ended:
-            self.close(stream)
-        elif not self.side.client:
-            # The answer is complete: what the client would still send is of no use.
-            self.cut(stream, Code.NO_ERROR)
-
     def close(self, stream: Stream) -> None:
         """A stream is over; calling it again does nothing."""
         if stream.open:
@@ -204,10 +198,18 @@ class Connection(asyncio.Protocol):
                 raise BrokenError(Code.FRAME_SIZE_ERROR, f"at most {_FRAME} bytes a frame")
             if end > size:
                 break
+            word, number, payload = start >> 32 & 0xFFFF, start & _NUMBER, data[at + 9 : end]
             try:
-                self._frame(start, data[at + 9 : end])
+                if not (number and self._usual):
+                    self._unusual(word, number, payload)
+                elif word < _HEADERS:
+                    self._data(word, number, payload)
+                elif word & ~frames.END_STREAM == _PLAIN_HEAD:
+                    self._head(word, number, payload)
+                else:
+                    self._unusual(word, number, payload)
             except StreamError as error:
-                self._stream_error(start & frames.MAX_WINDOW, error.code)
+                self._stream_error(number, error.code)
             at = end
         return size if self.closing else at
 
@@ -218,19 +220,12 @@ class Connection(asyncio.Protocol):
         self._expected = self._expected[len(got) :]
         return len(got)
 
-    def _frame(self, start: int, payload: bytes) -> None:
-        word, number = start >> 32 & 0xFFFF, start & frames.MAX_WINDOW
-        if self._usual and number:
-            if word < 0x100:
-                self._data(word, number, payload)
-                return
-            if word & ~frames.END_STREAM == _PLAIN_HEAD:
-                self._head(word, number, payload)
-                return
-        self._unusual(word >> 8, word & 0xFF, number, payload)
+    def _unusual(self, word: int, number: int, payload: bytes) -> None:
+        """A frame that is neither data nor a plain head, or comes out of turn.
 
-    def _unusual(self, kind: int, flags: int, number: int, payload: bytes) -> None:
-        """A frame that is neither plain data nor a head in one frame."""
+        `word`: its kind and flags.
+        """
+        kind, flags = word >> 8, word & 0xFF
         if not self._usual:
             self._in_turn(kind, flags, number)
         frames.check(kind, flags, number, len(payload))
@@ -279,7 +274,7 @@ class Connection(asyncio.Protocol):
         if end:
             stream.ended = True
         stream.taker.data(payload, length, end)
-        if end and stream.finished:
+        if end and stream.open and stream.finished:
             self.close(stream)
 
     def _unwelcome(self, number: int, stream: Stream | None) -> None:

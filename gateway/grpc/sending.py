@@ -10,7 +10,7 @@ Rule 3: header blocks hold nothing but the static table and literals: any block 
 import asyncio
 from collections import deque
 
-from gateway.grpc.core.frames import headers
+from gateway.grpc.core.frames import END_HEADERS, END_STREAM, HEADERS, Code, headers
 from gateway.grpc.outbox import Outbox
 from gateway.grpc.stream import Piece, Stream
 
@@ -21,6 +21,8 @@ _DEFAULT_FRAME = 16_384
 _LARGEST_WINDOW = 2**31 - 1
 _FORGET_TABLE = b"\x20"
 _BULKY = 4096
+_HEAD = HEADERS << 40 | END_HEADERS << 32
+_ENDING_HEAD = _HEAD | END_STREAM << 32
 
 
 class Sending:
@@ -70,7 +72,15 @@ class Sending:
         """Send the first header block of a stream. `end`: the stream ends with it."""
         if self._first:
             block, self._first = self._first + block, b""
-        self.put(headers(stream.number, block, end=end, most=self.most))
+        size = len(block)
+        if size > self.most:
+            self.put(headers(stream.number, block, end=end, most=self.most))
+        else:
+            out = self._out
+            if not out:
+                self._outbox.add(self)
+            start = size << 48 | (_ENDING_HEAD if end else _HEAD) | stream.number
+            out.append(start.to_bytes(9, "big") + block)
         if end:
             self._finish(stream)
 
@@ -92,7 +102,7 @@ class Sending:
         self.window -= size
         stream.window -= size
         self._data(stream.number, payload, size, end)
-        if source is not None:
+        if source is not None and not source.ended:
             source.give_back(credit)
         if end:
             self._finish(stream)
@@ -199,5 +209,11 @@ class Sending:
         return True
 
     def _finish(self, stream: Stream) -> None:
+        """All that we send on a stream has been sent."""
         stream.finished = True
-        stream.connection.finished(stream)
+        connection = stream.connection
+        if stream.ended:
+            connection.close(stream)
+        elif not connection.side.client:
+            # The answer is complete: what the client would still send is of no use.
+            connection.cut(stream, Code.NO_ERROR)

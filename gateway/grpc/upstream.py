@@ -114,7 +114,7 @@ class Upstream:
         if end:
             stream.ended = True
         stream.taker.head(found, end)
-        if end and stream.finished:
+        if end and stream.open and stream.finished:
             self.connection.close(stream)
 
     def idle(self, number: int) -> bool:

@@ -84,7 +84,7 @@ async def test_the_model_s_own_time_limit_holds_without_a_deadline() -> None:
 async def test_a_large_message_passes_both_ways_with_windows_full() -> None:
     async with calls() as on:
         client = await on.client()
-        body = b"\x3a" + b"\x80\x80\xc0\x03" + bytes(7 * MIB)
+        body = b"\x3a" + b"\x80\x80\x80\x01" + bytes(2 * MIB)
         sent = named("demo", body)
         number = client.call(INFER)
         await client.pour(number, sent, end=True)
