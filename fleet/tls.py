@@ -39,17 +39,22 @@ class Certificates:
         self._stamp = _stamp(settings)
         self.server = _server_context(settings)
         """For clients' connections; None: they speak plainly."""
-        self._verified = _replica_context(settings) if settings.replica_ca else None
-        self._trusting = _trusting_context(settings)
+        _check_replica_files(settings)
+        self._replica: dict[tuple[bool, bool], ssl.SSLContext] = {}
 
-    def replica(self, *, verify: object) -> ssl.SSLContext:
-        """For connections to replicas: one that checks their certificate, or takes any."""
-        if not verify:
-            return self._trusting
-        if self._verified is None:
+    def replica(self, *, verify: object, h2: object = False) -> ssl.SSLContext:
+        """For connections to replicas: one that checks their certificate, or takes any.
+
+        `h2`: for gRPC, whose servers want it to be offered. Raises `SettingError`.
+        """
+        key = (bool(verify), bool(h2))
+        context = self._replica.get(key)
+        if context is None:
             # Loading the system's certificates takes a while: only who needs them waits for it.
-            self._verified = _replica_context(self._settings)
-        return self._verified
+            context = _replica_context(self._settings, verify=verify)
+            context.set_alpn_protocols(["h2" if h2 else "http/1.1"])
+            self._replica[key] = context
+        return context
 
     def reload(self) -> None:
         """Read all files again. Raises `SettingError`; then everything stays as it was."""
@@ -88,10 +93,10 @@ class Certificates:
         if (server is None) is not (self.server is None):
             msg = "EBBTIDE_TLS_CERT: TLS cannot be turned on or off while running"
             raise SettingError(msg)
-        verified = None if self._verified is None else _replica_context(settings)
-        trusting = _trusting_context(settings)
+        _check_replica_files(settings)
         self._settings, self._stamp = settings, _stamp(settings)
-        self.server, self._verified, self._trusting = server, verified, trusting
+        self.server = server
+        self._replica.clear()
 
 
 def _server_context(settings: Settings) -> ssl.SSLContext | None:
@@ -112,23 +117,21 @@ def _server_context(settings: Settings) -> ssl.SSLContext | None:
     return context
 
 
-def _replica_context(settings: Settings) -> ssl.SSLContext:
+def _check_replica_files(settings: Settings) -> None:
+    """A wrong file is told now, and not when the first replica is reached."""
+    if settings.replica_ca or settings.replica_cert or settings.replica_key:
+        _replica_context(settings, verify=settings.replica_ca)
+
+
+def _replica_context(settings: Settings, *, verify: object) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if settings.replica_ca:
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    elif settings.replica_ca:
         _trust(context, settings, "replica_ca")
     else:
         context.load_default_certs()
-    return _for_replicas(context, settings)
-
-
-def _trusting_context(settings: Settings) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return _for_replicas(context, settings)
-
-
-def _for_replicas(context: ssl.SSLContext, settings: Settings) -> ssl.SSLContext:
     _restrict(context, "1.2")
     if settings.replica_cert:
         _load_pair(context, settings, "replica_cert", "replica_key")

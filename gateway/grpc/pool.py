@@ -13,6 +13,7 @@ from activator.core.ledger import Seat
 from gateway.grpc.upstream import Upstream
 from gateway.http.context import Context
 from gateway.http.link import link_of
+from gateway.http.reaching import reach
 
 __all__ = ["Caller", "Pool", "pool_of"]
 
@@ -34,8 +35,7 @@ class Pool:
 
     __slots__ = (
         "_connecting",
-        "_host",
-        "_port",
+        "_seat",
         "_settled",
         "_upstreams",
         "_waiting",
@@ -43,11 +43,10 @@ class Pool:
         "context",
     )
 
-    def __init__(self, context: Context, host: str, port: int) -> None:
+    def __init__(self, context: Context, seat: Seat) -> None:
         self.context = context
         self.closed = False
-        self._host = host
-        self._port = port
+        self._seat = seat
         self._upstreams: list[Upstream] = []
         self._waiting: OrderedDict[Caller, None] = OrderedDict()
         self._connecting = False
@@ -139,7 +138,7 @@ class Pool:
         self._settled = loop.create_future()
         try:
             async with asyncio.timeout(self.context.limits.connect_timeout):
-                await loop.create_connection(lambda: upstream.connection, self._host, self._port)
+                await reach(self.context, self._seat, lambda: upstream.connection, grpc=True)
                 await self._settled
         except (OSError, TimeoutError):
             upstream.connection.abort()
@@ -153,5 +152,5 @@ def pool_of(context: Context, seat: Seat) -> Pool:
     link = link_of(context, seat)
     pool = link.grpc
     if pool is None:
-        pool = link.grpc = Pool(context, seat.host, seat.grpc_port)
+        pool = link.grpc = Pool(context, seat)
     return pool

@@ -5,23 +5,18 @@ Rule 2: making one is the only task of the request path, and only on a pool miss
 """
 
 import asyncio
-import logging
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from activator.core.ledger import Seat
-from fleet.errors import SettingError
-from fleet.telemetry import log
 from gateway.http.context import Context
 from gateway.http.outbound import Outbound
+from gateway.http.reaching import reach
 
 if TYPE_CHECKING:
     from gateway.grpc.pool import Pool
 
 __all__ = ["Caller", "Link", "link_of"]
-
-_log = log(__name__)
-_CLOSING_S = 2.0
 
 
 class Caller(Protocol):
@@ -100,22 +95,12 @@ class Link:
             outbound.transport.close()
 
     async def _connect(self, caller: Caller) -> None:
-        loop, seat, tls = self.context.loop, self._seat, self._seat.tls
-        secured: dict[str, Any] = {}
-        if tls is not None:
-            secured["server_hostname"] = tls.name or seat.host
-            secured["ssl_shutdown_timeout"] = _CLOSING_S
         try:
-            if tls is not None:
-                secured["ssl"] = self.context.certificates.replica(verify=tls.verify)
             async with asyncio.timeout(self.context.limits.connect_timeout):
-                _, outbound = await loop.create_connection(
-                    partial(Outbound, self), seat.host, seat.port, **secured
+                outbound = await reach(
+                    self.context, self._seat, partial(Outbound, self), grpc=False
                 )
-        except (OSError, TimeoutError, SettingError) as error:
-            if tls is not None:
-                # A certificate that is not trusted would else look like a server that is down.
-                _log("replica_unreached", level=logging.WARNING, replica=seat.name, error=error)
+        except (OSError, TimeoutError):
             caller.connect_failed()
             return
         caller.attached(outbound)

@@ -5,6 +5,7 @@ any bytes whatever, and sees every frame that came.
 """
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -291,9 +292,11 @@ class Peer:
             task.add_done_callback(self.tasks.discard)
 
 
-async def connect(port: int, *, host: str = "127.0.0.1", **announced: int) -> Peer:
+async def connect(
+    port: int, *, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None, **announced: int
+) -> Peer:
     """A client."""
-    reader, writer = await asyncio.open_connection(host, port)
+    reader, writer = await asyncio.open_connection(host, port, ssl=tls)
     return Peer(reader, writer, client=True, **announced)
 
 
@@ -317,6 +320,7 @@ class Replica:
         self.announced = announced
         self.peers: list[Peer] = []
         self.port = 0
+        self.tls: ssl.SSLContext | None = None
         self.came = asyncio.Condition()
         self.errors: list[BaseException] = []
 
@@ -325,7 +329,9 @@ class Replica:
         return [told for peer in self.peers for told in peer.told.values()]
 
     async def start(self, *, host: str = "127.1.0.1", port: int = 0) -> None:
-        self._server = await asyncio.start_server(self._accept, host, port or self.port)
+        self._server = await asyncio.start_server(
+            self._accept, host, port or self.port, ssl=self.tls
+        )
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:

@@ -1,5 +1,6 @@
 """The stage with a replica that speaks gRPC, scripted frame by frame."""
 
+import ssl
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -29,7 +30,7 @@ class Calls:
         self.clients: list[Peer] = []
 
     async def client(self, **announced: int) -> Peer:
-        peer = await connect(self.stage.port, **announced)
+        peer = await connect(self.stage.port, tls=self.stage.tls, **announced)
         self.clients.append(peer)
         return peer
 
@@ -49,9 +50,21 @@ class Calls:
 
 
 @asynccontextmanager
-async def calls(script: Script = echo, *, announced=None, plain: bool = False, **changes):
-    """One model `demo`, whose replica runs `script`; `plain`: it is no Triton, and all may pass."""
+async def calls(
+    script: Script = echo,
+    *,
+    announced=None,
+    plain: bool = False,
+    tls: ssl.SSLContext | None = None,
+    replica_tls: ssl.SSLContext | None = None,
+    **changes,
+):
+    """One model `demo`, whose replica runs `script`; `plain`: it is no Triton, and all may pass.
+
+    `tls`: what clients speak; `replica_tls`: what the replica's gRPC port speaks.
+    """
     replica = Replica(script, **(announced or {}))
+    replica.tls = replica_tls
     await replica.start()
     if plain:
         changes |= {"runtime": RuntimeName.PLAIN, "allow": ALL}
@@ -62,7 +75,7 @@ async def calls(script: Script = echo, *, announced=None, plain: bool = False, *
         return replace(model(port=port, **changes), ports=Ports(http=port, grpc=replica.port))
 
     try:
-        async with stage(make, settings=settings, start=start) as found:
+        async with stage(make, settings=settings, start=start, tls=tls) as found:
             made = Calls(found, replica)
             try:
                 yield made

@@ -11,6 +11,8 @@ from fleet.model import Policy, TlsPorts, WarmUp
 from fleet.reasons import Reason
 from fleet.settings import Settings
 from fleet.tls import Certificates
+from tests.wire.grpcstage import INFER as GRPC_INFER
+from tests.wire.grpcstage import calls, named
 from tests.wire.secured import Authority
 from tests.wire.stage import BOTH_LOOPS, INFER, infer, stage
 
@@ -325,3 +327,46 @@ async def test_other_settings_take_effect_at_the_next_handshake(authority):
             Settings(tls_cert=renewed, tls_client_ca=authority.trusted)
         )
         assert not await _gets_in(s, infer())
+
+
+# gRPC.
+
+
+async def _echoed(on):
+    client = await on.client()
+    for _ in range(2):
+        number = client.call(GRPC_INFER)
+        client.data(number, named("demo", b"hi"), end=True)
+        told = await client.over(number)
+    return told.status, bytes(told.data) == named("demo", b"hi")
+
+
+async def test_calls_come_over_tls(authority):
+    async with calls(settings=authority.settings(), tls=authority.client("h2")) as on:
+        assert await _echoed(on) == ("0", True)
+
+
+@pytest.mark.parametrize("ports", [TlsPorts.ON, TlsPorts.GRPC])
+async def test_a_replica_is_called_over_tls_which_it_wants_to_be_offered_h2_for(authority, ports):
+    context = authority.server("model.example")
+    context.set_alpn_protocols(["h2"])
+    policy = Policy(slots=4, warm_up=WarmUp.NONE, tls=ports, tls_name="model.example")
+    settings = Settings(replica_ca=authority.trusted)
+    async with calls(settings=settings, replica_tls=context, policy=policy) as on:
+        assert await _echoed(on) == ("0", True)
+        (peer,) = on.replica.peers
+        assert peer.writer.get_extra_info("ssl_object").selected_alpn_protocol() == "h2"
+
+
+async def test_a_replica_that_is_another_is_not_called(authority):
+    policy = Policy(
+        slots=4, warm_up=WarmUp.NONE, tls=TlsPorts.GRPC, tls_name="model.example", wait_timeout=0.5
+    )
+    settings = Settings(replica_ca=authority.trusted)
+    tls = authority.server("another.example")
+    async with calls(settings=settings, replica_tls=tls, policy=policy) as on:
+        client = await on.client()
+        number = client.call(GRPC_INFER)
+        client.data(number, named("demo"), end=True)
+        assert (await client.over(number)).status == "4"
+        assert not on.replica.calls
