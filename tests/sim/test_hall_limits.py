@@ -34,7 +34,7 @@ def awake(found, slots: int):
 
 async def test_a_caller_wakes_as_many_models_an_hour_as_it_may():
     async with world(gpus=4) as w:
-        for name in ("demo", "two", "three"):
+        for name in ("demo", "two", "three", "four"):
             w.cluster.put(revision(name))
         w.hall.reload(Settings(caller_wakes=2))
         first = [enter(w, "demo", caller="a"), enter(w, "two", caller="a")]
@@ -45,6 +45,10 @@ async def test_a_caller_wakes_as_many_models_an_hour_as_it_may():
         other = enter(w, "three", caller="b")
         # Behind a wake that somebody else began, everyone may wait.
         behind = enter(w, "three", caller="a")
+        # Waiting behind is free: of two wakes one is left.
+        enter(w, "demo", caller="b")
+        enter(w, "two", caller="b")
+        assert enter(w, "four", caller="b").reason is None
         await asyncio.sleep(10)
         assert [c.reason for c in (*first, other, behind)] == [None] * 4
         assert all(client.ended_at for client in (*first, other, behind))
