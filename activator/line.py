@@ -165,7 +165,7 @@ class Line:
 
     def _denied(self, ticket: Ticket, attempt: Attempt, now: float, *, slots: int) -> Denied | None:
         refused = attempt.loss is Loss.REFUSED
-        why = denied(attempt, crashes=ticket.crashes, sequence=ticket.step is not None)
+        why = denied(attempt, crashes=ticket.crashes, sequence=self.sequential)
         if why is not None:
             return why
         # What never ran has been waiting all along, and is bounded by that alone.

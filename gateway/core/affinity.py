@@ -7,11 +7,10 @@ Rule 2: of a prompt its first bytes count: what a server has computed for a begi
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from activator.core.seats import key_of
 from fleet.model import Affinity, AffinityKind
-from gateway.core.head import RequestHead
 
 __all__ = ["affinity_key"]
 
@@ -19,15 +18,18 @@ _PROMPTS = ("messages", "prompt", "input", "text_input")
 
 
 def affinity_key(
-    affinity: Affinity, head: RequestHead, *, client: bytes, body: Iterable[bytes]
+    affinity: Affinity, fields: Sequence[bytes], *, client: bytes, body: Iterable[bytes]
 ) -> int | None:
-    """The key of a request; None: it has none. `body` is read for a prompt alone."""
+    """The key of a request; None: it has none.
+
+    `fields`: the lines of its head; `body` is read for a prompt alone.
+    """
     text: bytes | None
     match affinity.kind:
         case AffinityKind.HEADER:
-            text = _field(head, affinity.name.lower().encode())
+            text = _field(fields, affinity.name.lower().encode())
         case AffinityKind.COOKIE:
-            text = _cookie(head, affinity.name.encode())
+            text = _cookie(fields, affinity.name.encode())
         case AffinityKind.CLIENT:
             text = client
         case AffinityKind.PROMPT:
@@ -36,16 +38,16 @@ def affinity_key(
     return key_of(text) if text else None
 
 
-def _field(head: RequestHead, wanted: bytes) -> bytes | None:
-    for line in head.fields:
+def _field(fields: Sequence[bytes], wanted: bytes) -> bytes | None:
+    for line in fields:
         name, _, value = line.partition(b":")
         if name.lower() == wanted:
             return value.strip(b" \t")
     return None
 
 
-def _cookie(head: RequestHead, wanted: bytes) -> bytes | None:
-    for line in head.fields:
+def _cookie(fields: Sequence[bytes], wanted: bytes) -> bytes | None:
+    for line in fields:
         name, _, value = line.partition(b":")
         if name.lower() == b"cookie":
             for pair in value.split(b";"):

@@ -12,7 +12,7 @@ import json
 from activator.core.seats import Step, key_of
 from gateway.core.head import RequestHead
 
-__all__ = ["step_of"]
+__all__ = ["key_of_sequence", "step_of"]
 
 _JSON_LENGTH = b"inference-header-content-length"
 
@@ -27,7 +27,7 @@ def step_of(head: RequestHead, body: bytes) -> Step | None:
     parameters = found.get("parameters") if isinstance(found, dict) else None
     if not isinstance(parameters, dict):
         return None
-    key = _key(parameters.get("sequence_id"))
+    key = key_of_sequence(parameters.get("sequence_id"))
     if key is None:
         return None
     return Step(
@@ -37,7 +37,8 @@ def step_of(head: RequestHead, body: bytes) -> Step | None:
     )
 
 
-def _key(named: object) -> int | None:
+def key_of_sequence(named: object) -> int | None:
+    """The key that stands for a correlation ID; None: it is none."""
     if isinstance(named, str) and named:
         return key_of(b"s" + named.encode(errors="surrogatepass"))
     # Python takes True for a number.

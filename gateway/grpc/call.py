@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from activator.core.ledger import Seat, Ticket
 from activator.core.retries import Loss
+from activator.core.seats import ANYWHERE
 from fleet.reasons import Reason
 from fleet.runtimes import CallKind
 from gateway.core.answers import timing_line
@@ -40,6 +41,7 @@ from gateway.grpc.pool import Pool, pool_of
 from gateway.grpc.resending import again, judge
 from gateway.grpc.stream import Stream
 from gateway.grpc.upstream import Upstream
+from gateway.grpc.wishing import waits_for_more, wish_of
 
 if TYPE_CHECKING:
     from gateway.grpc.downstream import Downstream
@@ -277,6 +279,10 @@ class Call:
         if self.kind is not CallKind.INFER and not self.asked.complete:
             return None
         entry = by_name(self._table, lead, name)
+        whole = self.asked.complete or self.kind is not CallKind.INFER
+        if not whole and waits_for_more(entry, self.asked.kept or ()):
+            self._read_on()
+            return None
         self.asked.measure(entry)
         return entry
 
@@ -301,8 +307,11 @@ class Call:
                 return
         mine, asked = self._mine, self.asked
         asked.hand_back()
+        wish = ANYWHERE
+        if entry.wishes or entry.line.sequential:
+            wish = wish_of(entry, self._lead.head, asked.kept or (), self._down.transport)
         ticket = entry.line.enter(
-            self, size=asked.size, caller=mine.caller, precedence=mine.precedence
+            self, size=asked.size, caller=mine.caller, precedence=mine.precedence, wish=wish
         )
         if self.ticket is None and not self.over:
             self.ticket = ticket

@@ -39,7 +39,8 @@ def _wish(exchange: "Exchange") -> Wish:
     affinity = exchange.entry.affinity
     if affinity is None:
         return ANYWHERE
-    return Wish(key=affinity_key(affinity, exchange.head, client=_address(exchange), body=body))
+    fields = exchange.head.fields
+    return Wish(key=affinity_key(affinity, fields, client=_address(exchange), body=body))
 
 
 def _address(exchange: "Exchange") -> bytes:

@@ -16,7 +16,7 @@ def head(*lines: bytes):
 
 
 def key(affinity: Affinity, *lines: bytes, client: bytes = b"c", body: bytes = b""):
-    return affinity_key(affinity, head(*lines), client=client, body=[body])
+    return affinity_key(affinity, head(*lines).fields, client=client, body=[body])
 
 
 HEADER = Affinity(kind=AffinityKind.HEADER, name="X-User")

@@ -38,6 +38,7 @@ class Status(IntEnum):
     NOT_FOUND = 5
     PERMISSION_DENIED = 7
     RESOURCE_EXHAUSTED = 8
+    ABORTED = 10
     UNIMPLEMENTED = 12
     INTERNAL = 13
     UNAVAILABLE = 14
@@ -51,6 +52,7 @@ _BY_HTTP: Mapping[int, Status] = {
     404: Status.NOT_FOUND,
     405: Status.UNIMPLEMENTED,
     408: Status.DEADLINE_EXCEEDED,
+    409: Status.ABORTED,
     413: Status.RESOURCE_EXHAUSTED,
     414: Status.INVALID_ARGUMENT,
     415: Status.UNIMPLEMENTED,

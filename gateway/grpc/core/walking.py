@@ -13,7 +13,7 @@ Rule 3: a walk remembers a name, how many bytes to skip, and what is cut off of 
 from fleet.reasons import Reason
 from gateway.core.refused import RefusedError
 
-__all__ = ["MOST_FIELDS", "MOST_NAME", "Walk", "read_name"]
+__all__ = ["MOST_FIELDS", "MOST_NAME", "Walk", "read_field", "read_name"]
 
 MOST_NAME = 1024
 """Longest name that is looked at, in bytes; no model's is as long."""
@@ -59,7 +59,7 @@ def _past_integer(data: bytes, at: int) -> int:
     raise _malformed(msg)
 
 
-def _read_field(data: bytes, at: int, end: int) -> tuple[int, int, int] | None:
+def read_field(data: bytes, at: int, end: int) -> tuple[int, int, int] | None:
     """The tag of the field at `at`, and from where to where its value goes.
 
     None: its beginning is cut off at `end`; the value may well go on beyond it.
@@ -159,7 +159,7 @@ class Walk:
 
     def _next(self, data: bytes, at: int, end: int) -> int:
         """Go through one field; returns where that leads."""
-        found = _read_field(data, at, end)
+        found = read_field(data, at, end)
         if found is None:
             self._held = data[at:end]
             return end
