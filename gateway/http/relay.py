@@ -265,7 +265,6 @@ class Exchange:
             return
         inbound = self.inbound
         wait, upstream = self._begun(head.status)
-        self.due = inf
         self.outbound = outbound.exchange = None
         inbound.plain.switched(head, timing_line(wait, upstream))
         tunnel = Tunnel(inbound.context, inbound, outbound, over=self.finish)

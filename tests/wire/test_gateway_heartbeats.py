@@ -68,6 +68,17 @@ async def test_who_does_not_wait_that_long_gets_the_answer_as_it_is():
         assert (await client.answer()).field("content-type") == "application/json"
 
 
+async def test_who_is_dispatched_before_the_first_of_them_gets_none():
+    async with held(start=0.05, heartbeat=0.6) as s:
+        gate = s.recorder.script = Gate()
+        client = await s.client()
+        client.send(infer(extra=READS))
+        await s.recorder.seen(1)
+        await asyncio.sleep(0.8)
+        gate.open.set()
+        assert (await client.answer()).field("content-type") == "application/json"
+
+
 async def test_waiting_on_a_slow_model_that_is_awake_is_no_reason():
     async with stage(policy=policy()) as s:
         gate = s.recorder.script = Gate()

@@ -43,3 +43,15 @@ async def test_a_slow_replica_is_not_put_down_to_the_client():
         s.recorder.pause.set()
         assert (await client.answer()).status == 200
         assert len(s.recorder.requests[0].body) == size
+
+
+async def test_the_time_in_which_a_request_is_held_does_not_count():
+    async with stage(awake=False, start=0.8) as s:
+        context = s.front._context
+        context.limits = replace(context.limits, body_grace=0.5)
+        client = await s.client()
+        client.send(INFER + b"Content-Length: 1000\r\n\r\nx")
+        await s.recorder.heads_seen(1)
+        await asyncio.sleep(0.25)
+        client.send(b"x" * 999)
+        assert (await client.answer()).status == 200
