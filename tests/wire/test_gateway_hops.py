@@ -3,6 +3,7 @@
 import pytest
 
 from fleet.settings import Settings
+from tests.wire.secured import Authority
 from tests.wire.stage import infer, stage
 
 pytestmark = pytest.mark.anyio
@@ -56,3 +57,10 @@ async def test_a_loop_is_cut_and_wakes_nothing():
             assert (found.status, found.field("ebbtide-reason")) == (508, "request_loop")
         assert s.idle()
         assert not s.recorder.heads
+
+
+async def test_over_tls_the_scheme_is_told(tmp_path):
+    authority = Authority(tmp_path)
+    settings = authority.settings(forwarded="x-forwarded")
+    async with stage(settings=settings, tls=authority.client()) as s:
+        assert (await sent(s))["X-Forwarded-Proto"] == "https"
