@@ -22,6 +22,7 @@ from fleet.runtimes.asking import asking_client
 from fleet.runtimes.profiles import profile
 from fleet.runtimes.servers import servers
 from fleet.tls import Certificates
+from gateway.keyfile import KeyFile
 
 __all__ = ["Machine", "machine"]
 
@@ -49,6 +50,8 @@ async def machine(
     if settings.tritonserver:
         # A wrong setting is told now, and not when the first model is called.
         locate(settings.tritonserver, options.environ, state_dir=Path(settings.state_dir))
+    # So is a wrong file of keys, which each worker would stumble over by itself.
+    KeyFile(settings)
     certificates = Certificates(settings)
     gpus = await count_gpus(options.gpus, options.environ)
     async with asking_client(certificates) as client, asyncio.TaskGroup() as replicas:

@@ -145,3 +145,14 @@ def test_it_runs_with_workers(folder: Path) -> None:
 def test_it_runs_without_uvloop(folder: Path) -> None:
     with greeted(folder, before="sys.modules['uvloop'] = None") as lines:
         assert lines[-1].startswith("Ctrl-C stops it")
+
+
+@pytest.mark.parametrize("flags", [(), ("--workers", "2")])
+def test_a_wrong_file_of_keys_is_told_before_anything_starts(folder, flags):
+    keys = folder.parent / "keys"
+    keys.write_text("ci nonsense\n")
+    code, said = failed(folder, *ANY, *flags, API_KEYS=str(keys))
+    assert (code, said) == (
+        1,
+        f"ebbtide up: {keys}:1: expected NAME, then sha256: and 64 digits from 0 to f",
+    )
