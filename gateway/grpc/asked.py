@@ -82,13 +82,14 @@ class Asked:
     def drop(self) -> None:
         """None of it is kept any more."""
         self.kept = None
-        self.hand_back()
+        if self.counted:
+            self.hand_back()
 
     def sent(self) -> None:
         """What there is of it has gone on: it is kept on while there is room."""
-        more = self.size - self.counted
         if self.size <= UNCOUNTED_BYTES or self.kept is None:
             return
+        more = self.size - self.counted
         if self.size <= KEPT_BYTES and self._room.has(more):
             self._room.take(more)
             self.counted = self.size
@@ -102,7 +103,7 @@ class Asked:
         """
         most = entry.revision.policy.max_body
         kept = self.kept or []
-        prefix = b"".join(kept[:PREFIX])
+        prefix = kept[0] if len(kept) == 1 else b"".join(kept[:PREFIX])
         if int.from_bytes(prefix[1:PREFIX], "big") > most:
             raise RefusedError(Reason.BODY_TOO_LARGE, f"a message of at most {most} bytes")
         messages, field = self._messages, self._field

@@ -39,7 +39,8 @@ class Attempt:
         """A byte of the answer has come."""
         self._call = call
         self._client = call.stream
-        self._copy = Copying(b"") if call.kind in _COPIED else None
+        copied = call.kind is not CallKind.INFER and call.kind in _COPIED
+        self._copy = Copying(b"") if copied else None
         self.stream: Stream = upstream.begin(self, block, end=end)
 
     def cancel(self) -> None:
@@ -63,6 +64,8 @@ class Attempt:
             client.sending.trailers(client, block)
         elif found.status or not end:
             raise StreamError(Code.PROTOCOL_ERROR, "a second head")
+        elif client.queue is None:
+            client.sending.head(client, found.block, end=True)
         else:
             client.sending.trailers(client, found.block)
         self._over(found)

@@ -216,9 +216,13 @@ class Call:
         status = None if last is None else last.grpc_status
         code = http_status(status)
         self._tally.count(code)
-        judge(self, code)
+        seat = self.seat
+        if seat is not None and (code >= 500 or seat.failures):
+            judge(self, code)
         if copy is not None and status == OK and self.entry is not None:
             self._context.copies.remember(self.entry.revision, self._copy_key, copy)
+        # It is over already.
+        self.attempt = self.pool = None
         self._finish()
 
     def give_up(

@@ -12,7 +12,7 @@ from typing import Protocol
 from activator.core.ledger import Seat
 from gateway.grpc.upstream import Upstream
 from gateway.http.context import Context
-from gateway.http.link import link_of
+from gateway.http.link import Link, link_of
 from gateway.http.reaching import reach
 
 __all__ = ["Caller", "Pool", "pool_of"]
@@ -38,9 +38,9 @@ class Pool:
         "_seat",
         "_settled",
         "_upstreams",
-        "_waiting",
         "closed",
         "context",
+        "waiting",
     )
 
     def __init__(self, context: Context, seat: Seat) -> None:
@@ -48,18 +48,14 @@ class Pool:
         self.closed = False
         self._seat = seat
         self._upstreams: list[Upstream] = []
-        self._waiting: OrderedDict[Caller, None] = OrderedDict()
+        self.waiting: OrderedDict[Caller, None] = OrderedDict()
+        """Who waits for a connection."""
         self._connecting = False
         self._settled: asyncio.Future[None] | None = None
 
-    @property
-    def waits(self) -> bool:
-        """Whether somebody waits for a connection."""
-        return bool(self._waiting)
-
     def take(self) -> Upstream | None:
         """A connection with room for a stream."""
-        if not self._waiting:
+        if not self.waiting:
             for upstream in self._upstreams:
                 if upstream.free:
                     return upstream
@@ -67,32 +63,32 @@ class Pool:
 
     def wait(self, caller: Caller) -> None:
         """Tell `caller` when there is one."""
-        self._waiting[caller] = None
+        self.waiting[caller] = None
         self._connect()
 
     def leave(self, caller: Caller) -> None:
         """`caller` waits no more."""
-        self._waiting.pop(caller, None)
+        self.waiting.pop(caller, None)
 
     def serve(self) -> None:
         """Give what room there is to those who wait."""
         for upstream in tuple(self._upstreams):
-            while upstream.free and self._waiting:
-                self._waiting.popitem(last=False)[0].attached(upstream)
+            while upstream.free and self.waiting:
+                self.waiting.popitem(last=False)[0].attached(upstream)
 
     def settled(self, upstream: Upstream) -> None:
         """Its settings have come, or changed; or it is over."""
         if upstream not in self._upstreams:
             if self._settled is not None and not self._settled.done():
                 self._settled.set_result(None)
-        elif self._waiting:
+        elif self.waiting:
             self.serve()
 
     def forget(self, upstream: Upstream) -> None:
         """Begin nothing more on it."""
         if upstream in self._upstreams:
             self._upstreams.remove(upstream)
-            if self._waiting:
+            if self.waiting:
                 self._connect()
 
     def refresh(self) -> None:
@@ -123,13 +119,13 @@ class Pool:
         upstream = await self._made()
         self._connecting = False
         if upstream is None or self.closed:
-            waiting, self._waiting = self._waiting, OrderedDict()
+            waiting, self.waiting = self.waiting, OrderedDict()
             for caller in waiting:
                 caller.connect_failed()
         else:
             self._upstreams.append(upstream)
             self.serve()
-            if self._waiting:
+            if self.waiting:
                 self._connect()
 
     async def _made(self) -> Upstream | None:
@@ -149,8 +145,9 @@ class Pool:
 
 def pool_of(context: Context, seat: Seat) -> Pool:
     """The pool of a seat, made on first use."""
+    link = seat.link
+    if isinstance(link, Link) and link.grpc is not None:
+        return link.grpc
     link = link_of(context, seat)
-    pool = link.grpc
-    if pool is None:
-        pool = link.grpc = Pool(context, seat)
-    return pool
+    link.grpc = Pool(context, seat)
+    return link.grpc

@@ -103,7 +103,10 @@ class Sending:
         stream.window -= size
         self._data(stream.number, payload, size, end)
         if source is not None and not source.ended:
-            source.give_back(credit)
+            # As `give_back` has it, which is called for every frame.
+            source.owed += credit
+            if source.owed >= source.grain:
+                source.give_back(0)
         if end:
             self._finish(stream)
 

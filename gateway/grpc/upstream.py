@@ -123,7 +123,7 @@ class Upstream:
     def closed(self, _stream: Stream) -> None:
         if self.away and not self.connection.streams and not self.connection.closing:
             self.connection.hang_up()
-        elif self._pool.waits:
+        elif self._pool.waiting:
             self._pool.serve()
 
     def settled(self) -> None:

@@ -25,7 +25,7 @@ _GRPC = "GRPC"
 class Lead:
     """What the head of a call leads to. Immutable by use: many calls share one."""
 
-    __slots__ = ("entry", "field", "head", "kind")
+    __slots__ = ("entry", "field", "head", "kind", "noted")
 
     def __init__(self, head: Call, kind: CallKind, entry: Entry | None, field: int | None) -> None:
         self.head = head
@@ -34,6 +34,8 @@ class Lead:
         """None: the messages name the model, or the gateway answers."""
         self.field = field
         """Where the messages name it; None where they are not looked at."""
+        self.noted: tuple[Table, bytes, Entry] | None = None
+        """A note of `by_name`: in which table a name led to which model."""
 
 
 def find_lead(table: Table, head: Call, suffix: str) -> Lead:
@@ -56,6 +58,15 @@ def find_lead(table: Table, head: Call, suffix: str) -> Lead:
 
 def by_name(table: Table, lead: Lead, name: bytes) -> Entry:
     """The model that a message names. Raises `RefusedError`."""
+    noted = lead.noted
+    if noted is not None and noted[0] is table and noted[1] == name:
+        return noted[2]
+    entry = _named(table, lead, name)
+    lead.noted = (table, name, entry)
+    return entry
+
+
+def _named(table: Table, lead: Lead, name: bytes) -> Entry:
     text = name.decode("utf-8", "replace")
     entry = table.names.get(text)
     named = lead.entry
