@@ -58,6 +58,8 @@ def test_of_many_the_better_of_two_different_ones_is_chosen():
     how = Choosing(dice=lambda below: next(drawn) % below)
     # The second die has one side less and skips the first: 5 and 6.
     assert choose(there, how).name == "r5"
+    drawn = iter([5, 5])
+    assert choose(seats(*range(MANY + 1, 0, -1)), how).name == "r6"
     drawn = iter([9, 2])
     assert choose(there, how).name == "r2"
 
@@ -124,6 +126,13 @@ def test_a_key_spills_to_the_next_in_its_own_order():
         chosen.append(found)
     # Each has its one, until a fourth running makes two of them fair.
     assert chosen == [order[0], order[1], order[2], order[0]]
+
+
+def test_where_all_that_have_room_are_over_the_bound_the_key_still_decides():
+    warming, one, two = there = seats(0, 3, 3, limit=4)
+    warming.limit = 0
+    for key in KEYS[:50]:
+        assert choose(there, dice(), key=key) is max(one, two, key=lambda each: rank(key, each))
 
 
 def test_the_share_of_a_new_seat_grows():
