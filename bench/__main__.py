@@ -160,7 +160,7 @@ def _write(report: dict[str, Any], out: Path) -> None:
 
 def _show(measured: Measured, *, as_json: bool) -> None:
     if not as_json:
-        print(f"\n{as_text(measured)}\n", flush=True)
+        print(f"{as_text(measured)}\n", flush=True)
 
 
 def _conclude(report: dict[str, Any], said: str, *, as_json: bool) -> None:

@@ -1,8 +1,7 @@
 """A thousand models: what finding the right one costs, and keeping account of all of them.
 
-Of 1,000 Deployments 10 are awake, with a hundred names each, and requests go to those 1,000 names
-in turns; the other 990 sleep. Beside it stand ebbtide with one model, and Envoy with a route for
-each of the names.
+Of 1,000 Deployments 20 are awake, and requests go to those in turns; the other 980 sleep. Beside it
+stand ebbtide with one model, and Envoy with a route for each of the 1,000.
 """
 
 from contextlib import ExitStack
@@ -25,10 +24,10 @@ from bench.wrk import BODY, run_load
 __all__ = ["measure"]
 
 _DEPLOYMENTS = 1000
-_AWAKE = 10
-_NAMES_EACH = 100
+_AWAKE_EVERY = 50
 _CONNECTIONS = 32
-_NAMES = tuple(f"name-{number}" for number in range(_AWAKE * _NAMES_EACH))
+_NAMES = tuple(f"model-{number}" for number in range(_DEPLOYMENTS))
+_AWAKE = _NAMES[::_AWAKE_EVERY]
 _ONE = "ebbtide, one"
 
 
@@ -36,7 +35,7 @@ def measure(run: Run) -> Measured:
     """CPU per request among 1,000 models, and with one."""
     wrk = peers.wrk(run.cache)
     run.facts["wrk"] = wrk.version
-    every = [infer_path(name) for name in _NAMES]
+    awake = [infer_path(name) for name in _AWAKE]
 
     def drive(contender: Contender, seconds: int) -> Load:
         return run_load(
@@ -45,10 +44,10 @@ def measure(run: Run) -> Measured:
             seconds=seconds,
             connections=_CONNECTIONS,
             folder=run.folder,
-            paths=[infer_path("fixed")] if contender.name == _ONE else every,
+            paths=[infer_path("fixed")] if contender.name == _ONE else awake,
         )
 
-    prefixes = [path.removesuffix("infer") for path in every]
+    prefixes = [infer_path(name).removesuffix("infer") for name in _NAMES]
     with ExitStack() as stack:
         stage = begin(run, stack, fixed_model(run), prefixes=prefixes)
         one, *others = start(stage, ("ebbtide", "envoy"))
@@ -63,12 +62,12 @@ def measure(run: Run) -> Measured:
 
 
 def _many(run: Run, stack: ExitStack) -> Contender:
-    say(f"models: starting ebbtide with {_DEPLOYMENTS:,} Deployments, {_AWAKE} of them awake")
+    say(f"models: starting ebbtide with {_DEPLOYMENTS:,} Deployments, {len(_AWAKE)} of them awake")
     folder = run.folder / "ebbtide-many"
     model = fixed_model(run)
-    manifests = [_deployment(run, model, number) for number in range(_DEPLOYMENTS)]
-    gateway = stack.enter_context(Gateway(manifests, gpus=_AWAKE, folder=folder))
-    for name in _NAMES[::_NAMES_EACH]:
+    manifests = [_deployment(run, model, name) for name in _NAMES]
+    gateway = stack.enter_context(Gateway(manifests, gpus=len(_AWAKE), folder=folder))
+    for name in _AWAKE:
         answer = ask(gateway.port, "POST", infer_path(name), BODY, wait=60)
         if answer.status != 200:
             msg = f"{name} was answered {answer.status} {answer.body[:200]!r}"
@@ -78,11 +77,6 @@ def _many(run: Run, stack: ExitStack) -> Contender:
     )
 
 
-def _deployment(run: Run, model: Model, number: int) -> dict[str, Any]:
-    home = run.folder / f"model-{number}"
-    command = model.command("$(POD_IP)", model.port, home)
-    if number >= _AWAKE:
-        return deployment(f"asleep-{number}", command, annotations={})
-    names = _NAMES[number * _NAMES_EACH : (number + 1) * _NAMES_EACH]
-    named = {"model": ",".join(names), **model.annotations}
-    return deployment(f"awake-{number}", command, annotations=named)
+def _deployment(run: Run, model: Model, name: str) -> dict[str, Any]:
+    command = model.command("$(POD_IP)", model.port, run.folder / name)
+    return deployment(name, command, annotations=model.annotations if name in _AWAKE else {})

@@ -79,11 +79,11 @@ def slow(run: Run) -> Measured:
 def _slow_row(run: Run, tool: Tool, contender: Contender) -> Row:
     flags = ("-c", str(_READERS), "-slow", f"{_SLOWLY_S}s", *_LARGE)
     grown = []
+    rest = contender.process.rss_bytes()  # what a round leaves behind counts in the next one too
     for _ in range(run.rounds):
         contender.process.forget_peak()
-        before = contender.process.rss_bytes()
         run_go_load(tool, _url(contender, "generate"), seconds=_SLOWLY_S, flags=flags)
-        grown.append((contender.process.peak_bytes() - before) / _MIB)
+        grown.append((contender.process.peak_bytes() - rest) / _MIB)
     ours = contender.name == "ebbtide"
     return Row(
         case="slow",
