@@ -4,6 +4,7 @@ Of 1,000 Deployments 20 are awake, and requests go to those in turns; the other 
 stand ebbtide with one model, and Envoy with a route for each of the 1,000.
 """
 
+import time
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -26,6 +27,8 @@ __all__ = ["measure"]
 _DEPLOYMENTS = 1000
 _AWAKE_EVERY = 50
 _CONNECTIONS = 32
+_REST_S = 4.0
+"""Two of the autoscaler's ticks."""
 _NAMES = tuple(f"model-{number}" for number in range(_DEPLOYMENTS))
 _AWAKE = _NAMES[::_AWAKE_EVERY]
 _ONE = "ebbtide, one"
@@ -53,12 +56,24 @@ def measure(run: Run) -> Measured:
         one, *others = start(stage, ("ebbtide", "envoy"))
         contenders = (_many(run, stack), replace(one, name=_ONE), *others)
         entries = take_rounds(f"{_DEPLOYMENTS:,} models", contenders, drive, run)
+        rest = _at_rest(run, contenders[0])
     many, alone = entry_of(entries, "ebbtide"), entry_of(entries, _ONE)
     assert many is not None
     assert alone is not None
     figure = f"CPU, {_DEPLOYMENTS:,} models / one"
     row = Row(case="models", figure=figure, unit="x", values=ratios(many.cpu_us, alone.cpu_us))
-    return Measured(entries=entries, rows=(row,), missing=tuple(stage.missing))
+    return Measured(entries=entries, rows=(row, rest), missing=tuple(stage.missing))
+
+
+def _at_rest(run: Run, contender: Contender) -> Row:
+    """What keeping account of them takes while nobody calls."""
+    shares = []
+    for _ in range(run.rounds):
+        before, began = contender.cpu_s(), time.monotonic()
+        time.sleep(_REST_S)
+        shares.append(100 * (contender.cpu_s() - before) / (time.monotonic() - began))
+    figure = f"CPU at rest, {_DEPLOYMENTS:,} models, of a core"
+    return Row(case="models", figure=figure, unit="%", values=tuple(shares))
 
 
 def _many(run: Run, stack: ExitStack) -> Contender:
