@@ -31,6 +31,8 @@ class Allotment:
     def use(self, hall: Hall) -> None:
         """The hall that goes by it."""
         self._hall = hall
+        if self._slots:
+            self._apply(hall)
 
     def of(self, replica: ReplicaName) -> int:
         """This worker's slots on `replica`."""
@@ -58,12 +60,18 @@ class Allotment:
 
     def _take(self, allot: Allot) -> None:
         self._number = allot.number
-        self._slots.update(allot.slots)
         if self._hall is None:
+            self._slots.update(allot.slots)
             return
-        here = {r.name for replicas in self._hall.fleet.replicas.values() for r in replicas}
-        self._slots = {name: slots for name, slots in self._slots.items() if name in here}
-        self._hall.allot()
+        replicas = self._hall.fleet.replicas.values()
+        here = {replica.name for several in replicas for replica in several}
+        kept = {name: slots for name, slots in self._slots.items() if name in here}
+        # Of a replica that is told of later, too.
+        self._slots = {**kept, **allot.slots}
+        self._apply(self._hall)
+
+    def _apply(self, hall: Hall) -> None:
+        hall.allot()
         self._say_held()
 
     def _say_held(self) -> None:
@@ -71,7 +79,7 @@ class Allotment:
         if self._over is not None:
             self._over.cancel()
             self._over = None
-        held: dict[ReplicaName, int] = {}
+        held = dict(self._slots)
         for seat in self._seats():
             held[seat.name] = max(seat.room, len(seat.running))
             if len(seat.running) > seat.room and self._over is None:

@@ -214,8 +214,9 @@ class Crew:
         for name, one in sample.revisions.items():
             key = (sample.gateway, name)
             if one.drained != self._drained.get(key, 0):
-                self._drained[key] = one.drained
+                self._drained.pop(key, None)
                 if one.drained:
+                    self._drained[key] = one.drained
                     # A drain is acknowledged: the leader need not wait for its next tick.
                     self._means.bus.poke(name)
 
@@ -233,10 +234,11 @@ class Crew:
         self._retired.observe(fleet)
         self.totals.keep(fleet.revisions)
 
-    def _send(self, name: GatewayName, message: object) -> None:
+    def _send(self, name: GatewayName, message: object) -> bool:
         post = self._posts.get(name)
         if post is not None:
             post.channel.send(message)
+        return post is not None
 
     def _part(self, settings: Settings) -> Settings:
         """What one worker goes by."""

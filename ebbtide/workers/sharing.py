@@ -17,10 +17,10 @@ __all__ = ["Sharing"]
 
 
 class Sharing:
-    """The shares of `members`; `send` tells one of them."""
+    """The shares of `members`; `send` tells one of them, and whether it is there to be told."""
 
     def __init__(
-        self, members: Collection[GatewayName], send: Callable[[GatewayName, Allot], None]
+        self, members: Collection[GatewayName], send: Callable[[GatewayName, Allot], bool]
     ) -> None:
         self._members = tuple(members)
         self._send = send
@@ -76,9 +76,9 @@ class Sharing:
             self._share(self._samples[revision], news)
         for member, slots in news.items():
             number = next(self._numbers)
-            for replica, share in slots.items():
-                self._holder(replica, member).tell(number, share)
-            self._send(member, Allot(number=number, slots=MappingProxyType(slots)))
+            if self._send(member, Allot(number=number, slots=MappingProxyType(slots))):
+                for replica, share in slots.items():
+                    self._holder(replica, member).tell(number, share)
 
     def _share(
         self,

@@ -78,13 +78,14 @@ class Totals:
         past.news.update(counted.news)
 
     def keep(self, revisions: Iterable[RevisionName]) -> None:
-        """Forget the past of all other revisions."""
+        """Forget all other revisions."""
         here = frozenset(revisions)
-        for name in [name for name in self._past.tallies if name not in here]:
-            del self._past.tallies[name]
-        for name in [name for name in self._past.lines if name not in here]:
-            del self._past.lines[name]
-            self._past_starts.pop(name, None)
+        for counted in (self._past, *self._living):
+            for known in (counted.tallies, counted.lines, counted.news):
+                for name in known.keys() - here:
+                    del known[name]
+        for name in self._past_starts.keys() - here:
+            del self._past_starts[name]
 
     def tally(self, revision: RevisionName | None) -> Tally:
         """A revision's requests; with None those that reached no model."""

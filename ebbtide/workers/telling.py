@@ -40,6 +40,7 @@ class Telling:
         lines = {name: _reported(line) for name, line in self._hall.lines.items()}
         changed = {name: told for name, told in lines.items() if self._lines.get(name) != told}
         self._lines = lines
+        self._sizes = {n: s for n, s in self._sizes.items() if n is None or n in lines}
         tallies = {
             name: counted
             for name, tally in self._front.tallies.items()

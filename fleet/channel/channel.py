@@ -1,13 +1,15 @@
 """One end of a channel: sends values, and calls whoever handles those that come.
 
 Rule 1: messages arrive in the order in which they were sent, each once, until an end is gone.
-Rule 2: what is no message ends the channel: the other process is not what it should be.
-Rule 3: `crowded` says that the other end does not keep up: what a later message will say better is
+Rule 2: a message that comes before anyone handles its kind waits for whoever will.
+Rule 3: what is no message ends the channel: the other process is not what it should be.
+Rule 4: `crowded` says that the other end does not keep up: what a later message will say better is
         then not sent.
 """
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
@@ -21,6 +23,7 @@ __all__ = ["Channel"]
 _log = log(__name__)
 _T = TypeVar("_T")
 _HIGH = 2**20
+_EARLY = 1000
 
 
 class Channel(asyncio.Protocol):
@@ -34,12 +37,15 @@ class Channel(asyncio.Protocol):
         self._codec = codec
         self._frames = Frames()
         self._handlers: dict[type, Callable[[Any], None]] = {}
+        self._early: dict[type, deque[Any]] = {}
         self._room = Subscribers[None]()
         self._transport: asyncio.Transport | None = None
 
     def handle(self, kind: type[_T], handler: Callable[[_T], None]) -> None:
         """Call `handler` with every message of `kind`."""
         self._handlers[kind] = handler
+        for value in self._early.pop(kind, ()):
+            handler(value)
 
     def on_room(self, listener: Callable[[], None]) -> None:
         """Call `listener` when it is `crowded` no more."""
@@ -73,12 +79,17 @@ class Channel(asyncio.Protocol):
             for message in self._frames.feed(data):
                 self.heard += 1
                 value = self._codec.decode(message)
-                handler = self._handlers.get(type(value))
-                if handler is not None:
-                    handler(value)
+                self._handle(value)
         except CodecError as error:
             _log("channel_broken", level=logging.ERROR, why=str(error))
             self.abort()
+
+    def _handle(self, value: object) -> None:
+        handler = self._handlers.get(type(value))
+        if handler is not None:
+            handler(value)
+        elif value is not None:
+            self._early.setdefault(type(value), deque(maxlen=_EARLY)).append(value)
 
     def pause_writing(self) -> None:
         self.crowded = True

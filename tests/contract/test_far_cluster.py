@@ -71,6 +71,18 @@ async def test_an_end_that_does_not_keep_up_gets_the_newest_snapshot_when_it_doe
         end()
 
 
+async def test_what_comes_before_its_handler_waits_for_it() -> None:
+    async with channels(CODEC) as (near, far):
+        heard: list[str] = []
+        near.send(Noted(revision=named("a"), reason="one", message=""))
+        near.send(Noted(revision=named("a"), reason="two", message=""))
+        async with asyncio.timeout(5):
+            while far.heard < 2:
+                await asyncio.sleep(0.002)
+        far.handle(Noted, lambda noted: heard.append(noted.reason))
+        assert heard == ["one", "two"]
+
+
 async def test_what_is_no_message_ends_the_channel() -> None:
     async with channels(CODEC) as (near, far):
         near._transport.write(b"\0\0\0\2{}")  # type: ignore[union-attr]

@@ -21,14 +21,18 @@ class Rig:
         self.shares = {ONE: 1, TWO: 1}
         self.told: list[tuple[GatewayName, int]] = []
         self.deaf: set[GatewayName] = set()
+        self.away: set[GatewayName] = set()
         self.running = {ONE: 0, TWO: 0}
         self.waiting = {ONE: 0, TWO: 0}
         self._later: list[tuple[GatewayName, Allot]] = []
 
-    def send(self, member: GatewayName, allot: Allot) -> None:
+    def send(self, member: GatewayName, allot: Allot) -> bool:
+        if member in self.away:
+            return False
         (share,) = allot.slots.values()
         self.told.append((member, share))
         self._later.append((member, allot))
+        return True
 
     def sample(self, member: GatewayName) -> RevisionSample:
         replica = ReplicaSample(
@@ -106,6 +110,20 @@ def test_a_member_that_is_gone_gives_its_slots_back_but_one():
     rig.sharing.lacks(TWO, rig.sample(TWO))
     rig.settle()
     assert rig.shares[TWO] == 7
+
+
+def test_one_that_comes_back_is_told_its_share_though_it_changed_while_nobody_was_there():
+    rig = Rig()
+    rig.report()
+    rig.sharing.forget(ONE)
+    rig.away.add(ONE)
+    rig.shares[ONE] = 1
+    rig.sharing.report(TWO, {A: rig.sample(TWO)})
+    rig.settle()
+    rig.away.clear()
+    rig.waiting[ONE] = 20
+    rig.report()
+    assert rig.shares == {ONE: 7, TWO: 1}
 
 
 def test_a_revision_that_is_gone_is_forgotten():

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-_ADDRESS = re.compile(r"^\s*(requests|admin)\s+http://([0-9.]+):(\d+)\s*$")
+_ADDRESS = re.compile(r"^\s*(requests|admin)\s+https?://([0-9.]+):(\d+)\s*$")
 
 
 @dataclass
