@@ -62,6 +62,7 @@ class Call:
         "_mine",
         "_owed",
         "_sent_at",
+        "_until",
         "asked",
         "attempt",
         "deadline",
@@ -97,6 +98,7 @@ class Call:
         self.pool: Pool | None = None
         self.attempt: Attempt | None = None
         self._sent_at = 0.0
+        self._until = inf
         self.sends = 0
         self.deadline = inf
         down.context.requests += 1
@@ -131,6 +133,8 @@ class Call:
                 self._step()
             return
         asked.sent()
+        if self._lead.unary:
+            self._listen(end)
         if payload or end:
             attempt.stream.sending.data(attempt.stream, payload, end, self.stream, length)
         else:
@@ -151,8 +155,16 @@ class Call:
             self._finish()
 
     def expire(self) -> None:
-        """Its time is up."""
-        self.give_up(Reason.WAIT_TIMEOUT if self.seat is None else Reason.REQUEST_TIMEOUT)
+        """Its time is up, or its client has said nothing for long."""
+        if self.seat is None:
+            self.give_up(Reason.WAIT_TIMEOUT)
+        elif self.due >= self._until:
+            self.give_up(Reason.REQUEST_TIMEOUT)
+        elif self.stream.room < self.stream.grain:
+            # Its replica takes no more of it: the client may not go on.
+            self._listen(0)
+        else:
+            self.give_up(Reason.BODY_TIMEOUT)
 
     # What the line calls.
 
@@ -188,6 +200,8 @@ class Call:
             stream.sending.data(stream, kept[-1], int(complete), self.stream, owed)
         if not complete:
             self.stream.widen(_SENDING_ROOM)
+            if self._lead.unary:
+                self._listen(0)
         asked.sent()
 
     def connect_failed(self) -> None:
@@ -326,7 +340,8 @@ class Call:
             return
         now = context.now()
         self.seat, self.sent, self._sent_at = seat, False, now
-        self.due = min(now + entry.revision.policy.request_timeout, self.deadline)
+        self._until = min(now + entry.revision.policy.request_timeout, self.deadline)
+        self.due = self._until
         if self.due < self._down.filed:
             context.deadlines.file(self._down, self.due)
         pool = self.pool = pool_of(context, seat)
@@ -340,6 +355,14 @@ class Call:
         """Waited, and since dispatch; seconds."""
         now, ticket = self._context.now(), self.ticket
         return (0.0 if ticket is None else ticket.waited), now - self._sent_at
+
+    def _listen(self, end: int) -> None:
+        """A request that has begun goes on within the time that a body may pause."""
+        context = self._context
+        pause = inf if end else context.now() + context.limits.body_timeout
+        self.due = min(self._until, pause)
+        if self.due < self._down.filed:
+            context.deadlines.file(self._down, self.due)
 
     def _answer(self, message: bytes) -> None:
         self._tally.count(200)

@@ -88,8 +88,6 @@ class Pool:
         """Begin nothing more on it."""
         if upstream in self._upstreams:
             self._upstreams.remove(upstream)
-            if self.waiting:
-                self._connect()
 
     def refresh(self) -> None:
         """Close what is idle: it may have been closed over there."""

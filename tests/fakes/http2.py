@@ -323,6 +323,10 @@ class Replica:
         self.tls: ssl.SSLContext | None = None
         self.came = asyncio.Condition()
         self.errors: list[BaseException] = []
+        self.greedy = True
+        """Whether its connections give every window back at once."""
+        self.mute: asyncio.Event | None = None
+        """While it is there and not set, connections are accepted and nothing is said."""
 
     @property
     def calls(self) -> list[Told]:
@@ -346,7 +350,10 @@ class Replica:
             await self.came.wait_for(lambda: len(self.calls) >= count)
 
     async def _accept(self, reader, writer) -> None:
+        if self.mute is not None:
+            await self.mute.wait()
         peer = Peer(reader, writer, client=False, **self.announced)
+        peer.greedy = self.greedy
         self.peers.append(peer)
 
         async def on_head(told: Told) -> None:

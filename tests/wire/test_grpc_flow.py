@@ -90,6 +90,8 @@ async def test_a_large_message_passes_both_ways_with_windows_full() -> None:
         await client.pour(number, sent, end=True)
         told = await client.over(number, seconds=20)
         assert (told.status, bytes(told.data)) == ("0", sent)
+        given = [int.from_bytes(one.payload, "big") for one in client.frames if one.kind == WINDOW]
+        assert 2**19 - 2**16 + 2 in given, "the window opens as the call is sent on"
         await on.idle()
 
 
@@ -367,3 +369,29 @@ async def test_one_more_stream_than_allowed_is_refused_alone() -> None:
         assert told.reset == 7
         await on.waiting(1000)
         assert not client.told[numbers[0]].over
+
+
+async def test_a_client_that_pauses_within_a_message_is_given_up_unless_it_has_to() -> None:
+    async def slow(peer: Peer, told: Told) -> None:
+        peer.greedy = False
+
+    limits = Settings(body_timeout=0.2)
+    async with calls(slow, policy=Policy(slots=3, warm_up=WarmUp.NONE), settings=limits) as on:
+        client = await on.client()
+        stalled, stream, full = client.call(INFER), client.call(STREAM), client.call(INFER)
+        whole = named("demo", b"\x3a" + b"\x80\x80\x80\x01" + bytes(2 * MIB))
+        client.data(stalled, whole[:100])
+        client.data(stream, named("demo"))
+        pour = asyncio.get_running_loop().create_task(client.pour(full, whole, end=True))
+        told = await client.over(stalled)
+        assert (told.status, told.head["ebbtide-reason"]) == ("4", "body_timeout")
+        seen = next(one for one in on.replica.calls if len(one.data) == 100)
+        await on.replica.peers[0].until(lambda: seen.reset == 8)
+        # The one waits for its replica, the other for its client's next message.
+        await asyncio.sleep(0.5)
+        assert not client.told[full].over
+        assert not client.told[stream].over
+        pour.cancel()
+        client.reset(full)
+        client.reset(stream)
+        await on.idle()

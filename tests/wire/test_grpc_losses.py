@@ -1,5 +1,7 @@
 """Clients and replicas that are gone, in each state a call can be in; nothing is left of any."""
 
+import asyncio
+
 import pytest
 
 from fleet.model import Policy, WarmUp
@@ -133,6 +135,30 @@ async def test_a_replica_gone_before_a_byte_of_the_answer_is_tried_once_more() -
         await on.idle()
 
 
+async def test_what_waited_for_a_replica_that_broke_is_no_longer_owed_to_the_client() -> None:
+    async def dies_once(peer: Peer, told: Told) -> None:
+        if peer is on.replica.peers[0]:
+            await peer.until(lambda: told.taken == 65_535)
+            # What the client may send waits here, all of it.
+            await on.stage.until(lambda: client.room(number) == 0)
+            peer.abort()
+        else:
+            peer.greedy = True
+            peer.give(0, 2**20)
+            peer.give(told.number, 2**20)
+            await echo(peer, told)
+
+    async with calls(dies_once, policy=ONE) as on:
+        on.replica.greedy = False
+        client = await on.client()
+        number = client.call(INFER)
+        whole = named("demo", b"\x3a" + b"\x80\xa0\x38" + bytes(0x0E1000))
+        await client.pour(number, whole, end=True)
+        told = await client.over(number)
+        assert (told.status, bytes(told.data) == whole) == ("0", True)
+        await on.idle()
+
+
 async def test_a_call_present_at_two_crashes_is_not_sent_a_third_time() -> None:
     async def dies(peer: Peer, told: Told) -> None:
         peer.abort()
@@ -220,6 +246,7 @@ async def test_a_replica_that_goes_away_gets_no_new_calls_and_loses_none() -> No
         assert (await client.over(two)).status == "0"
         assert (await client.over(one)).status == "0"
         assert len(on.replica.peers) == 2
+        assert len(on.replica.calls) == 3
         await on.replica.peers[0].until(lambda: on.replica.peers[0].lost)
         await on.idle()
 
@@ -281,3 +308,51 @@ async def test_a_stream_whose_messages_name_another_model_ends_there() -> None:
         await on.replica.peers[0].until(lambda: seen.reset == CANCEL)
         assert bytes(seen.data) == named("demo")
         await on.idle()
+
+
+async def test_a_client_gone_while_a_connection_is_made_is_not_sent_on() -> None:
+    async with calls(policy=ONE) as on:
+        on.replica.mute = asyncio.Event()
+        client = await on.client()
+        number = infer(client)
+        await on.running(1)
+        client.reset(number)
+        await on.idle()
+        on.replica.mute.set()
+        # The connection is there now, and serves the next call.
+        assert (await client.over(infer(client))).status == "0"
+        assert len(on.replica.calls) == 1
+
+
+async def test_an_answer_before_the_request_s_end_ends_both() -> None:
+    async def hasty(peer: Peer, told: Told) -> None:
+        peer.answer(told.number, b"enough", status="9")
+
+    async with calls(hasty, policy=ONE) as on:
+        client = await on.client()
+        for _ in range(2):
+            number = client.call(INFER)
+            client.data(number, named("demo", b"\x12\x80\x01" + b"x" * 128)[:40])
+            told = await client.over(number)
+            assert (told.status, told.data) == ("9", message(b"enough"))
+            await client.until(lambda told=told: told.reset == 0)
+            # What was under way already is passed over.
+            client.data(number, b"x" * 20, end=True)
+            await client.pinged()
+            assert client.goaway is None
+            await on.idle()
+        (peer,) = on.replica.peers
+        await peer.until(lambda: all(one.reset == CANCEL for one in peer.told.values()))
+
+
+async def test_who_sends_more_than_its_window_ends_that_stream() -> None:
+    async with calls(awake=False, start=60) as on:
+        client = await on.client()
+        number, other = client.call(INFER), infer(client)
+        client.data(number, named("demo", b"\x3a" + b"\x80\x80\x40" + bytes(2**20))[:16_384])
+        for _ in range(4):
+            client.data(number, bytes(16_384))
+        told = await client.over(number)
+        assert told.reset == 3
+        await on.waiting(1)
+        assert not client.told[other].over

@@ -15,7 +15,7 @@ from fleet.runtimes import CallKind
 from gateway.core.refused import RefusedError
 from gateway.core.table import Entry, Table
 from gateway.grpc.core.heads import Call
-from gateway.grpc.core.v2 import METHODS
+from gateway.grpc.core.v2 import METHODS, Method
 
 __all__ = ["Lead", "by_name", "find_lead"]
 
@@ -25,15 +25,19 @@ _GRPC = "GRPC"
 class Lead:
     """What the head of a call leads to. Immutable by use: many calls share one."""
 
-    __slots__ = ("entry", "field", "head", "kind", "noted")
+    __slots__ = ("entry", "field", "head", "kind", "noted", "unary")
 
-    def __init__(self, head: Call, kind: CallKind, entry: Entry | None, field: int | None) -> None:
+    def __init__(
+        self, head: Call, kind: CallKind, entry: Entry | None, method: Method | None
+    ) -> None:
         self.head = head
         self.kind = kind
         self.entry = entry
         """None: the messages name the model, or the gateway answers."""
-        self.field = field
+        self.field = None if method is None else method.field
         """Where the messages name it; None where they are not looked at."""
+        self.unary = method is not None and not method.streaming
+        """One message makes the request: what has begun is soon complete."""
         self.noted: tuple[Table, bytes, Entry] | None = None
         """A note of `by_name`: in which table a name led to which model."""
 
@@ -45,12 +49,12 @@ def find_lead(table: Table, head: Call, suffix: str) -> Lead:
     if named is not None:
         kind = _kind(named, head.method)
         if kind is not None and kind is not CallKind.SERVER:
-            looked_at = method is not None and named.profile.name is RuntimeName.TRITON
-            return Lead(head, kind, named, method.field if method and looked_at else None)
+            looked_at = named.profile.name is RuntimeName.TRITON
+            return Lead(head, kind, named, method if looked_at else None)
         if method is None or method.kind is not CallKind.SERVER:
             raise RefusedError(Reason.NOT_ALLOWED)
     if method is not None:
-        return Lead(head, method.kind, None, method.field)
+        return Lead(head, method.kind, None, method)
     if head.method.startswith("/inference."):
         raise RefusedError(Reason.NOT_ALLOWED)
     raise RefusedError(Reason.NO_MODEL)
