@@ -12,7 +12,7 @@ demo: setup ## four sleeping models, two GPUs, real requests: see it work and wh
 	@$(BIN)/python scripts/demo.py
 
 test: setup ## pass the tests, those with real Triton among them
-	@$(BIN)/python -m pytest tests
+	@$(BIN)/python -m pytest -n 3 tests
 
 fmt: dev ## put the code in form
 	@$(BIN)/ruff format .
