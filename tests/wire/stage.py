@@ -14,6 +14,7 @@ from fleet.bus.memory import MemoryBus
 from fleet.clock import LoopClock
 from fleet.model import Policy, Ports, WarmUp
 from fleet.names import GatewayName, RevisionName
+from fleet.reasons import Reason
 from fleet.settings import Settings
 from gateway.front import Front
 from tests.fakes.cluster import FakeCluster, revision
@@ -229,6 +230,7 @@ async def stage(
             yield found
             assert not recorder.faults, recorder.faults
             assert not errors, errors
+            await _left_nothing(found)
         finally:
             loop.set_exception_handler(before)
             for client in found.clients:
@@ -241,3 +243,14 @@ async def stage(
             for task in asyncio.all_tasks():
                 if (task.get_name() or "").startswith(("probe", "wake")):
                     task.cancel()
+
+
+async def _left_nothing(found: Stage) -> None:
+    """Whatever a test did: once its clients and replica are gone nothing is counted any more."""
+    for client in found.clients:
+        client.abort()
+    found.hall.refuse_waiting(Reason.SHUTTING_DOWN)
+    await found.recorder.stop()
+    await found.until(lambda: not found.front.requests)
+    room = found.hall.room
+    assert (room.waiting, room.waiting_bytes, room.gathered, found.hall.running) == (0, 0, 0, 0)
