@@ -132,10 +132,13 @@ class Visitor:
         return admitted
 
     def look(self) -> None:
-        """What is asked may have changed: nothing that an earlier request said holds."""
-        self.asked = self.trusted or self.keyed
-        self.caller, self.precedence, self.models = "", 0, None
+        """What is asked may have changed: from the next request on nothing said before holds."""
+        before, self.asked = self.asked, self.trusted or self.keyed
         self._usual = None
+        if not (before and self.asked):
+            # Else the next request is asked anew, and one whose body still comes in keeps to what
+            # its key may call.
+            self.caller, self.precedence, self.models = "", 0, None
 
     def _origin(self) -> Origin:
         return Origin(address=self._address(), subject=self.subject, trusted=self.trusted)

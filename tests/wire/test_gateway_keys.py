@@ -126,6 +126,19 @@ async def test_health_stands_open_but_not_a_models(keyed, path):
         assert not s.recorder.heads
 
 
+async def test_a_body_that_ends_behind_a_reload_may_call_no_more_than_its_head(keyed):
+    async with two(keyed, runtime=RuntimeName.OPENAI) as s:
+        client = await s.client()
+        body = b'{"model":"other"}'
+        whole = CHAT % (bearer(b"secret-demo"), len(body), body)
+        client.send(whole[:-3])
+        await s.until(lambda: s.hall.room.gathered == len(body) - 3)
+        s.front.reload(keyed)
+        client.send(whole[-3:])
+        assert (await client.answer()).field("ebbtide-reason") == "unknown_model"
+        assert not s.recorder.heads
+
+
 async def test_keys_that_come_change_and_go_hold_from_the_next_request_on(keyed, tmp_path):
     async with stage() as s:
         client = await s.client()
