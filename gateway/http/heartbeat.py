@@ -92,7 +92,8 @@ class Beats:
             return inf
         if not self._begun:
             if exchange.seat is not None:
-                return inf
+                # Sent, and held again should its replica break before it answers.
+                return inf if exchange.begun else now + self._every
             self._begin()
         if not self._inbound.choked:
             self._inbound.send(chunk(comment(self._words())))

@@ -186,6 +186,27 @@ async def test_a_request_is_sent_again_with_the_status_given_away():
         assert tries[0] == tries[1]
 
 
+async def test_who_waits_again_since_its_replica_broke_is_told_so():
+    async with held(start=0.02, heartbeat=0.3) as s:
+
+        async def breaks(request, writer):
+            # A heartbeat would have been due by now.
+            await asyncio.sleep(0.5)
+            (seat,) = s.line.ledger.seats.values()
+            s.server.dead.add(seat.host)
+            writer.transport.abort()
+
+        s.recorder.script = breaks
+        client = await s.client()
+        client.send(infer(extra=READS))
+        status, _ = await client.head()
+        assert status == 200
+        assert (await client.chunk()).startswith(b": waiting for")
+        s.recorder.script = writes(STREAM)
+        s.server.dead.clear()
+        assert b"data: 1" in await client.chunked()
+
+
 async def test_a_replica_that_breaks_for_good_is_an_event():
     async with held() as s:
         s.recorder.script = aborting
