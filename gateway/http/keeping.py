@@ -13,7 +13,7 @@ from gateway.core.limits import KEPT_BYTES
 if TYPE_CHECKING:
     from gateway.http.relay import Exchange
 
-__all__ = ["gather", "hand_back", "keep"]
+__all__ = ["drop", "gather", "hand_back", "keep"]
 
 
 def gather(exchange: "Exchange", size: int) -> None:
@@ -29,6 +29,11 @@ def keep(exchange: "Exchange") -> None:
         room.take(more)
         exchange.counted = exchange.size
         return
+    drop(exchange)
+
+
+def drop(exchange: "Exchange") -> None:
+    """Nothing of it is kept any more."""
     exchange.kept = None
     if exchange.counted:
         hand_back(exchange)

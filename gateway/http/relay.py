@@ -35,7 +35,7 @@ from gateway.core.trailers import last_chunk
 from gateway.http import resending
 from gateway.http.heartbeat import expect_beats
 from gateway.http.joining import join
-from gateway.http.keeping import hand_back, keep
+from gateway.http.keeping import drop, hand_back, keep
 from gateway.http.link import link_of
 from gateway.http.outbound import Outbound
 from gateway.http.tunnel import Tunnel
@@ -206,7 +206,7 @@ class Exchange:
         self.inbound.answering.refuse(
             refusal.reason,
             retry_after=refusal.retry_after,
-            timing=timing_line(wait, 0.0),
+            timing=timing_line(wait, 0.0, None, self.retries),
         )
 
     # What the link calls.
@@ -264,9 +264,10 @@ class Exchange:
             self.finish()
             return
         inbound = self.inbound
+        drop(self)
         wait, upstream = self._begun(head.status)
         self.outbound = outbound.exchange = None
-        inbound.plain.switched(head, timing_line(wait, upstream))
+        inbound.plain.switched(head, timing_line(wait, upstream, None, self.retries))
         tunnel = Tunnel(inbound.context, inbound, outbound, over=self.finish)
         tunnel.open(inbound.hand_over(), rest)
 

@@ -20,8 +20,8 @@ PREDICT = (
 )
 
 
-def policy(retry: Retry = Retry.AUTO, *, slots: int = 4) -> Policy:
-    return Policy(slots=slots, warm_up=WarmUp.NONE, retry=retry)
+def policy(retry: Retry = Retry.AUTO, *, slots: int = 4, **changes) -> Policy:
+    return Policy(slots=slots, warm_up=WarmUp.NONE, retry=retry, **changes)
 
 
 def plain(port, retry=Retry.AUTO):
@@ -42,6 +42,22 @@ async def test_what_one_replica_breaks_another_answers_and_the_caller_sees_that(
         both.recorders[0].script = writes(answer())
         quiet = await s.call(infer())
         assert "retries" not in quiet.field("server-timing")
+
+
+async def test_a_refusal_behind_a_retry_tells_of_it():
+    async with stage(policy=policy(wait_timeout=0.4)) as s:
+        (seat,) = s.line.ledger.seats.values()
+
+        async def breaks(request, writer):
+            s.server.dead.add(seat.host)
+            writer.transport.abort()
+
+        s.recorder.script = breaks
+        found = await s.call(infer())
+        assert (found.status, found.field("ebbtide-reason")) == (504, "wait_timeout")
+        timing = found.field("server-timing")
+        assert timing is not None
+        assert timing.endswith(', retries;desc="1"')
 
 
 async def test_a_draining_replicas_503_is_not_the_answer():

@@ -1,18 +1,21 @@
 """Upgrades: a request that becomes a WebSocket, or any other protocol, on its connection."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
-from fleet.model import AllowRule, Policy, RuntimeName, WarmUp
+from fleet.model import AllowRule, Policy, Retry, RuntimeName, WarmUp
 from fleet.settings import Settings
 from tests.fakes.recorder import answer
-from tests.wire.scripts import writes
+from tests.wire.pair import replicas
+from tests.wire.scripts import aborting, writes
 from tests.wire.stage import BOTH_LOOPS, ONE, infer, model, stage
 
 pytestmark = [pytest.mark.anyio, BOTH_LOOPS]
 
 ALL = (AllowRule(method="*", path="*"),)
+AGAIN = replace(ONE, retry=Retry.REPLICA)
 ASK = (
     b"GET /models/demo/chat?x=1 HTTP/1.1\r\nHost: gw\r\nConnection: keep-alive, Upgrade\r\n"
     b"Upgrade: websocket\r\nSec-WebSocket-Key: a\r\n\r\n"
@@ -123,6 +126,26 @@ async def test_an_upgrade_after_a_body():
         client.send(b"x")
         assert await client.reader.readexactly(1) == b"x"
         assert s.recorder.requests[0].body == b"attach"
+
+
+async def test_what_was_kept_of_it_is_not_kept_for_a_tunnels_life():
+    async with stage(plain) as s:
+        s.recorder.script = Echo(accept=ACCEPT.replace(b"websocket", b"tcp"))
+        client = await s.client()
+        offer = b"Connection: upgrade\r\nUpgrade: tcp\r\n"
+        client.send(infer(b"x" * 40_000, offer, b"/models/demo/exec"))
+        await switched(client)
+        assert (s.hall.room.held, s.line.running) == (0, 1)
+
+
+async def test_a_101_tells_of_the_tries_before_it():
+    async with replicas(2, lambda port: plain(port, policy=AGAIN)) as both:
+        both.recorders[0].script = aborting
+        both.recorders[1].script = Echo()
+        client = await both.stage.client()
+        client.send(ASK)
+        timing = dict(await switched(client))["Server-Timing"]
+        assert timing.endswith(', retries;desc="1"')
 
 
 @pytest.mark.parametrize(
