@@ -8,10 +8,11 @@ Rule 2: keys that come, go or change hold from the next request on, on open conn
 """
 
 import asyncio
+from collections.abc import Sequence
 
 from fleet.settings import Settings
 from gateway.core.addresses import Addresses
-from gateway.core.callers import Admitted, Origin, Said, admit, net_of
+from gateway.core.callers import Admitted, Origin, Said, admit, forwarded_for, net_of
 from gateway.core.peers import Peers
 from gateway.core.subjects import subject_of
 from gateway.keyfile import KeyFile
@@ -130,6 +131,11 @@ class Visitor:
         self.caller, self.precedence = admitted.caller, admitted.precedence
         self.models = admitted.models
         return admitted
+
+    def address(self, forwarded: Sequence[bytes]) -> str:
+        """Who asks: the peer, or whom it speaks for as `forwarded` says, if it is trusted."""
+        found = forwarded_for(forwarded, self._door.peers) if self.trusted else ""
+        return found or self._address()
 
     def look(self) -> None:
         """What is asked may have changed: from the next request on nothing said before holds."""

@@ -18,7 +18,7 @@ _PROMPTS = ("messages", "prompt", "input", "text_input")
 
 
 def affinity_key(
-    affinity: Affinity, fields: Sequence[bytes], *, client: bytes, body: Iterable[bytes]
+    affinity: Affinity, fields: Sequence[bytes], *, client: str, body: Iterable[bytes]
 ) -> int | None:
     """The key of a request; None: it has none.
 
@@ -31,7 +31,7 @@ def affinity_key(
         case AffinityKind.COOKIE:
             text = _cookie(fields, affinity.name.encode())
         case AffinityKind.CLIENT:
-            text = client
+            text = client.encode()
         case AffinityKind.PROMPT:
             text = _prompt(b"".join(body))
             text = None if text is None else text[: affinity.size]

@@ -19,7 +19,16 @@ from gateway.core.keys import EVERY_MODEL, Keys
 from gateway.core.peers import Peers
 from gateway.core.refused import RefusedError
 
-__all__ = ["MOST_PRECEDENCE", "Admitted", "Origin", "Said", "admit", "bearer", "net_of"]
+__all__ = [
+    "MOST_PRECEDENCE",
+    "Admitted",
+    "Origin",
+    "Said",
+    "admit",
+    "bearer",
+    "forwarded_for",
+    "net_of",
+]
 
 MOST_PRECEDENCE = 100
 """Precedence lies between this and its negative."""
@@ -103,15 +112,7 @@ def net_of(address: str) -> str:
     return str(found)
 
 
-def _unkeyed(said: Said, origin: Origin, peers: Peers) -> str:
-    if origin.trusted:
-        address = _forwarded_for(said.forwarded, peers)
-        if address:
-            return f"addr:{net_of(address)}"
-    return origin.caller
-
-
-def _forwarded_for(values: Sequence[bytes], peers: Peers) -> str:
+def forwarded_for(values: Sequence[bytes], peers: Peers) -> str:
     """The last address that is not a trusted peer's own; empty when there is none."""
     elements = b",".join(values).decode("latin-1").split(",")
     for element in reversed(elements):
@@ -119,6 +120,14 @@ def _forwarded_for(values: Sequence[bytes], peers: Peers) -> str:
         if address and not peers.contains(address):
             return address
     return ""
+
+
+def _unkeyed(said: Said, origin: Origin, peers: Peers) -> str:
+    if origin.trusted:
+        address = forwarded_for(said.forwarded, peers)
+        if address:
+            return f"addr:{net_of(address)}"
+    return origin.caller
 
 
 def _address(element: str) -> str:

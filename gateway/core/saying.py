@@ -10,7 +10,7 @@ from copy import copy
 from gateway.core.callers import Said, bearer
 from gateway.core.head import RequestHead
 
-__all__ = ["said_by", "without_key"]
+__all__ = ["forwarded_in", "said_by", "without_key"]
 
 _FIELD = b"authorization:"
 
@@ -26,9 +26,13 @@ def said_by(head: RequestHead, *, keyed: object, trusted: object) -> Said:
     if secret is None and keyed:
         secret = bearer(b", ".join(_values(head.fields, b"authorization")))
     if trusted:
-        lines = head.fields
-        forwarded = _values(lines, b"x-forwarded-for") or _values(lines, b"forwarded")
+        forwarded = forwarded_in(head)
     return Said(secret=secret, precedence=precedence, forwarded=forwarded)
+
+
+def forwarded_in(head: RequestHead) -> list[bytes]:
+    """The values of its `X-Forwarded-For`, else of its `Forwarded`."""
+    return _values(head.fields, b"x-forwarded-for") or _values(head.fields, b"forwarded")
 
 
 def without_key(head: RequestHead, said: Said) -> RequestHead:

@@ -327,7 +327,7 @@ class Call:
         asked.hand_back()
         wish = ANYWHERE
         if entry.wishes or entry.line.sequential:
-            wish = wish_of(entry, self._lead.head, asked.kept or (), self._down.transport)
+            wish = wish_of(entry, self._lead.head, asked.kept or (), self._down.visitor)
         ticket = entry.line.enter(
             self, size=asked.size, caller=mine.caller, precedence=mine.precedence, wish=wish
         )

@@ -3,7 +3,6 @@
 Rule: of a stream its first message tells; the others go where the call goes.
 """
 
-import asyncio
 from collections.abc import Sequence
 
 from activator.core.seats import ANYWHERE, Wish
@@ -11,7 +10,9 @@ from gateway.core.affinity import affinity_key
 from gateway.core.limits import KEPT_BYTES
 from gateway.core.table import Entry
 from gateway.grpc.core.heads import Call
+from gateway.grpc.core.saying import forwarded_in
 from gateway.grpc.core.steps import first_is_here, step_in
+from gateway.visitor import Visitor
 
 __all__ = ["waits_for_more", "wish_of"]
 
@@ -24,10 +25,8 @@ def waits_for_more(entry: Entry, kept: Sequence[bytes]) -> bool:
     return len(data) <= KEPT_BYTES and not first_is_here(data)
 
 
-def wish_of(
-    entry: Entry, head: Call, kept: Sequence[bytes], transport: asyncio.BaseTransport
-) -> Wish:
-    """The wish of a call; `kept`: its request so far; `transport`: its client's."""
+def wish_of(entry: Entry, head: Call, kept: Sequence[bytes], visitor: Visitor) -> Wish:
+    """The wish of a call; `kept`: its request so far."""
     if entry.line.sequential:
         most = entry.revision.policy.max_body
         step = step_in(b"".join(kept), head.encoding, min(most, KEPT_BYTES))
@@ -36,6 +35,5 @@ def wish_of(
     if entry.affinity is None:
         return ANYWHERE
     lines = [b"%b: %b" % field for field in head.fields]
-    name = transport.get_extra_info("peername")
-    client = str(name[0]).encode() if isinstance(name, tuple) else b""
+    client = visitor.address(forwarded_in(head) if visitor.trusted else ())
     return Wish(key=affinity_key(entry.affinity, lines, client=client, body=()))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from activator.core.seats import ANYWHERE, Ticket, Wish
 from gateway.core.affinity import affinity_key
+from gateway.core.saying import forwarded_in
 from gateway.core.steps import step_of
 from gateway.http.keeping import hand_back
 
@@ -39,17 +40,6 @@ def _wish(exchange: "Exchange") -> Wish:
     affinity = exchange.entry.affinity
     if affinity is None:
         return ANYWHERE
-    fields = exchange.head.fields
-    return Wish(key=affinity_key(affinity, fields, client=_address(exchange), body=body))
-
-
-def _address(exchange: "Exchange") -> bytes:
-    """Who asks: the peer, or whom a trusted peer says that it speaks for."""
-    inbound = exchange.inbound
-    if inbound.edge.trusted:
-        for line in exchange.head.fields:
-            name, _, value = line.partition(b":")
-            if name.lower() == b"x-forwarded-for":
-                return value.rpartition(b",")[2].strip()
-    name = inbound.transport.get_extra_info("peername")
-    return str(name[0]).encode() if isinstance(name, tuple) else b""
+    head, visitor = exchange.head, exchange.inbound.reception.visitor
+    client = visitor.address(forwarded_in(head) if visitor.trusted else ())
+    return Wish(key=affinity_key(affinity, head.fields, client=client, body=body))

@@ -61,6 +61,20 @@ async def test_a_trusted_peer_says_for_whom_it_asks():
         assert len(set(await places(three, asked))) == 1, "anybody's word was taken"
 
 
+async def test_of_several_hops_the_last_that_is_no_trusted_peer_asks():
+    settings = Settings(trusted_peers="127.0.0.1/32,10.0.0.0/8")
+    async with replicas(3, sticky(AffinityKind.CLIENT), settings=settings) as three:
+        plain = [infer(extra=b"X-Forwarded-For: 1.1.1.%d\r\n" % n) for n in range(12)]
+        found = await places(three, plain)
+        assert len(set(found)) > 1
+        for hops in (
+            b"X-Forwarded-For: 7.7.7.7, 1.1.1.%d, 10.1.2.3\r\n",
+            b"X-Forwarded-For: 7.7.7.7\r\nX-Forwarded-For: 1.1.1.%d\r\n",
+            b'Forwarded: for=7.7.7.7, for="1.1.1.%d:4711"\r\n',
+        ):
+            assert await places(three, [infer(extra=hops % n) for n in range(12)]) == found
+
+
 async def test_prompts_that_begin_alike_meet():
     def chat(system: str, text: str) -> bytes:
         messages = [{"role": "system", "content": system}, {"role": "user", "content": text}]

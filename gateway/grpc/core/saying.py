@@ -10,7 +10,7 @@ from gateway.core.callers import Said, bearer
 from gateway.grpc.core.heads import Call, block_of
 from gateway.grpc.core.hpack import Field
 
-__all__ = ["said_by", "without_key"]
+__all__ = ["forwarded_in", "said_by", "without_key"]
 
 _AUTHORIZATION = b"authorization"
 _KEY = b"ebbtide-key"
@@ -21,11 +21,14 @@ def said_by(head: Call, *, keyed: object, trusted: object) -> Said:
     secret = _joined(head.ours, _KEY)
     if secret is None and keyed:
         secret = bearer(_joined(head.fields, _AUTHORIZATION) or b"")
-    forwarded: list[bytes] = []
-    if trusted:
-        forwarded = _values(head.fields, b"x-forwarded-for") or _values(head.fields, b"forwarded")
+    forwarded = forwarded_in(head) if trusted else []
     precedence = _joined(head.ours, b"ebbtide-precedence")
     return Said(secret=secret, precedence=precedence, forwarded=forwarded)
+
+
+def forwarded_in(head: Call) -> list[bytes]:
+    """The values of its `x-forwarded-for`, else of its `forwarded`."""
+    return _values(head.fields, b"x-forwarded-for") or _values(head.fields, b"forwarded")
 
 
 def without_key(head: Call, said: Said) -> Call:
