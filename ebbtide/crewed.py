@@ -43,6 +43,7 @@ class _Parts:
 
     async def leave(self, stop: Stop, settings: Settings) -> None:
         self.view.leaving = True
+        self.crew.turn_away()
         await stop.unless_urgent(self.clock.sleep(settings.shutdown_delay))
         await self.crew.leave(stop, settings)
 

@@ -53,6 +53,7 @@ class _Parts:
 
     async def leave(self, stop: Stop, settings: Settings) -> None:
         self.view.leaving = True
+        self.front.turn_away()
         await stop.unless_urgent(self.clock.sleep(settings.shutdown_delay))
         self.front.stop_accepting()
         await stop.unless_urgent(self.front.drained(self.clock.now() + settings.shutdown_grace))

@@ -2,8 +2,9 @@
 
 Rule 1: it takes requests as soon as it is started, and a model's names as soon as the hall has its
         line: the table is swapped whole with every snapshot.
-Rule 2: shutting down is three steps. `stop_accepting`: no new connection, idle ones closed, answers
-        say `Connection: close`. `drained`: wait for what runs or is held. `close`: end the rest.
+Rule 2: shutting down is four steps. `turn_away`: health calls say so, and all is served on.
+        `stop_accepting`: no new connection, idle ones closed, answers say `Connection: close`.
+        `drained`: wait for what runs or is held. `close`: end the rest.
 """
 
 import asyncio
@@ -104,10 +105,14 @@ class Front:
         """Take over what may change while running: new requests and connections go by it."""
         self._context.reload(settings)
 
+    def turn_away(self) -> None:
+        """Let health calls send new requests elsewhere; those that come are served."""
+        self._context.leaving = True
+
     def stop_accepting(self) -> None:
         """Take no new connections; close what is idle; the rest close with their next answer."""
         context = self._context
-        context.closing = True
+        context.leaving = context.closing = True
         self._listener.close()
         for inbound in tuple(context.inbounds):
             inbound.shut()

@@ -26,6 +26,7 @@ from ebbtide.workers.messages import (
     Reload,
     Report,
     Retiring,
+    TurnAway,
 )
 from ebbtide.workers.post import Post, spawn
 from ebbtide.workers.retiring import Retired
@@ -83,6 +84,7 @@ class Crew:
         self._drained: dict[tuple[GatewayName, RevisionName], int] = {}
         self._begun = asyncio.Event()
         """All have taken connections once."""
+        self._turning_away = False
         self._leaving: Leave | None = None
         self._keeping: list[asyncio.Task[None]] = []
         means.cluster.subscribe(lambda _: self._observe())
@@ -120,6 +122,12 @@ class Crew:
         self._settings = settings
         for post in self._posts.values():
             post.channel.send(Reload(settings=self._part(settings)))
+
+    def turn_away(self) -> None:
+        """Let health calls send new requests elsewhere; those that come are served."""
+        self._turning_away = True
+        for post in self._posts.values():
+            post.channel.send(TurnAway())
 
     async def leave(self, stop: Stop, settings: Settings) -> None:
         """Let all finish what they have in the grace time; returns when all have ended."""
@@ -189,6 +197,8 @@ class Crew:
         channel.handle(Retiring, partial(self._retires, post))
         share_bus(self._means.bus, channel, name, published=self._published)
         unshare = share_cluster(self._means.cluster, channel, self._means.group)
+        if self._turning_away:
+            channel.send(TurnAway())
         if self._leaving is not None:
             channel.send(self._leaving)
         try:

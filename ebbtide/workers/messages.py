@@ -26,6 +26,7 @@ __all__ = [
     "Reload",
     "Report",
     "Retiring",
+    "TurnAway",
     "codec",
 ]
 
@@ -105,6 +106,11 @@ class Reload:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TurnAway:
+    """To a worker: let health calls say that new requests should go elsewhere."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Leave:
     """To a worker: accept nothing more, and end when all is answered."""
 
@@ -116,4 +122,4 @@ def codec() -> Codec:
     """Reads and writes all that goes between the two."""
     from_worker = (SampleNews, Entry, Poked, ScaleAsked, MarkAsked, Noted)
     own = (Listening, Report, Retiring, Held, Crowded)
-    return Codec(*from_worker, *own, FleetNews, Written, Begin, Allot, Reload, Leave)
+    return Codec(*from_worker, *own, FleetNews, Written, Begin, Allot, Reload, TurnAway, Leave)

@@ -22,7 +22,7 @@ from activator.wiring import Outside
 from ebbtide.loops import new_event_loop
 from ebbtide.memory import keep_pieces, settle
 from ebbtide.workers.allotment import Allotment
-from ebbtide.workers.messages import Begin, Leave, Listening, Reload, codec
+from ebbtide.workers.messages import Begin, Leave, Listening, Reload, TurnAway, codec
 from ebbtide.workers.telling import Telling
 from fleet.bus.far import FarBus
 from fleet.channel.channel import Channel
@@ -132,6 +132,7 @@ class _Worker:
         self._telling = Telling(hall, front, channel)
         self._told = asyncio.Event()
         self._grace: float | None = None
+        channel.handle(TurnAway, lambda _: front.turn_away())
         channel.handle(Leave, self._leave)
 
     async def serve(self, outside: Outside, listening: Sequence[socket.socket]) -> None:

@@ -118,12 +118,12 @@ def server(context: Context, method: str, asked: bytes, table: Table) -> bytes:
         return server_metadata("ebbtide", context.version, ())
     if method == HEALTH_CHECK:
         return health(_health(context, read_service(asked), table))
-    return truth(method == SERVER_LIVE or not context.closing)
+    return truth(method == SERVER_LIVE or not context.leaving)
 
 
 def _health(context: Context, service: str, table: Table) -> Health:
     """Of the server, or of a model by its name: a sleeping one will answer, so it serves."""
-    ready = not context.closing
+    ready = not context.leaving
     if service not in ("", SERVICE):
         entry = table.names.get(service)
         if entry is None:

@@ -94,6 +94,8 @@ class Context:
         self.requests = 0
         """Requests that have been routed to a model and are not over, those included whose client
         has left while its model server still works."""
+        self.leaving = False
+        """Health calls say that new requests should go elsewhere."""
         self.closing = False
         """Answers say `Connection: close`, and nothing new is taken."""
         self.changed: Callable[[], None] = _nothing

@@ -61,7 +61,7 @@ def server(context: Context, route: Route, table: Table) -> Reply:
         case "/v2":
             about = {"name": "ebbtide", "version": context.version, "extensions": []}
             return Reply(lines=(_JSON,), body=json.dumps(about).encode())
-        case "/v2/health/ready" if context.closing:
+        case "/v2/health/ready" if context.leaving:
             raise RefusedError(Reason.SHUTTING_DOWN)
         case path if path == MODELS_PATH:
             return _list(context, route.entry, table)

@@ -60,6 +60,8 @@ async def test_for_the_delay_readiness_is_off_and_new_connections_are_served(tmp
         ebbtide.process.send_signal(signal.SIGTERM)
         while await readiness(ebbtide) != 503:
             await asyncio.sleep(0.02)
+        own = f"http://127.0.0.1:{ebbtide.port}/v2/health/ready"
+        assert (await ebbtide.client.get(own)).status_code == 503
         while loop.time() < asked + 1.5:
             assert (await call(ebbtide)).status_code == 200
             await asyncio.sleep(0.1)

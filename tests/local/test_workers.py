@@ -182,7 +182,7 @@ async def test_a_worker_that_hangs_is_replaced_and_all_end_with_the_one_over_the
 
 async def test_sigterm_drains_both_and_who_still_waits_at_the_end_is_told_so(tmp_path):
     models = (model("a", slots="4"), model("b", slots="1"))
-    async with served(tmp_path, *models, shutdown_grace="5s") as ebbtide:
+    async with served(tmp_path, *models, shutdown_grace="5s", shutdown_delay="1s") as ebbtide:
         assert await call(ebbtide, name="b") == 200
         running = calls(ebbtide, 8, 1.5)
         hopeless = calls(ebbtide, 6, 30.0, name="b")
@@ -193,6 +193,10 @@ async def test_sigterm_drains_both_and_who_still_waits_at_the_end_is_told_so(tmp
         ready = f"http://127.0.0.1:{ebbtide.admin}/readyz"
         while (await ebbtide.client.get(ready)).status_code != 503:
             await asyncio.sleep(0.01)
+        own = f"http://127.0.0.1:{ebbtide.port}/v2/health/ready"
+        while (await ebbtide.client.get(own)).status_code != 503:
+            await asyncio.sleep(0.01)
+        assert await call(ebbtide) == 200
         assert await asyncio.gather(*running) == [200] * 8
         assert not any(one.done() for one in hopeless)
         # One runs at each worker that got any; the others waited until the end of the grace time.

@@ -8,7 +8,7 @@ import pytest
 
 from tests.fakes.recorder import answer
 from tests.wire.scripts import Gate
-from tests.wire.stage import BOTH_LOOPS, INFER, ONE, infer, stage
+from tests.wire.stage import BOTH_LOOPS, GET, INFER, ONE, infer, stage
 
 pytestmark = [pytest.mark.anyio, BOTH_LOOPS]
 
@@ -120,6 +120,21 @@ async def test_a_removed_model_refuses_who_waits():
         assert (found.status, found.field("ebbtide-reason")) == (404, "model_removed")
         client.send(infer())
         assert (await client.answer()).field("ebbtide-reason") == "unknown_model"
+
+
+async def test_who_is_turned_away_by_health_is_served_all_the_same():
+    async with stage() as s:
+        client = await s.client()
+        client.send(GET % b"/v2/health/ready")
+        assert (await client.answer(method="GET")).status == 200
+        s.front.turn_away()
+        client.send(GET % b"/v2/health/ready")
+        found = await client.answer(method="GET")
+        assert (found.status, found.field("ebbtide-reason")) == (503, "shutting_down")
+        client.send(GET % b"/v2/health/live")
+        assert (await client.answer(method="GET")).status == 200
+        found = await s.call(infer())
+        assert (found.status, found.field("connection")) == (200, None)
 
 
 async def test_shutting_down():

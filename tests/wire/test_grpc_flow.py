@@ -306,6 +306,22 @@ async def test_health_of_the_server_and_of_models() -> None:
             assert (await client.over(number)).status == "0"
 
 
+async def test_health_turns_away_before_the_front_stops() -> None:
+    async with calls() as on:
+        client = await on.client()
+        on.stage.front.turn_away()
+        for path, asked, data in (
+            ("/grpc.health.v1.Health/Check", message(b""), b"\x08\x02"),
+            ("/grpc.health.v1.Health/Check", named("demo"), b"\x08\x02"),
+            ("/inference.GRPCInferenceService/ServerReady", message(b""), b""),
+        ):
+            number = client.call(path)
+            client.data(number, asked, end=True)
+            told = await client.over(number)
+            assert (told.status, bytes(told.data)) == ("0", message(data))
+        assert (await client.over(infer(client))).status == "0"
+
+
 async def test_a_front_that_stops_says_so_twice_and_finishes_what_runs() -> None:
     gate = asyncio.Event()
 
