@@ -312,7 +312,7 @@ async def test_health_turns_away_before_the_front_stops() -> None:
         on.stage.front.turn_away()
         for path, asked, data in (
             ("/grpc.health.v1.Health/Check", message(b""), b"\x08\x02"),
-            ("/grpc.health.v1.Health/Check", named("demo"), b"\x08\x02"),
+            ("/grpc.health.v1.Health/Check", named("demo"), b"\x08\x01"),
             ("/inference.GRPCInferenceService/ServerReady", message(b""), b""),
         ):
             number = client.call(path)
