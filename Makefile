@@ -3,16 +3,21 @@
 MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 
-.PHONY: help setup dev demo test fmt check soak bench lock clean
+.PHONY: help setup dev demo test e2e fmt check soak bench lock clean
 
 help: ## show this
-	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F':.*## ' '/^[a-z0-9]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 demo: setup ## four sleeping models, two GPUs, real requests: see it work and what it cost
 	@$(BIN)/python scripts/demo.py
 
 test: setup ## pass the tests, those with real Triton among them
-	@$(BIN)/python -m pytest -n 3 tests
+	@$(BIN)/python -m pytest -n 3 tests --ignore=tests/e2e
+
+e2e: setup ## other people's clients, unchanged: Python, curl, a browser, Go, Node, load tools
+	@python3 scripts/setup.py clients
+	@$(BIN)/python -m tests.e2e
+	@$(BIN)/python -m pytest -n 2 tests/e2e
 
 fmt: dev ## put the code in form
 	@$(BIN)/ruff format .

@@ -20,21 +20,26 @@ _SOURCES = Path(__file__).resolve().parent / "go"
 _BUILD_S = 300
 
 
-def go_program(module: str, command: str, *, cache: Path) -> Tool:
-    """`bench/go/MODULE/COMMAND`, built once for each state of its sources."""
+def go_program(module: str, command: str, *, cache: Path, sources: Path = _SOURCES) -> Tool:
+    """`bench/go/MODULE/COMMAND`, built once for each state of its sources.
+
+    `sources` names another folder of modules; a command that is not in the module is the path of
+    a package that the module pins.
+    """
     go = shutil.which("go", path=f"{os.environ.get('PATH', '')}:/usr/local/go/bin")
     if go is None:
         msg = "Go is not on PATH, and nothing is built without it (version 1.22 or newer)"
         raise PeerMissingError(msg)
-    folder = _SOURCES / module
+    folder = sources / module
     env = _environment(cache)
     version = _run([go, "env", "GOVERSION"], folder=folder, env=env)
-    binary = cache / f"go-{_digest(folder, version)}" / command
+    binary = cache / f"go-{_digest(folder, version)}" / Path(command).name
     if not binary.exists():
-        say(f"building {command} with {version} (once)")
+        say(f"building {binary.name} with {version} (once)")
         binary.parent.mkdir(parents=True, exist_ok=True)
         made = binary.with_suffix(".new")
-        _run([go, "build", "-trimpath", "-o", str(made), f"./{command}"], folder=folder, env=env)
+        package = f"./{command}" if (folder / command).is_dir() else command
+        _run([go, "build", "-trimpath", "-o", str(made), package], folder=folder, env=env)
         made.rename(binary)
     return Tool(path=binary, env=dict(os.environ), version=version)
 

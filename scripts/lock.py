@@ -2,9 +2,9 @@
 
     python scripts/lock.py [--upgrade]
 
-The locks of development and of the benchmark's peers serve every platform. The models' lock serves
-CPython 3.11 and 3.12 on x86_64 Linux with glibc 2.35 or newer, as the wheel with Triton does;
-locks/models.override leaves out what no model imports.
+The locks of development, of the benchmark's peers and of other people's clients serve every
+platform. The models' lock serves CPython 3.11 and 3.12 on x86_64 Linux with glibc 2.35 or newer, as
+the wheel with Triton does; locks/models.override leaves out what no model imports.
 
 What is pinned stays as it is unless the .in file or `--upgrade` says otherwise. uv resolves, since
 pip can neither override nor lock for other platforms; it is installed into a folder of its own. It
@@ -22,6 +22,7 @@ COMMON = ["--generate-hashes", "--no-header", "--no-annotate", "--python-version
 LOCKS = {
     "dev": ["--universal"],
     "bench": ["--universal"],
+    "clients": ["--universal"],
     "models": ["--python-platform=x86_64-manylinux_2_35", "--override=locks/models.override"],
 }
 

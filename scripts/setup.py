@@ -1,6 +1,7 @@
-"""Makes the environments that `make` needs: `.venv` (development) and `.venv-models` (real Triton).
+"""Makes the environments that `make` needs: `.venv` (development), `.venv-models` (real Triton),
+and `.cache/clients` (other people's clients).
 
-    python3 scripts/setup.py [dev] [models]
+    python3 scripts/setup.py [dev] [models] [clients]
 
 Runs on any Python 3.8 or newer, without packages. Says what it does and how long it takes.
 
@@ -46,16 +47,19 @@ class Kind(NamedTuple):
 KINDS = {
     "dev": Kind("dev", ROOT / ".venv", ROOT / "locks" / "dev.txt", models=False),
     "models": Kind("models", ROOT / ".venv-models", ROOT / "locks" / "models.txt", models=True),
+    "clients": Kind(
+        "clients", ROOT / ".cache" / "clients", ROOT / "locks" / "clients.txt", models=False
+    ),
 }
 
 
 def main() -> int:
     """Make what is asked for. 0, or 1 after a message."""
     arguments = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    arguments.add_argument("kinds", nargs="*", metavar="dev|models", help="default: both")
-    given = arguments.parse_args().kinds or list(KINDS)
+    arguments.add_argument("kinds", nargs="*", metavar="|".join(KINDS), help="default: dev models")
+    given = arguments.parse_args().kinds or ["dev", "models"]
     if set(given) - set(KINDS):
-        arguments.error("expected dev, models, or nothing for both")
+        arguments.error("expected dev, models, clients, or nothing for the first two")
     CACHE.mkdir(parents=True, exist_ok=True)
     try:
         with (CACHE / "lock").open("w") as lock:
@@ -85,7 +89,7 @@ def provide(kind: Kind) -> None:
     made_from = read_mark(kind)
     if not current(kind, made_from):
         make(kind, unfinished=made_from is None)
-    if not kind.models:
+    if kind.name == "dev":
         install_project(kind)
 
 
