@@ -76,7 +76,7 @@ class Settings:
     underscored_fields: bool = _live(default=False)
     """Whether request headers with an underscore in their name are passed on."""
     max_head: int = _live(64 * 2**10)
-    """Largest request head (line and fields)."""
+    """Largest request head (line and fields). For connections made from then on."""
     max_connections: int = _live(16000)
     """Client connections at once; one more is answered 503 and closed."""
     api_keys: str = _live("")

@@ -36,6 +36,7 @@ class Door:
         self.file.follow(settings)
         self._take(settings)
         for visitor in self._visitors:
+            visitor.trusted = self.peers.contains(visitor.address())
             visitor.look()
 
     def enter(self, visitor: "Visitor") -> None:
@@ -89,7 +90,7 @@ class Visitor:
         most = self._door.most_per_address
         if not most or trusted:
             return True
-        self._counted = net_of(self._address())
+        self._counted = net_of(self.address())
         return self._door.addresses.enter(self._counted) <= most
 
     def leave(self) -> None:
@@ -132,10 +133,13 @@ class Visitor:
         self.models = admitted.models
         return admitted
 
-    def address(self, forwarded: Sequence[bytes]) -> str:
+    def address(self, forwarded: Sequence[bytes] = ()) -> str:
         """Who asks: the peer, or whom it speaks for as `forwarded` says, if it is trusted."""
-        found = forwarded_for(forwarded, self._door.peers) if self.trusted else ""
-        return found or self._address()
+        found = forwarded_for(forwarded, self._door.peers) if forwarded and self.trusted else ""
+        if not found and self._transport is not None:
+            name = self._transport.get_extra_info("peername")
+            found = str(name[0]).partition("%")[0] if isinstance(name, tuple) else ""
+        return found
 
     def look(self) -> None:
         """What is asked may have changed: from the next request on nothing said before holds."""
@@ -147,8 +151,4 @@ class Visitor:
             self.caller, self.precedence, self.models = "", 0, None
 
     def _origin(self) -> Origin:
-        return Origin(address=self._address(), subject=self.subject, trusted=self.trusted)
-
-    def _address(self) -> str:
-        name = None if self._transport is None else self._transport.get_extra_info("peername")
-        return str(name[0]) if isinstance(name, tuple) else ""
+        return Origin(address=self.address(), subject=self.subject, trusted=self.trusted)

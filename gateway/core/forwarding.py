@@ -4,8 +4,8 @@ Rule 1: only a trusted peer may speak for others. What anyone else sent under th
         out where the gateway writes such fields, and is none of its business where it does not.
 Rule 2: a trusted peer's list is continued (`X-Forwarded-For`, `Forwarded`); what it said of the
         first hop's scheme and host stands.
-Rule 3: an `Edge` is made once per connection and shared where it can be, since the request's bytes
-        are remembered for it by identity (`gateway.core.requests`).
+Rule 3: an `Edge` is made per connection, never per request, and shared where it can be, since the
+        request's bytes are remembered for it by identity (`gateway.core.requests`).
 """
 
 from dataclasses import dataclass

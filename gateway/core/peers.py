@@ -1,6 +1,6 @@
 """Which addresses may speak for others: proxies and load balancers of the operator's own. Pure.
 
-Rule 1: asked once per connection, never per request.
+Rule 1: asked per connection, never per request.
 Rule 2: an IPv4 address that comes mapped into IPv6 (``::ffff:10.0.0.1``) is the IPv4 address.
 """
 

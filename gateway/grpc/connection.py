@@ -45,7 +45,6 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_block",
         "_block_flags",
-        "_block_frames",
         "_block_number",
         "_cut",
         "_decoder",
@@ -91,7 +90,7 @@ class Connection(asyncio.Protocol):
         self._taken = 0
         self._usual = False
         self._block: list[bytes] | None = None
-        self._block_number = self._block_flags = self._block_frames = 0
+        self._block_number = self._block_flags = 0
 
     # What the loop calls.
 
@@ -312,7 +311,6 @@ class Connection(asyncio.Protocol):
         else:
             self._usual = False
             self._block, self._block_number, self._block_flags = [block], number, flags
-            self._block_frames = 0
 
     def _continue(self, flags: int, payload: bytes) -> None:
         pieces = self._block

@@ -14,6 +14,7 @@ from typing import Protocol, cast
 
 from fleet.reasons import Reason
 from fleet.settings import Settings
+from gateway.core.forwarding import PLAIN_EDGE, Edge
 from gateway.core.refused import RefusedError
 from gateway.core.table import Table
 from gateway.errors import ERRORS
@@ -83,6 +84,7 @@ class Downstream:
         "_pinged",
         "connection",
         "context",
+        "edge",
         "filed",
         "last",
         "limit",
@@ -94,6 +96,7 @@ class Downstream:
     def __init__(self, context: Context) -> None:
         self.context = context
         self.connection = Connection(self, context.outbox, Floods(context.now), room=_ROOM)
+        self.edge: Edge = PLAIN_EDGE
         self.visitor = Visitor(context.door)
         """Whose the calls are."""
         self.last = 0
@@ -148,7 +151,8 @@ class Downstream:
         context, transport = self.context, self.connection.transport
         context.inbounds.add(self)
         # It was counted with its address before, when it was taken for HTTP/1.1.
-        self.visitor.arrive(transport, trusted=context.hops.of(transport).trusted)
+        self.edge = context.hops.of(transport)
+        self.visitor.arrive(transport, trusted=self.edge.trusted)
         limits = context.limits
         self._look_again(context.now() + min(limits.header_timeout, limits.http_keepalive))
 

@@ -10,6 +10,7 @@ from activator.core.room import Room
 from fleet.settings import Settings
 from fleet.tls import Certificates
 from gateway.core.copies import Copies
+from gateway.core.forwarding import Edge
 from gateway.core.head import Manner, RequestHead, ResponseHead, read_request_head
 from gateway.core.known import Known
 from gateway.core.limits import Limits
@@ -32,6 +33,9 @@ __all__ = ["Client", "Context"]
 
 class Client(Protocol):
     """A client's connection, whatever it speaks."""
+
+    edge: Edge
+    """By which hop its requests come in."""
 
     @property
     def transport(self) -> asyncio.Transport: ...
@@ -121,6 +125,8 @@ class Context:
         self.door.reload(settings)
         self._manner = _manner(settings)
         self.hops = Hops(settings)
+        for client in self.inbounds:
+            client.edge = self.hops.of(client.transport)
         # A head kept together with where it led may lead elsewhere now.
         self.request_heads.forget()
 

@@ -1,4 +1,4 @@
-"""By which hop a connection's requests come in: decided once, when it is made.
+"""By which hop a connection's requests come in: decided when it is made, and as settings change.
 
 Rule: connections that differ in nothing a replica is told share one `Edge`, so that what is
       remembered of a head holds for all of them.

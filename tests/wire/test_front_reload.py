@@ -55,3 +55,27 @@ async def test_a_new_connection_goes_by_the_new_limits_and_an_old_one_is_not_cut
         new = await s.client()
         new.send(infer(extra=b"X-Long: %b\r\n" % (b"x" * 1024)))
         assert (await new.answer()).status == 431
+
+
+async def test_old_connections_are_trusted_told_of_and_named_as_new_settings_say():
+    async with stage() as s:
+        client = await s.client()
+
+        async def seen() -> dict[str, str | None]:
+            client.send(infer(extra=b"X-Forwarded-For: 1.1.1.1\r\nEbbtide-Precedence: none\r\n"))
+            found = await client.answer()
+            if found.status == 400:
+                # Only who is trusted is told that this is no number.
+                assert "Ebbtide-Precedence" in found.body.decode()
+                return {"trusted": "yes"}
+            last = s.recorder.requests[-1]
+            return {name: last.field(name) for name in ("x-forwarded-for", "via")}
+
+        assert await seen() == {"x-forwarded-for": "1.1.1.1", "via": "1.1 ebbtide"}
+        s.front.reload(Settings(forwarded="x-forwarded", via="tide"))
+        assert await seen() == {"x-forwarded-for": "127.0.0.1", "via": "1.1 tide"}
+        s.front.reload(Settings(trusted_peers="127.0.0.0/8"))
+        assert await seen() == {"trusted": "yes"}
+        client = await s.client()
+        s.front.reload(Settings(forwarded="x-forwarded"))
+        assert await seen() == {"x-forwarded-for": "127.0.0.1", "via": "1.1 ebbtide"}
