@@ -24,6 +24,8 @@ from fleet.subscribers import Subscribers
 __all__ = ["Hall"]
 
 _SAMPLE_S = 1.0
+_SLICE = 64
+"""Lines that are looked at without a pause: requests do not wait for a look at a thousand."""
 # A timer may fire a little early (uvloop's clock has steps of 1 ms): look again, do not spin.
 _SLACK_S = 0.002
 
@@ -99,12 +101,21 @@ class Hall:
     async def run(self) -> None:
         """Endless: once a second look at every line and publish the sample."""
         while True:
-            now = self._clock.now()
-            for line in tuple(self._lines.values()):
-                line.look(now)
+            await self._look()
             self._leaving = [line for line in self._leaving if line.running]
             self.publish()
             await self._clock.sleep(_SAMPLE_S)
+
+    async def _look(self) -> None:
+        lines = tuple(self._lines.values())
+        for first in range(0, len(lines), _SLICE):
+            if first:
+                await self._clock.sleep(0)
+            now = self._clock.now()
+            for line in lines[first : first + _SLICE]:
+                line.look(now)
+                # What is told of lines at rest is made here, and not all at once.
+                line.sample(now)
 
     def publish(self) -> None:
         """Publish the sample as it stands now."""

@@ -19,7 +19,8 @@ from activator.core.seats import ANYWHERE, Wish
 from activator.journal import tell_ready, tell_start_failed, tell_woken
 from activator.opening import Opening
 from activator.refusing import Refusing
-from activator.report import idle_for, phase_of, sample_of
+from activator.report import phase_of
+from activator.resting import Resting
 from activator.sequencing import Sequencing
 from activator.waking import Waking
 from activator.wiring import Guest, Refusal, Wiring
@@ -69,6 +70,7 @@ class Line:
         self._refusal = Refusing(self.ledger, self._starts, self._eta).of
         self._cold = ColdStarts()
         self._sequencing = Sequencing(self.ledger, refuse=self._refuse, rested=self._left_draining)
+        self._resting = Resting(self.ledger)
         self._removed = False
 
     # What the request path calls.
@@ -236,16 +238,9 @@ class Line:
         replicas = self._fleet.of(self.revision.name)
         return phase_of(self.ledger, replicas, blocked=self._starts.blocked(self._now()))
 
-    def idle_for(self, now: float) -> float | None:
-        """Seconds since the later of Ready and the last request's end.
-
-        None while a request is here, and before either.
-        """
-        return idle_for(self.ledger, now)
-
     def sample(self, now: float) -> RevisionSample:
         """What the autoscaler is told."""
-        return sample_of(self.revision, self.ledger, idle_for=self.idle_for(now), now=now)
+        return self._resting.sample(self.revision, now)
 
     # What the hall calls.
 
@@ -260,6 +255,8 @@ class Line:
         revision = fleet.revisions[self.revision.name]
         self.revision = revision
         self._fleet = fleet
+        if self._resting.through(revision, fleet):
+            return
         self._removed = False
         self.ledger.limit = revision.policy.queue_limit
         self.ledger.limit_bytes = revision.policy.queue_limit_bytes
@@ -273,6 +270,8 @@ class Line:
         """Level-triggered: conclude from what is known, release, and ask for those who wait."""
         revision = self.revision
         self._budget.note(now, self.ledger.arrivals)
+        if self._resting.through(revision, self._fleet):
+            return
         self._sequencing.look(now)
         just_blocked = self._starts.observe(
             revision,
@@ -290,6 +289,7 @@ class Line:
             else:
                 # Its starts were given up, or its manifest changed under those who wait.
                 self._refuse(self.ledger.refuse_all(now), reason, now, hopeless=True)
+        self._resting.looked(revision, self._fleet)
 
     def allot(self) -> None:
         """Ask anew how many of the slots are this gateway's."""

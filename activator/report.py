@@ -8,7 +8,7 @@ from fleet.messages import ReplicaSample, RevisionSample
 from fleet.model import Phase, Replica, Revision
 from fleet.names import ReplicaName
 
-__all__ = ["idle_for", "phase_of", "sample_of"]
+__all__ = ["phase_of", "sample_of"]
 
 
 def phase_of(ledger: Ledger, replicas: Iterable[Replica], *, blocked: bool) -> Phase:
@@ -26,7 +26,7 @@ def phase_of(ledger: Ledger, replicas: Iterable[Replica], *, blocked: bool) -> P
     return Phase.ASLEEP
 
 
-def idle_for(ledger: Ledger, now: float) -> float | None:
+def _idle_for(ledger: Ledger, now: float) -> float | None:
     """Seconds since the later of Ready and the last request's end.
 
     None while a request is here or a sequence lives, and before either.
@@ -39,9 +39,7 @@ def idle_for(ledger: Ledger, now: float) -> float | None:
     return now - max(since) if since else None
 
 
-def sample_of(
-    revision: Revision, ledger: Ledger, *, idle_for: float | None, now: float
-) -> RevisionSample:
+def sample_of(revision: Revision, ledger: Ledger, *, now: float) -> RevisionSample:
     """The sample of a revision at `now`."""
     ledger.tick(now)
     # A sequence at rest holds its place on its replica as a request does.
@@ -59,7 +57,7 @@ def sample_of(
         completions=ledger.completions,
         service_s=ledger.service_s,
         oldest_wait=None if first is None else now - first.since,
-        idle_for=idle_for,
+        idle_for=_idle_for(ledger, now),
         longest_s=ledger.longest_s,
         drained=drain.number if drain is not None and acknowledged else 0,
         replicas=tuple(

@@ -88,6 +88,12 @@ class Ledger:
         return self._turns.count + len(self._parked)
 
     @property
+    def rests(self) -> bool:
+        """Nobody is here, and no seat: nothing grows, and nothing ends by itself."""
+        there = self.seats or self.running or self._turns.count or self._parked or self.sequences
+        return not there
+
+    @property
     def eldest(self) -> Ticket | None:
         """Of all that wait, the one that arrived first."""
         known = [self._turns.eldest, next(iter(self._parked), None)]

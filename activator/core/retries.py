@@ -106,6 +106,9 @@ class Budget:
         """`arrivals` requests have come so far."""
         noted = self._arrivals
         if not noted or now - noted[-1][0] >= self._STEP_S:
+            if len(noted) > 1 and noted[-1][1] == noted[-2][1] == arrivals:
+                # Nobody came between the last three: the middle one says nothing.
+                noted.pop()
             noted.append((now, arrivals))
         while len(noted) > 1 and noted[1][0] <= now - self.WINDOW_S:
             noted.popleft()

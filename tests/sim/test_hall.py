@@ -101,9 +101,9 @@ async def test_a_model_nobody_waits_for_is_warmed_up_before_it_takes_requests():
 async def test_a_replica_that_nobody_calls_is_idle_since_it_is_ready():
     async with world() as w:
         w.cluster.put(revision(replicas=1))
-        assert w.line.idle_for(w.now) is None
+        assert w.line.sample(w.now).idle_for is None
         await asyncio.sleep(3)
-        assert w.line.idle_for(w.now) == pytest.approx(1.5, abs=0.05)
+        assert w.line.sample(w.now).idle_for == pytest.approx(1.5, abs=0.05)
 
 
 async def test_no_warm_up_when_somebody_waits_or_none_is_wanted():

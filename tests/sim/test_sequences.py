@@ -90,7 +90,7 @@ async def test_a_live_sequence_is_not_idle_and_its_replica_is_not_drained_before
         home = first.dispatches[0][1]
         other = two if home is one else one
         await asyncio.sleep(1)
-        assert w.line.idle_for(w.now) is None
+        assert w.line.sample(w.now).idle_for is None
         sample = w.line.sample(w.now)
         assert sample.running == 1
         assert {r.name: r.running for r in sample.replicas} == {home.name: 1, other.name: 0}
@@ -107,7 +107,7 @@ async def test_a_live_sequence_is_not_idle_and_its_replica_is_not_drained_before
         await asyncio.sleep(3)
         assert quiet == [home.name], "nobody was told"
         assert w.line.sample(w.now).drained == 1
-        assert w.line.idle_for(w.now) is not None
+        assert w.line.sample(w.now).idle_for is not None
         assert w.hall.running_on(home.name) == 0
 
 

@@ -1,0 +1,118 @@
+"""A line at rest is spared work, and nothing that is told or done differs by it."""
+
+import asyncio
+
+import pytest
+
+from activator.report import sample_of
+from fleet.model import Drain, Policy
+from fleet.reasons import Reason
+from tests.fakes.cluster import revision
+from tests.sim.loop import VIRTUAL
+from tests.sim.world import world
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend():
+    return VIRTUAL
+
+
+def told(w):
+    return w.bus.samples()[w.hall.name].sample.revisions[w.revision]
+
+
+async def test_a_model_that_never_ran_is_told_by_the_same_value_each_second():
+    async with world() as w:
+        w.cluster.put(revision())
+        await asyncio.sleep(2.5)
+        first = told(w)
+        await asyncio.sleep(5)
+        assert told(w) is first
+
+
+async def test_the_age_of_a_sleeping_model_goes_on_in_its_samples():
+    async with world() as w:
+        w.cluster.put(revision())
+        client = w.call(service=0.5)
+        await asyncio.sleep(5)
+        seen = w.cluster.fleet().revisions[w.revision]
+        await w.cluster.scale(w.revision, 0, expect=seen.version, reason=Reason.IDLE)
+        await asyncio.sleep(30.3)
+        assert not w.cluster.fleet().of(w.revision)
+        sample = told(w)
+        assert sample.replicas == ()
+        assert sample.completions == 1
+        # Samples come each second.
+        assert sample.idle_for == pytest.approx(w.now - client.ended_at, abs=1.01)
+        now = w.line.sample(w.now)
+        true = sample_of(w.line.revision, w.line.ledger, now=w.now)
+        assert now.idle_for == pytest.approx(true.idle_for, abs=0.51)
+
+
+async def test_an_arrival_ends_the_rest():
+    async with world() as w:
+        w.cluster.put(revision())
+        await asyncio.sleep(10)
+        client = w.call()
+        assert w.line.sample(w.now).waiting == 1
+        await asyncio.sleep(4)
+        assert client.ended_at is not None
+        assert told(w).completions == 1
+
+
+async def test_one_that_came_and_left_while_asleep_is_told():
+    async with world(gpus=0) as w:
+        w.cluster.put(revision(gpus=0, policy=Policy(slots=4, queue_limit=0)))
+        await asyncio.sleep(3)
+        assert told(w).arrivals == 0
+        assert w.call().reason is Reason.QUEUE_FULL
+        await asyncio.sleep(1.1)
+        assert told(w).arrivals == 1
+
+
+async def test_a_drain_of_a_model_that_has_nothing_is_acknowledged():
+    async with world() as w:
+        w.cluster.put(revision())
+        await asyncio.sleep(3)
+        seen = w.cluster.fleet().revisions[w.revision]
+        drain = Drain(number=7, replicas=frozenset())
+        await w.cluster.mark(w.revision, drain, expect=seen.version)
+        assert told(w).drained == 7
+
+
+async def test_a_changed_manifest_of_a_blocked_model_clears_the_block():
+    async with world() as w:
+        w.cluster.put(revision())
+        w.call()
+        for _ in range(3):
+            await asyncio.sleep(0.1)
+            for one in w.cluster.fleet().of(w.revision):
+                w.cluster.fail(one.name)
+                w.cluster.retry(one.name)
+        seen = w.cluster.fleet().revisions[w.revision]
+        await w.cluster.scale(w.revision, 0, expect=seen.version, reason=Reason.START_FAILED)
+        await asyncio.sleep(3)
+        assert w.line.hopeless() is Reason.START_FAILED
+        w.cluster.put(revision(template="t2"))
+        assert w.line.hopeless() is None
+
+
+async def test_others_have_their_turn_while_hundreds_of_lines_are_looked_at():
+    async with world() as w:
+        for number in range(300):
+            w.cluster.put(revision(f"m{number}"))
+        turns = []
+
+        async def count():
+            while True:
+                turns.append(w.now)
+                await asyncio.sleep(0)
+
+        await asyncio.sleep(0.5)
+        counting = w.loop.create_task(count())
+        looked = w.loop.create_task(w.hall._look())
+        await looked
+        counting.cancel()
+        assert len(turns) >= 300 // 64
