@@ -106,8 +106,8 @@ class Budget:
         """`arrivals` requests have come so far."""
         noted = self._arrivals
         if not noted or now - noted[-1][0] >= self._STEP_S:
-            if len(noted) > 1 and noted[-1][1] == noted[-2][1] == arrivals:
-                # Nobody came between the last three: the middle one says nothing.
+            if noted and noted[-1][1] == arrivals:
+                # Nobody came since: it says what the new one says.
                 noted.pop()
             noted.append((now, arrivals))
         while len(noted) > 1 and noted[1][0] <= now - self.WINDOW_S:

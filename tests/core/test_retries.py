@@ -75,3 +75,14 @@ def test_a_tenth_of_what_came_in_the_last_minute():
     assert sum(budget.take(299.0, 2990, least=1) for _ in range(100)) == 60
     # Nothing came since: only the floor is left, once those are a minute old.
     assert sum(budget.take(400.0, 2990, least=1) for _ in range(10)) == 1
+
+
+@pytest.mark.parametrize("rest", [3, 61, 400])
+def test_those_who_came_right_after_a_rest_count_in_full(rest):
+    budget = Budget()
+    budget.note(0.0, 50)
+    for second in range(1, rest):
+        budget.note(float(second), 50)
+    budget.note(float(rest), 150)
+    taken = sum(budget.take(rest + 0.5, 150, least=1) for _ in range(30))
+    assert taken == 10
