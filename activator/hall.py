@@ -100,6 +100,7 @@ class Hall:
 
     async def run(self) -> None:
         """Endless: once a second look at every line and publish the sample."""
+        self.publish()
         while True:
             await self._look()
             self._leaving = [line for line in self._leaving if line.running]

@@ -4,12 +4,12 @@ Rule: snapshots come at the moment something changes, so what is accounted for i
       the moment; looks in between bring the busy integrals.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
-from autoscaler.core.cost import Bill, accrue, lines
+from autoscaler.core.cost import Account, Bill, accrue, lines
 from autoscaler.observe import account, hear, holdings
 from fleet.messages import CostReport, Received
-from fleet.model import Fleet
+from fleet.model import Fleet, Revision
 from fleet.names import GatewayName, ReplicaName, RevisionName
 from fleet.settings import Settings
 
@@ -22,6 +22,7 @@ class Accounts:
     def __init__(self, settings: Settings, now: float) -> None:
         self._settings = settings
         self._bill = Bill(since=now, until=now)
+        self._known: dict[RevisionName, tuple[Revision, int, Account]] = {}
 
     def take(
         self,
@@ -42,15 +43,20 @@ class Accounts:
                 _marked(fleet, name),
             )
         ]
-        accounts = [
-            account(
-                revision,
-                price=self._settings.gpu_price,
-                total=fleet.pool(revision.gpu_class).total,
-            )
-            for revision in fleet.revisions.values()
-        ]
-        self._bill = accrue(self._bill, held, accounts, now)
+        self._bill = accrue(self._bill, held, self._listed(fleet), now)
+
+    def _listed(self, fleet: Fleet) -> Iterator[Account]:
+        """What stands on the bill about every revision; made anew where it changed."""
+        price, totals = self._settings.gpu_price, {pool.name: pool.total for pool in fleet.gpus}
+        listed: dict[RevisionName, tuple[Revision, int, Account]] = {}
+        for name, revision in fleet.revisions.items():
+            total = totals.get(revision.gpu_class, 0)
+            known = self._known.get(name)
+            if known is None or known[0] is not revision or known[1] != total:
+                known = (revision, total, account(revision, price=price, total=total))
+            listed[name] = known
+        self._known = listed
+        return (made for _, _, made in listed.values())
 
     def report(self) -> CostReport:
         """The bill as far as it is accounted for."""

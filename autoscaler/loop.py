@@ -3,7 +3,9 @@
 Rule 1: level-triggered. What is missed now, or lost, is seen at the next tick.
 Rule 2: within one look, observing and acting go on until nothing is left to do: in one process a
         drain is acknowledged inside the mark's own call, so mark and write share a tick.
-Rule 3: an error of a port touches only the revision it is about, and only until the next tick.
+Rule 3: a decision is taken on one snapshot. With many models that takes a while, with pauses for
+        others; when the fleet has changed by then, or somebody poked, it is taken anew.
+Rule 4: an error of a port touches only the revision it is about, and only until the next tick.
 """
 
 import asyncio
@@ -12,10 +14,10 @@ from collections.abc import Callable, Collection, Mapping
 
 from autoscaler.account import Accounts
 from autoscaler.act import Hands
-from autoscaler.core.arrange import arrange
+from autoscaler.core.arrange import Case, arrange
 from autoscaler.core.plan import Standing, plan, without
 from autoscaler.minds import Minds
-from autoscaler.observe import Servers, ready_replicas
+from autoscaler.observe import Servers, Sight, ready_replicas
 from autoscaler.readings import read_servers
 from autoscaler.record import Record
 from fleet.bus import Bus
@@ -33,6 +35,10 @@ __all__ = ["Autoscaler"]
 
 _PASSES = 6
 """Mark, write, clear, and a spare for what comes in between."""
+_DISTURBED = 2
+"""How often a decision is taken anew in one look: what is written names the version it is about."""
+_AT_ONCE = 24
+"""Models that are decided without a pause."""
 _SPACING = 0.05
 """Seconds between two looks at least: a burst of pokes is one."""
 
@@ -62,11 +68,12 @@ class Autoscaler:
         self._accounts = Accounts(settings, clock.now())
         self._record = Record(self._hands, clock)
         self._poked = asyncio.Event()
+        self._pokes = 0
 
     async def run(self) -> None:
         """Endless."""
         ends = (
-            self._bus.on_poke(lambda _: self._poked.set()),
+            self._bus.on_poke(self._poke),
             self._cluster.subscribe(self._account),
         )
         try:
@@ -78,6 +85,10 @@ class Autoscaler:
         finally:
             for end in ends:
                 end()
+
+    def _poke(self, _: RevisionName) -> None:
+        self._pokes += 1
+        self._poked.set()
 
     def reload(self, settings: Settings) -> None:
         """Take over what may change while running; from the next tick on."""
@@ -91,10 +102,16 @@ class Autoscaler:
             fleet, ready_replicas(self._received()), servers=self._servers, clock=self._clock
         )
         failed: frozenset[RevisionName] = frozenset()
+        disturbed = 0
         for _ in range(_PASSES):
-            steps = without(plan(await self._standings(servers)), failed)
+            sight, pokes = self._sight(servers), self._pokes
+            steps = without(plan(await self._standings(sight)), failed)
             if not steps:
                 return
+            moved = sight.fleet is not self._cluster.fleet() or pokes != self._pokes
+            if moved and disturbed < _DISTURBED:
+                disturbed += 1
+                continue
             self._minds.number(steps, self._clock.now())
             failed |= await self._hands.carry_out(steps)
         _log("look_unfinished", level=logging.WARNING, steps=len(steps))
@@ -108,19 +125,30 @@ class Autoscaler:
         self._account(self._cluster.fleet())
         return self._accounts.report()
 
-    async def _standings(self, servers: Servers) -> tuple[Standing, ...]:
-        now, fleet = self._clock.now(), self._cluster.fleet()
-        cases = self._minds.decide(
-            fleet, self._received(), members=self._gateways(), servers=servers, now=now
+    def _sight(self, servers: Servers) -> Sight:
+        return Sight(
+            fleet=self._cluster.fleet(),
+            received=self._received(),
+            members=self._gateways(),
+            servers=servers,
+            now=self._clock.now(),
         )
+
+    async def _standings(self, sight: Sight) -> tuple[Standing, ...]:
+        cases: list[Case] = []
+        for case in self._minds.decide(sight):
+            if case is not None:
+                cases.append(case)
+            if case is None or len(cases) % _AT_ONCE == 0:
+                await self._clock.sleep(0)
         standings = arrange(
             cases,
-            fleet.gpus,
+            sight.fleet.gpus,
             tick=self._settings.tick,
             min_residency=self._settings.min_residency,
-            now=now,
+            now=sight.now,
         )
-        await self._record.take(cases, standings)
+        await self._record.take(cases, standings, sight.fleet.revisions)
         return standings
 
     def _account(self, fleet: Fleet) -> None:

@@ -5,10 +5,12 @@ Rule 2: whether a start has failed is judged only while every gateway is heard: 
         replica that serves looks like one that never got ready.
 Rule 3: so it is right after this process's own start for replicas that were there before it: the
         gateways may still be probing them.
+Rule 4: a revision that sleeps, that nobody calls and of which every gateway says what it said
+        before, is decided no further (`autoscaler.core.rest`): the last answer stands.
 """
 
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Iterator
 from math import inf
 
 from autoscaler.core.arrange import Case
@@ -16,10 +18,11 @@ from autoscaler.core.decide import decide
 from autoscaler.core.lifecycle import IllegalMoveError, path
 from autoscaler.core.memory import Memory, Tuning, remember_nothing
 from autoscaler.core.plan import Mark, Step
+from autoscaler.core.rest import caught_up, rests
 from autoscaler.core.seen import Seen
-from autoscaler.observe import Heard, Servers, hear, see
-from fleet.messages import Received
-from fleet.model import Fleet, Phase, Replica, Revision
+from autoscaler.observe import Heard, Sight, hear, see
+from fleet.messages import Received, RevisionSample
+from fleet.model import Phase, Replica, Revision
 from fleet.names import GatewayName, ReplicaName, RevisionName
 from fleet.settings import Settings
 from fleet.starts import Starts
@@ -28,6 +31,12 @@ from fleet.telemetry import log
 __all__ = ["Minds"]
 
 _log = log(__name__)
+
+_AT_ONCE = 500
+"""Revisions at rest that are passed over without a pause."""
+
+_Samples = tuple[RevisionSample | None, ...]
+"""What every member says of one revision, in one order."""
 
 
 class _Mind:
@@ -39,6 +48,26 @@ class _Mind:
         self.last_drain = 0
         self.marked_at = -inf
         self.phases: dict[ReplicaName, Phase] = {}
+        self._rest: tuple[Revision, Seen, _Samples] | None = None
+
+    def still_rests(self, revision: Revision, samples: _Samples) -> bool:
+        """Whether nothing has changed since its rest began."""
+        if self._rest is None:
+            return False
+        was, _, before = self._rest
+        same = revision is was or revision == was
+        return same and len(before) == len(samples) and all(map(_rests_on, samples, before))
+
+    def rest(self, revision: Revision, case: Case, samples: _Samples | None) -> None:
+        """Rest from now on, if it may."""
+        if samples is not None and rests(case):
+            self._rest = (revision, case.seen, samples)
+
+    def end_rest(self, at: float, now: float) -> None:
+        """Catch up on the looks that were spared, the last at `now` with samples from `at`."""
+        if self._rest is not None:
+            self.memory = caught_up(self.memory, self._rest[1], at=at, now=now)
+            self._rest = None
 
     def decide(self, revision: Revision, seen: Seen, heard: Heard, now: float) -> Case:
         """Decide, and remember."""
@@ -82,38 +111,47 @@ class Minds:
         )
         self._began = now
         self._minds: dict[RevisionName, _Mind] = {}
+        self._members: list[GatewayName] | None = None
+        """Who was heard at the last look; None unless all were."""
+        self._looked = (now, now)
+        """Of the last look that heard everyone: when its newest sample came in, and when it was."""
 
-    def decide(
-        self,
-        fleet: Fleet,
-        received: Mapping[GatewayName, Received],
-        *,
-        members: Collection[GatewayName],
-        servers: Servers,
-        now: float,
-    ) -> tuple[Case, ...]:
-        """A decision for every revision there is."""
-        for gone in self._minds.keys() - fleet.revisions.keys():
+    def decide(self, sight: Sight) -> Iterator[Case | None]:
+        """A decision for every revision that does not rest; None now and then: time for a pause.
+
+        To be gone through to its end before the next one begins.
+        """
+        revisions = sight.fleet.revisions
+        for gone in self._minds.keys() - revisions.keys():
             del self._minds[gone]
-        cases = []
-        for name, revision in fleet.revisions.items():
+        received = sight.samples
+        members = None if received is None else [got.sample.gateway for got in received]
+        same, self._members = members == self._members, members
+        for number, (name, revision) in enumerate(revisions.items(), 1):
             mind = self._minds.get(name)
             if mind is None:
                 mind = self._minds[name] = _Mind(self._settings, self._tuning)
-            heard = hear(name, received, members, now=now, marked_at=mind.marked_at)
-            replicas = fleet.of(name)
-            if heard.complete:
-                self._judge(mind.starts, revision, replicas, heard, now)
-            seen = see(
-                revision,
-                replicas,
-                heard,
-                servers=servers,
-                now=now,
-                blocked=_blocked(mind.starts, now),
-            )
-            cases.append(mind.decide(revision, seen, heard, now))
-        return tuple(cases)
+            samples = None if received is None else _samples(received, name)
+            alone = same and not sight.fleet.of(name)
+            if samples is None or not alone or not mind.still_rests(revision, samples):
+                mind.end_rest(*self._looked)
+                case = self._decide(mind, revision, sight)
+                mind.rest(revision, case, samples)
+                yield case
+            if number % _AT_ONCE == 0:
+                yield None
+        if received is not None:
+            self._looked = (max(got.at for got in received), sight.now)
+
+    def _decide(self, mind: _Mind, revision: Revision, sight: Sight) -> Case:
+        name, now = revision.name, sight.now
+        heard = hear(name, sight.received, sight.members, now=now, marked_at=mind.marked_at)
+        replicas = sight.fleet.of(name)
+        if heard.complete:
+            self._judge(mind.starts, revision, replicas, heard, now)
+        blocked = _blocked(mind.starts, now)
+        seen = see(revision, replicas, heard, servers=sight.servers, now=now, blocked=blocked)
+        return mind.decide(revision, seen, heard, now)
 
     def number(self, steps: Iterable[Step], now: float) -> None:
         """Remember the drains that are about to be marked: no number is ever used twice."""
@@ -146,6 +184,14 @@ class Minds:
             ),
             now=now,
         )
+
+
+def _samples(received: Iterable[Received], name: RevisionName) -> _Samples:
+    return tuple(got.sample.revisions.get(name) for got in received)
+
+
+def _rests_on(sample: RevisionSample | None, before: RevisionSample | None) -> bool:
+    return sample is not None and sample.rests_on(before)
 
 
 def _blocked(starts: Starts, now: float) -> str | None:

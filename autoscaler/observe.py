@@ -15,10 +15,20 @@ from autoscaler.core.cost import Account, Holding, State
 from autoscaler.core.seen import Counted, Load, ReplicaSeen, Seen, ServerSeen
 from autoscaler.core.window import UNKNOWN, Unknown
 from fleet.messages import Received, ReplicaSample, RevisionSample
-from fleet.model import Phase, Replica, Revision
+from fleet.model import Fleet, Phase, Replica, Revision
 from fleet.names import GatewayName, ReplicaName, RevisionName
 
-__all__ = ["FRESH", "Heard", "Servers", "account", "hear", "holdings", "ready_replicas", "see"]
+__all__ = [
+    "FRESH",
+    "Heard",
+    "Servers",
+    "Sight",
+    "account",
+    "hear",
+    "holdings",
+    "ready_replicas",
+    "see",
+]
 
 FRESH = 3.0
 """Seconds after which a sample says nothing any more."""
@@ -26,6 +36,24 @@ _OPENING = 1.0
 """Seconds from ready until a replica's slots are taken for what they are."""
 
 Servers = Mapping[ReplicaName, ServerSeen]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """All that one look goes by; what changes while it lasts is seen by the next."""
+
+    fleet: Fleet
+    received: Mapping[GatewayName, Received]
+    members: Collection[GatewayName]
+    servers: Servers
+    now: float
+
+    @property
+    def samples(self) -> tuple[Received, ...] | None:
+        """The fresh sample of every member, in one order; None when one is missing or old."""
+        found = [self.received.get(name) for name in sorted(self.members)]
+        fresh = [got for got in found if got is not None and self.now - got.at <= FRESH]
+        return tuple(fresh) if fresh and len(fresh) == len(found) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

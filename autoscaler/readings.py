@@ -34,14 +34,20 @@ async def read_servers(
     wanted = frozenset(ready)
     asked = [
         (revision, replica)
-        for revision in fleet.revisions.values()
-        if revision.policy.mode is not Mode.OFF
-        for replica in fleet.of(revision.name)
+        for name, replicas in fleet.replicas.items()
+        if (revision := fleet.revisions.get(name)) is not None
+        and revision.policy.mode is not Mode.OFF
+        for replica in replicas
         if replica.name in wanted and replica.phase is not Phase.DRAINING
     ]
-    answers = await asyncio.gather(
-        *(_ask(revision, replica, servers(revision.runtime), clock) for revision, replica in asked)
-    )
+    questions: list[asyncio.Task[ServerSeen | None]] = []
+    async with asyncio.TaskGroup() as group:
+        for revision, replica in asked:
+            question = _ask(revision, replica, servers(revision.runtime), clock)
+            questions.append(group.create_task(question))
+            # One begins at a time, and requests may go in between.
+            await clock.sleep(0)
+    answers = [question.result() for question in questions]
     return MappingProxyType(
         {
             replica.name: answer

@@ -4,8 +4,8 @@ Rule: the journal gets a line when a decision that is not carried out changes, n
       tick after tick: what was refused for want of a GPU, a start given up, advice not taken.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 
 from autoscaler.act import Hands
 from autoscaler.core.arrange import Case
@@ -25,6 +25,9 @@ _TOLD = {
 }
 """Decisions that are told although nothing may be written for them, and the journal's word."""
 
+_AT_ONCE = 64
+"""Decisions that are taken in without a pause."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Said:
@@ -41,28 +44,38 @@ class Record:
     def __init__(self, hands: Hands, clock: Clock) -> None:
         self._hands = hands
         self._clock = clock
+        self._at = 0.0
+        """Wall time of the last look."""
         self._reports: dict[RevisionName, DecisionReport] = {}
         self._said: dict[RevisionName, _Said] = {}
 
     def report(self, revision: RevisionName) -> DecisionReport | None:
-        """The last decision for a revision."""
-        return self._reports.get(revision)
+        """The last decision for a revision: at the last look, also where it stood."""
+        report = self._reports.get(revision)
+        return None if report is None else replace(report, at=self._at)
 
-    async def take(self, cases: Iterable[Case], standings: Iterable[Standing]) -> None:
-        """Take in one look's decisions; forgets the revisions that are not in it."""
-        reports = {}
-        for case, standing in zip(cases, standings, strict=True):
-            reports[case.revision.name] = self._reported(case, standing)
+    async def take(
+        self,
+        cases: Iterable[Case],
+        standings: Iterable[Standing],
+        registered: Collection[RevisionName],
+    ) -> None:
+        """Take in one look's decisions; forgets the revisions that are not registered."""
+        self._at = self._clock.wall()
+        for number, (case, standing) in enumerate(zip(cases, standings, strict=True), 1):
+            self._reports[case.revision.name] = self._reported(case, standing)
             await self._say(case, standing)
-        self._reports = reports
-        for gone in self._said.keys() - reports.keys():
-            del self._said[gone]
+            if number % _AT_ONCE == 0:
+                await self._clock.sleep(0)
+        for known in (self._reports, self._said):
+            for gone in [name for name in known if name not in registered]:
+                del known[gone]
 
     def _reported(self, case: Case, standing: Standing) -> DecisionReport:
         advice = case.revision.policy.mode is Mode.ADVISE
         return DecisionReport(
             revision=case.revision.name,
-            at=self._clock.wall(),
+            at=self._at,
             before=standing.replicas,
             after=case.decision.after if advice else standing.target,
             reason=standing.reason,

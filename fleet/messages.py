@@ -68,6 +68,23 @@ class RevisionSample:
     """The number of the drain that is honoured here with nothing left running on its replicas."""
     replicas: tuple[ReplicaSample, ...] = ()
 
+    @property
+    def rests(self) -> bool:
+        """Nobody waits or runs there, and no replica is ready."""
+        return not (self.replicas or self.waiting or self.running)
+
+    def rests_on(self, before: "RevisionSample | None") -> bool:
+        """Whether nothing has happened there since `before` but time."""
+        return self is before or (
+            before is not None
+            and before.rests
+            and self.rests
+            and before.arrivals == self.arrivals
+            and before.completions == self.completions
+            and before.drained == self.drained
+            and (before.idle_for is None) is (self.idle_for is None)
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:

@@ -5,6 +5,7 @@ Puts `budget` and `evict` between `decide` and `plan`.
 Rule 1: only models in mode `auto` are moved; the others' replicas count as held.
 Rule 2: a model that somebody waits for and whose replicas all wait for a GPU is a newcomer still.
 Rule 3: a newcomer for whom a GPU is free is left to the activator for one tick.
+Rule 4: models that sleep undisturbed take no part: they hold, want and free nothing.
 """
 
 from collections.abc import Iterable, Mapping
@@ -39,6 +40,12 @@ class Case:
         return self.revision.policy.mode is Mode.AUTO
 
     @property
+    def asleep(self) -> bool:
+        """It has nothing, wants nothing, and nobody waits for it: it is in nobody's way."""
+        holds = self.revision.replicas or self.seen.members or self.decision.after
+        return not (holds or self.waiting)
+
+    @property
     def stranded(self) -> bool:
         """Somebody waits, and all its replicas wait for a GPU."""
         seen = self.seen
@@ -63,7 +70,8 @@ def arrange(
     now: float,
 ) -> tuple[Standing, ...]:
     """Where each model should be, and why."""
-    cases, pools = tuple(cases), tuple(pools)
+    every, pools = tuple(cases), tuple(pools)
+    cases = [case for case in every if not case.asleep]
     candidates = {
         case.revision.name: _candidate(case)
         for case in cases
@@ -76,12 +84,16 @@ def arrange(
     shares = share(wishes.values(), candidates.values(), {p.name: p.total for p in pools})
     taken = _taken(cases, shares)
     free = {pool.name: pool.free for pool in pools}
-    return tuple(
-        _evicted(case, *taken[case.revision.name])
-        if case.revision.name in taken
-        else _placed(case, shares[case.revision.name], free=free, tick=tick)
-        for case in cases
-    )
+
+    def stands(case: Case) -> Standing:
+        name = case.revision.name
+        if case.asleep:
+            return _standing(case)
+        if name in taken:
+            return _evicted(case, *taken[name])
+        return _placed(case, shares[name], free=free, tick=tick)
+
+    return tuple(stands(case) for case in every)
 
 
 def _taken(

@@ -41,7 +41,7 @@ class SamplesTold:
         changed = {
             name: one
             for name, one in sample.revisions.items()
-            if not _rests_on(last.get(name), one)
+            if not (one.rests and one.rests_on(last.get(name)))
         }
         return SampleNews(
             gateway=sample.gateway,
@@ -64,23 +64,6 @@ class SamplesHeard:
         self._last = {name: _later(one, news.passed) for name, one in self._last.items()}
         self._last.update(news.revisions)
         return Sample(gateway=news.gateway, revisions=MappingProxyType(dict(self._last)))
-
-
-def _rests_on(before: RevisionSample | None, now: RevisionSample) -> bool:
-    """Whether nothing has happened there since but time."""
-    return (
-        before is not None
-        and _rests(before)
-        and _rests(now)
-        and before.arrivals == now.arrivals
-        and before.completions == now.completions
-        and before.drained == now.drained
-        and (before.idle_for is None) is (now.idle_for is None)
-    )
-
-
-def _rests(sample: RevisionSample) -> bool:
-    return not (sample.replicas or sample.waiting or sample.running)
 
 
 def _later(sample: RevisionSample, seconds: float) -> RevisionSample:
