@@ -19,11 +19,9 @@ __all__ = ["caught_up", "rests"]
 
 def rests(case: Case) -> bool:
     """Whether the same is decided at the next look, if it sees the same."""
-    load = case.seen.load
     return (
         case.asleep
-        and not isinstance(load, Unknown)
-        and not load.running
+        and not isinstance(case.seen.load, Unknown)
         and case.seen.blocked is None
         and case.revision.drain is None
     )

@@ -55,6 +55,10 @@ class Scene:
 
     def wake(self):
         self.revision = replace(self.revision, replicas=1)
+        self.linger()
+
+    def linger(self):
+        """A replica is there, wanted or not."""
         self.replica = Replica(
             name=R,
             phase=Phase.LOADING,
@@ -133,6 +137,9 @@ STEPS = st.lists(
         st.tuples(st.just("finish"), GATEWAY),
         st.tuples(st.just("wake")),
         st.tuples(st.just("sleep")),
+        st.tuples(st.just("linger")),
+        st.tuples(st.just("give_up"), GATEWAY, st.integers(1, 5)),
+        st.tuples(st.just("swap"), GATEWAY),
         st.tuples(st.just("silence"), GATEWAY),
         st.tuples(st.just("join"), GATEWAY),
         st.tuples(st.just("leave"), GATEWAY),
@@ -155,6 +162,12 @@ def play(scene, step):
             scene.members = scene.members | {gateway}
         case ("leave", gateway):
             scene.members = scene.members - {gateway} or scene.members
+        case ("swap", gateway):
+            scene.members = {gateway}
+        case ("give_up", gateway, count):
+            scene.counted[gateway][1] += count
+        case ("linger",):
+            scene.linger()
         case ("look", count):
             return count
         case ("wake",):
