@@ -38,7 +38,9 @@ class Watch:
             self._epoll.unregister(descriptor)
 
     def close(self) -> None:
-        """Watch nothing any more."""
+        """Watch nothing any more; doing so twice is doing so once."""
+        if self._epoll.closed:
+            return
         self._loop.remove_reader(self._epoll.fileno())
         self._epoll.close()
         self._gone.clear()

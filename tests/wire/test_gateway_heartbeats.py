@@ -106,6 +106,29 @@ async def test_who_reads_no_event_stream_gets_none(request_bytes):
         assert (await client.answer()).field("content-type") == "application/json"
 
 
+async def test_head_gets_none_and_a_1xx_that_comes_behind_them_goes_no_further():
+    rules = (AllowRule(method="*", path="*"),)
+
+    def made(port):
+        wants = policy(heartbeat=0.1)
+        return model(port=port, awake=False, policy=wants, runtime=RuntimeName.PLAIN, allow=rules)
+
+    trailed = STREAM.replace(b"0\r\n\r\n", b"0\r\nX-Sum: 1\r\n\r\n")
+    async with stage(made, start=0.4) as s:
+        s.recorder.script = writes(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + trailed)
+        both = await s.client(), await s.client()
+        for client, method in zip(both, (b"HEAD", b"GET"), strict=True):
+            client.send(b"%b /models/demo/x HTTP/1.1\r\nHost: gw\r\n%b\r\n" % (method, READS))
+        found = await both[0].answer(method="HEAD")
+        assert (found.interim, found.field("content-type")) == (
+            (103,),
+            "text/event-stream; charset=utf-8",
+        )
+        count, _, events = await streamed(both[1])
+        assert (count >= 1, events) == (True, [b"data: 1"])
+        assert both[1].trailers == b"X-Sum: 1\r\n"
+
+
 async def test_a_client_that_is_still_sending_gets_none():
     async with held() as s:
         client = await s.client()

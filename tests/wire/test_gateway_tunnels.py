@@ -363,3 +363,21 @@ async def test_an_ordinary_answer_to_an_offer_is_relayed():
         assert (found.status, found.body) == (426, b"no")
         assert s.front.tallies["default/demo"].codes == {426: 1}
         await s.until(s.idle)
+
+
+async def test_a_tunnel_is_closed_at_the_end_of_the_grace_time_and_is_no_loss():
+    async with stage(plain) as s:
+        echo = s.recorder.script = Echo()
+        client = await s.client()
+        client.send(ASK)
+        await switched(client)
+        s.front.stop_accepting()
+        client.send(b"still here")
+        assert await client.reader.readexactly(10) == b"still here"
+        assert not await s.front.drained(asyncio.get_running_loop().time() + 0.1)
+        s.front.close()
+        assert await client.closed()
+        await echo.ended.wait()
+        await s.until(s.idle)
+        tally = s.front.tallies[s.line.revision.name]
+        assert (tally.codes, tally.refused) == ({101: 1}, {})
