@@ -1,7 +1,8 @@
 """May a request be sent again whose replica gave no answer, and why not. Pure.
 
-Rule 1: `connect` sends again only what cannot have run, `replica` also what a replica broke on;
-        a step of a sequence is never sent again, whatever the policy says.
+Rule 1: `connect` sends again only what cannot have run (or, on a connection that had been closed
+        while idle, what may run twice by its method: RFC 9110, 9.2.2), `replica` also what a
+        replica broke on; a step of a sequence is never sent again, whatever the policy says.
 Rule 2: what is sent again is what was kept of it, byte for byte, or nothing.
 Rule 3: a request is sent at most four times, and not again once it was present at two crashes.
 Rule 4: of a model's requests in the last minute at most a tenth are sent again, or as many as one
@@ -60,6 +61,8 @@ class Attempt:
     """All that was received of it is still there."""
     sends: int
     """How often it has been sent, this time included."""
+    repeatable: bool = False
+    """By its method it may run twice."""
 
 
 def denied(attempt: Attempt, *, crashes: int = 0, sequence: object = False) -> Denied | None:
@@ -67,10 +70,10 @@ def denied(attempt: Attempt, *, crashes: int = 0, sequence: object = False) -> D
 
     `crashes`: at how many it was present, this one included; `sequence`: it is a step of one.
     """
-    never_sent = attempt.loss is Loss.REFUSED
+    harmless = attempt.loss is Loss.REFUSED or (attempt.repeatable and attempt.loss is Loss.STALE)
     if sequence:
         return Denied.SEQUENCE
-    if attempt.policy is Retry.NEVER or (attempt.policy is Retry.CONNECT and not never_sent):
+    if attempt.policy is Retry.NEVER or (attempt.policy is Retry.CONNECT and not harmless):
         return Denied.POLICY
     if not attempt.kept:
         return Denied.NOT_KEPT

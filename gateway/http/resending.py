@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["again", "failed", "judge", "lost", "turned_away"]
 
+_REPEATABLE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
+
 
 def lost(exchange: "Exchange", outbound: Outbound) -> None:
     """The replica's connection broke."""
@@ -72,8 +74,13 @@ def _attempt(exchange: "Exchange", loss: Loss) -> Attempt:
         if exchange.counted:
             hand_back(exchange)
         exchange.ticket.size = exchange.size
-    kept = exchange.kept is not None
-    return Attempt(loss=loss, policy=exchange.entry.retry, kept=kept, sends=exchange.sends)
+    return Attempt(
+        loss=loss,
+        policy=exchange.entry.retry,
+        kept=exchange.kept is not None,
+        sends=exchange.sends,
+        repeatable=exchange.head.method in _REPEATABLE,
+    )
 
 
 def again(exchange: "Exchange", loss: Loss) -> None:

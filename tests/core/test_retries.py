@@ -25,6 +25,15 @@ def test_what_a_policy_allows(policy: Retry, loss: Loss) -> None:
 
 
 @pytest.mark.parametrize(("policy", "loss"), PAIRS)
+def test_what_may_run_twice_by_its_method_does_on_a_connection_that_was_closed(
+    policy: Retry, loss: Loss
+) -> None:
+    allowed = ALLOWED | {(Retry.CONNECT, Loss.STALE)}
+    expected = None if (policy, loss) in allowed else Denied.POLICY
+    assert denied(attempt(policy, loss, repeatable=True)) is expected
+
+
+@pytest.mark.parametrize(("policy", "loss"), PAIRS)
 def test_a_step_of_a_sequence_is_never_sent_again(policy: Retry, loss: Loss) -> None:
     assert denied(attempt(policy, loss), sequence=True) is Denied.SEQUENCE
 

@@ -172,6 +172,30 @@ async def test_a_request_that_finds_all_connections_stale_is_sent_twice_at_most_
         await s.until(s.idle)
 
 
+@pytest.mark.parametrize(("method", "status"), [(b"GET", 200), (b"DELETE", 200), (b"POST", 502)])
+async def test_on_a_stale_connection_only_what_may_run_twice_is_sent_again_to_a_plain_server(
+    method, status
+):
+    rule = AllowRule(method="*", path="/predict")
+    async with stage(
+        lambda port: model(
+            port=port, runtime=RuntimeName.PLAIN, allow=(rule,), policy=policy(Retry.CONNECT)
+        )
+    ) as s:
+        request = PREDICT.replace(b"POST", method)
+        assert (await s.call(request)).status == 200
+        tries = []
+
+        async def stale(request, writer):
+            tries.append(request.raw)
+            await (aborting if len(tries) == 1 else writes(answer()))(request, writer)
+
+        s.recorder.script = stale
+        assert (await s.call(request)).status == status
+        assert len(tries) == (2 if status == 200 else 1)
+        assert len(set(tries)) == 1
+
+
 async def test_a_replica_whose_answers_fail_is_left_out_and_counted():
     async with replicas(2) as both:
         s, (first, second) = both.stage, both.recorders
