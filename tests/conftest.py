@@ -19,8 +19,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     # Every run of `make test` tries the same examples; `make soak` looks for new ones.
-    settings.register_profile("repeatable", derandomize=True)
-    settings.register_profile("searching", derandomize=False)
+    settings.register_profile("repeatable", derandomize=True, deadline=None)
+    settings.register_profile("searching", derandomize=False, deadline=None)
     settings.load_profile("searching" if config.getoption("--soak") else "repeatable")
 
 

@@ -31,12 +31,14 @@ async def test_a_thousand_at_once_to_one_sleeping_model(tmp_path, models_env):
 async def test_they_are_dispatched_in_order_of_arrival(tmp_path, models_env):
     # One slot, so that the order Triton runs them in is the order they were dispatched in; each
     # is sent only when the one before is known to wait.
-    write_model(tmp_path, "double", load_s=6.0, slots=1)
+    gate = tmp_path / "all-wait"
+    write_model(tmp_path, "double", gate=str(gate), slots=1)
     async with up(tmp_path, gpus=1, tritonserver=models_env) as ebbtide:
         calls = []
         for n in range(200):
             calls.append(asyncio.ensure_future(ebbtide.infer("double", infer_body(n))))
             await ebbtide.until("double", lambda state, n=n: state["waiting"] == n + 1)
+        gate.touch()
         answers = await asyncio.gather(*calls)
         assert [answer_of(answer.content)[1] for answer in answers] == list(range(1, 201))
 

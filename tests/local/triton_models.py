@@ -16,6 +16,8 @@ class TritonPythonModel:
     def initialize(self, args):
         load_s, self.run_s, fail = {load_s!r}, {run_s!r}, {fail!r}
         time.sleep(load_s)
+        while {gate!r} and not os.path.exists({gate!r}):
+            time.sleep(0.02)
         if fail:
             raise RuntimeError(fail)
         self.count = 0
@@ -88,15 +90,17 @@ def write_model(
     run_s: float = 0.0,
     fail: str = "",
     instances: int = 1,
+    gate: str = "",
     **annotations: object,
 ) -> Path:
     """Write a model repository and its manifest; returns the manifest.
 
-    The model doubles `X` and says the how-manieth request of its process it was.
+    It loads until the file `gate` is there, if that is named. It doubles `X` and says the
+    how-manieth request of its process that was.
     """
     version = folder / "models" / name / name / "1"
     version.mkdir(parents=True, exist_ok=True)
-    code = _CODE.format(load_s=load_s, run_s=run_s, fail=fail)
+    code = _CODE.format(load_s=load_s, run_s=run_s, fail=fail, gate=gate)
     (version / "model.py").write_text(code)
     (version.parent / "config.pbtxt").write_text(_CONFIG.format(instances=instances))
     manifest = folder / f"{name}.json"
