@@ -75,8 +75,10 @@ def refuse(
     if headed:
         fields = [field for field in fields if field[0] not in _OF_A_HEAD]
     stream.taker = NOBODY
-    stream.sending.forget(stream)
-    stream.sending.head(stream, encode(fields), end=True)
+    sending = stream.sending
+    sending.forget(stream)
+    sending.trailers(stream, encode(fields))
+    sending.relieve()
 
 
 def give(stream: Stream, answer: bytes) -> None:

@@ -33,6 +33,7 @@ _LONGEST_KNOWN = 2048
 _MOST_CUT = 1024
 _MOST_OVER = 64
 _MOST_CONTINUATIONS = 64
+_MOST_OWED = 5000
 _NUMBER = frames.MAX_WINDOW
 _HEADERS = frames.HEADERS << 8
 _PLAIN_HEAD = _HEADERS | frames.END_HEADERS
@@ -116,6 +117,7 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.sending.choked = False
+        self.sending.owed = 0
         self.sending.resume()
 
     def connection_lost(self, _exc: Exception | None) -> None:
@@ -225,6 +227,8 @@ class Connection(asyncio.Protocol):
         `word`: its kind and flags.
         """
         kind, flags = word >> 8, word & 0xFF
+        if self.sending.owed > _MOST_OWED:
+            raise BrokenError(Code.ENHANCE_YOUR_CALM, "it asks much and reads nothing")
         if not self._usual:
             self._in_turn(kind, flags, number)
         frames.check(kind, flags, number, len(payload))
@@ -248,9 +252,10 @@ class Connection(asyncio.Protocol):
             self._usual = True
 
     def _stream_error(self, number: int, code: int) -> None:
+        # Else a client has us reset its streams, and what a reset of its own costs it is free.
+        self.floods.misplaced()
         stream = self.streams.get(number)
         if stream is None:
-            self.floods.misplaced()
             self.refuse(number, code)
         else:
             self.cut(stream, code)
@@ -265,6 +270,8 @@ class Connection(asyncio.Protocol):
         stream = self.streams.get(number)
         if stream is None or stream.ended or length > stream.room:
             self._unwelcome(number, stream)
+            if not (length or flags & frames.END_STREAM):
+                self.floods.empty()
             return
         stream.room -= length
         end = flags & frames.END_STREAM
@@ -311,12 +318,16 @@ class Connection(asyncio.Protocol):
         else:
             self._usual = False
             self._block, self._block_number, self._block_flags = [block], number, flags
+            if not block:
+                self.floods.empty()
 
     def _continue(self, flags: int, payload: bytes) -> None:
         pieces = self._block
         if pieces is None:
             raise BrokenError(Code.PROTOCOL_ERROR, "nothing to be continued")
         pieces.append(payload)
+        if not payload:
+            self.floods.empty()
         if len(pieces) > _MOST_CONTINUATIONS or sum(map(len, pieces)) > self.side.limit:
             raise BrokenError(Code.ENHANCE_YOUR_CALM, "a header block without end")
         if flags & frames.END_HEADERS:

@@ -178,6 +178,7 @@ class Downstream:
             # It was told that these are not looked at, and asks somebody else.
             return
         if len(connection.streams) >= _MOST_STREAMS:
+            connection.floods.misplaced()
             connection.refuse(number, Code.REFUSED_STREAM)
             return
         stream = Stream(connection, number, NOBODY)

@@ -79,6 +79,8 @@ class Foreign:
         tally.refuse(Reason.NOT_GRPC)
         tally.count(_STATUS)
         bodiless = self._head.verb == b"HEAD"
-        stream.sending.head(stream, _HEAD, end=bodiless)
-        if not bodiless:
+        if bodiless:
+            stream.sending.trailers(stream, _HEAD)
+        else:
+            stream.sending.head(stream, _HEAD, end=False)
             stream.sending.data(stream, _BODY, 1, None, 0)

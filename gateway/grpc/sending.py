@@ -2,6 +2,7 @@
 
 Rule 1: data goes out only as far as the stream's window, the connection's and the socket let it;
         the rest waits in its stream's queue, and with it whatever comes behind it.
+        Ends and trailers wait too, so that who reads nothing has no room for more streams.
 Rule 2: those that wait take turns, so that a window that opens a little serves each of them.
 Rule 3: header blocks hold nothing but the static table and literals: any block can go out on any
         connection, at any time.
@@ -21,6 +22,7 @@ _DEFAULT_FRAME = 16_384
 _LARGEST_WINDOW = 2**31 - 1
 _FORGET_TABLE = b"\x20"
 _BULKY = 4096
+_MUCH = 256
 _HEAD = HEADERS << 40 | END_HEADERS << 32
 _ENDING_HEAD = _HEAD | END_STREAM << 32
 
@@ -36,6 +38,7 @@ class Sending:
         "_outbox",
         "choked",
         "most",
+        "owed",
         "transport",
         "window",
         "window_at_first",
@@ -45,6 +48,8 @@ class Sending:
         self.transport: asyncio.Transport | None = None
         self.choked = False
         """The socket takes no more for now."""
+        self.owed = 0
+        """Frames that were put while it took no more."""
         self.window = _DEFAULT_WINDOW
         """What may be sent on all streams together."""
         self.window_at_first = _DEFAULT_WINDOW
@@ -67,6 +72,8 @@ class Sending:
         if not self._out:
             self._outbox.add(self)
         self._out.append(frame)
+        if self.choked:
+            self.owed += 1
 
     def head(self, stream: Stream, block: bytes, *, end: bool) -> None:
         """Send the first header block of a stream. `end`: the stream ends with it."""
@@ -112,10 +119,10 @@ class Sending:
 
     def trailers(self, stream: Stream, block: bytes) -> None:
         """Send the last header block of a stream, behind all its data."""
-        if stream.queue is not None:
+        if stream.queue is not None or self.choked:
             self._wait(stream, Piece(block, 1, None, 0, trailers=True))
-            return
-        self.head(stream, block, end=True)
+        else:
+            self.head(stream, block, end=True)
 
     def drain(self, stream: Stream) -> None:
         """Send what waits on a stream, as far as there is room."""
@@ -125,9 +132,11 @@ class Sending:
         while queue:
             piece = queue[0]
             if piece.trailers:
-                queue.popleft()
-                self.put(headers(stream.number, piece.payload, end=True, most=self.most))
-            elif not self._part(stream, queue, piece):
+                if not self.choked:
+                    self.forget(stream)
+                    self.head(stream, piece.payload, end=True)
+                return
+            if not self._part(stream, queue, piece):
                 break
             if piece.end and not queue:
                 self.forget(stream)
@@ -140,7 +149,7 @@ class Sending:
         """There is more room for all streams: let each of them have its turn."""
         blocked = self._blocked
         for stream in tuple(blocked.values()):
-            if self.window <= 0 or self.choked:
+            if self.choked:
                 return
             self.drain(stream)
             if stream.queue is not None:
@@ -161,6 +170,11 @@ class Sending:
     def shrink_table(self) -> None:
         """The other side keeps a smaller table than agreed on at first: say that we use none."""
         self._first = _FORGET_TABLE
+
+    def relieve(self) -> None:
+        """Write what there is if it is much, to learn whether the socket takes it."""
+        if len(self._out) >= _MUCH:
+            self.flush()
 
     def flush(self) -> None:
         """Write everything."""
