@@ -286,42 +286,6 @@ async def test_metadata_of_a_sleeping_model_is_the_last_copy_else_it_wakes(path:
         assert len(on.replica.calls) == 1
 
 
-async def test_health_of_the_server_and_of_models() -> None:
-    async with calls(awake=False) as on:
-        client = await on.client()
-        for service, status, data in (
-            ("", "0", b"\x08\x01"),
-            ("demo", "0", b"\x08\x01"),
-            ("nobody", "5", None),
-        ):
-            number = client.call("/grpc.health.v1.Health/Check")
-            asked = named(service) if service else message(b"")
-            client.data(number, asked, end=True)
-            told = await client.over(number)
-            assert told.status == status
-            assert data is None or bytes(told.data) == message(data)
-        for method in ("ServerLive", "ServerReady", "ServerMetadata"):
-            number = client.call(f"/inference.GRPCInferenceService/{method}")
-            client.data(number, message(b""), end=True)
-            assert (await client.over(number)).status == "0"
-
-
-async def test_health_turns_away_before_the_front_stops() -> None:
-    async with calls() as on:
-        client = await on.client()
-        on.stage.front.turn_away()
-        for path, asked, data in (
-            ("/grpc.health.v1.Health/Check", message(b""), b"\x08\x02"),
-            ("/grpc.health.v1.Health/Check", named("demo"), b"\x08\x01"),
-            ("/inference.GRPCInferenceService/ServerReady", message(b""), b""),
-        ):
-            number = client.call(path)
-            client.data(number, asked, end=True)
-            told = await client.over(number)
-            assert (told.status, bytes(told.data)) == ("0", message(data))
-        assert (await client.over(infer(client))).status == "0"
-
-
 async def test_a_front_that_stops_says_so_twice_and_finishes_what_runs() -> None:
     gate = asyncio.Event()
 
