@@ -10,6 +10,7 @@ Rule 4: what the other side can make us do for nothing is counted, and too much 
 
 import asyncio
 from collections import deque
+from struct import Struct
 from typing import cast
 
 from gateway.core.limits import WATER_MARK
@@ -38,6 +39,8 @@ _NUMBER = frames.MAX_WINDOW
 _HEADERS = frames.HEADERS << 8
 _PLAIN_HEAD = _HEADERS | frames.END_HEADERS
 """Kind and flags of a head in one frame, but for END_STREAM."""
+_START = Struct(">HBHI").unpack_from
+"""A frame's nine bytes: its length, in two parts; kind and flags; its stream."""
 
 
 class Connection(asyncio.Protocol):
@@ -190,16 +193,16 @@ class Connection(asyncio.Protocol):
         """Take the whole frames off `data`; returns where they end. Raises `BrokenError`."""
         at = self._take_preface(data) if self._expected else 0
         size = len(data)
-        number_of = int.from_bytes
         while size - at >= 9 and not self.closing:
-            start = number_of(data[at : at + 9], "big")
-            length = start >> 48
+            high, low, word, number = _START(data, at)
+            length = high << 8 | low
             end = at + 9 + length
             if length > _FRAME:
                 raise BrokenError(Code.FRAME_SIZE_ERROR, f"at most {_FRAME} bytes a frame")
             if end > size:
                 break
-            word, number, payload = start >> 32 & 0xFFFF, start & _NUMBER, data[at + 9 : end]
+            number &= _NUMBER
+            payload = data[at + 9 : end]
             try:
                 if not (number and self._usual):
                     self._unusual(word, number, payload)

@@ -10,6 +10,7 @@ Rule 3: header blocks hold nothing but the static table and literals: any block 
 
 import asyncio
 from collections import deque
+from struct import Struct
 
 from gateway.grpc.core.frames import END_HEADERS, END_STREAM, HEADERS, Code, headers
 from gateway.grpc.outbox import Outbox
@@ -23,8 +24,9 @@ _LARGEST_WINDOW = 2**31 - 1
 _FORGET_TABLE = b"\x20"
 _BULKY = 4096
 _MUCH = 256
-_HEAD = HEADERS << 40 | END_HEADERS << 32
-_ENDING_HEAD = _HEAD | END_STREAM << 32
+_LAST_HEAD = END_HEADERS | END_STREAM
+_START = Struct(">IBI").pack
+"""A frame's nine bytes: its length and kind, its flags, its stream."""
 
 
 class Sending:
@@ -86,8 +88,8 @@ class Sending:
             out = self._out
             if not out:
                 self._outbox.add(self)
-            start = size << 48 | (_ENDING_HEAD if end else _HEAD) | stream.number
-            out.append(start.to_bytes(9, "big") + block)
+            flags = _LAST_HEAD if end else END_HEADERS
+            out.append(_START(size << 8 | HEADERS, flags, stream.number) + block)
         if end:
             self._finish(stream)
 
@@ -192,7 +194,7 @@ class Sending:
         out = self._out
         if not out:
             self._outbox.add(self)
-        head = (size << 48 | end << 32 | number).to_bytes(9, "big")
+        head = _START(size << 8, end, number)
         if size < _BULKY:
             out.append(head + payload)
         else:

@@ -27,6 +27,9 @@ from tests.wire.stage import infer, stage
 
 _ROOT = Path(__file__).resolve().parents[2]
 _CONNECTIONS = 32
+_TIMES, _AT_ONCE, _PROFILED = 60, 15, 300
+ROUNDS = 20 + _TIMES * _AT_ONCE + _PROFILED
+"""How many of them a `batch` is asked for in all, 20 to warm up included."""
 _REQUEST = infer(b"x" * 150, b"Content-Type: application/json\r\n")
 _ANSWER = answer(b"y" * 160)
 
@@ -93,13 +96,13 @@ def report(batch) -> None:
     gc.collect()
     gc.freeze()
     taken = []
-    for _ in range(60):
+    for _ in range(_TIMES):
         began = time.process_time_ns()
-        batch(15)
-        taken.append((time.process_time_ns() - began) / 15 / _CONNECTIONS / 1000)
+        batch(_AT_ONCE)
+        taken.append((time.process_time_ns() - began) / _AT_ONCE / _CONNECTIONS / 1000)
     print(f"{min(taken):.1f} us at least, {statistics.median(taken):.1f} us in the median")
     profile = cProfile.Profile()
-    profile.runcall(batch, 300)
+    profile.runcall(batch, _PROFILED)
     modules: Counter[str] = Counter()
     for (file, _, _), (_, _, own, _, _) in pstats.Stats(profile).stats.items():
         inside = file.startswith(str(_ROOT)) and file != __file__
