@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fleet.errors import SettingError
 from fleet.settings import Settings, parse_settings, settings_in
-from fleet.system import system_said
+from fleet.textfile import read_text
 
 __all__ = ["parse_lines", "settings_of"]
 
@@ -20,7 +20,11 @@ _MOST_BYTES = 2**20
 
 def settings_of(file: Path | None, environ: Mapping[str, str]) -> Settings:
     """The settings in `file` and `environ`. Raises `SettingError`, a line for each thing wrong."""
-    written, faults = ([], []) if file is None else parse_lines(_text(file), source=str(file))
+    written, faults = (
+        ([], [])
+        if file is None
+        else parse_lines(read_text(file, most=_MOST_BYTES), source=str(file))
+    )
     try:
         settings = parse_settings([*written, *settings_in(environ)])
     except SettingError as error:
@@ -47,20 +51,3 @@ def parse_lines(text: str, *, source: str) -> tuple[list[tuple[str, str, str]], 
             first[name] = number
             found.append((f"{source}:{number}", name, value))
     return found, faults
-
-
-def _text(file: Path) -> str:
-    try:
-        with file.open("rb") as opened:
-            data = opened.read(_MOST_BYTES + 1)
-    except OSError as error:
-        msg = f"{file}: cannot be read: {system_said(error)}"
-        raise SettingError(msg) from error
-    if len(data) > _MOST_BYTES:
-        msg = f"{file}: expected a file of at most {_MOST_BYTES // 2**20} MiB"
-        raise SettingError(msg)
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        msg = f"{file}: expected UTF-8 text"
-        raise SettingError(msg) from error

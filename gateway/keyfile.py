@@ -10,8 +10,8 @@ from pathlib import Path
 from fleet.clock import Clock
 from fleet.errors import SettingError
 from fleet.settings import Settings
-from fleet.system import system_said
 from fleet.telemetry import log
+from fleet.textfile import read_text
 from gateway.core.keys import Keys, read_keys
 
 __all__ = ["KeyFile"]
@@ -65,7 +65,7 @@ class KeyFile:
             return
         # Before the reading: what is written meanwhile is seen at the next look.
         self._stamp = _stamp(self._path)
-        keys, faults = read_keys(_text(self._path), source=self._path)
+        keys, faults = read_keys(read_text(Path(self._path), most=_MOST_BYTES), source=self._path)
         if faults:
             raise SettingError("\n".join(faults))
         self.keys = keys
@@ -84,20 +84,3 @@ def _stamp(path: str) -> _Stamp:
     except OSError:
         return None
     return found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def _text(path: str) -> str:
-    try:
-        with Path(path).open("rb") as opened:
-            data = opened.read(_MOST_BYTES + 1)
-    except OSError as error:
-        msg = f"{path}: cannot be read: {system_said(error)}"
-        raise SettingError(msg) from error
-    if len(data) > _MOST_BYTES:
-        msg = f"{path}: expected a file of at most {_MOST_BYTES // 2**20} MiB"
-        raise SettingError(msg)
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        msg = f"{path}: expected text in UTF-8"
-        raise SettingError(msg) from error

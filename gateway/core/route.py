@@ -17,6 +17,7 @@ from fleet.runtimes import Call, CallKind
 from gateway.core.head import RequestHead
 from gateway.core.naming import NamedBody
 from gateway.core.refused import RefusedError
+from gateway.core.sources import agreed, named_beside
 from gateway.core.table import Entry, Route, Table
 from gateway.core.target import decode_path, origin_form, split_query, wire_path
 
@@ -55,7 +56,11 @@ def _lead(table: Table, head: RequestHead, suffix: str, scheme: bytes) -> tuple[
     if head.looped:
         raise RefusedError(Reason.REQUEST_LOOP)
     path, query = split_query(origin_form(head.target, head.host, scheme))
-    named = _by_field(table, head, suffix) if suffix or head.model is not None else None
+    named = (
+        named_beside(table, head.model, head.host, suffix)
+        if suffix or head.model is not None
+        else None
+    )
     if named is not None:
         return _find(table, head.method, path, named), query
     key = head.method + b" " + path
@@ -84,35 +89,13 @@ def route_by_body(table: Table, route: Route, method: bytes, body: NamedBody) ->
     return route
 
 
-def _by_field(table: Table, head: RequestHead, suffix: str) -> Entry | None:
-    """The model that header and host name; both may, if they name one."""
-    named = None
-    if head.model is not None:
-        named = table.names.get(head.model.decode("latin-1"))
-        if named is None:
-            raise RefusedError(Reason.UNKNOWN_MODEL)
-    name = table.under(head.host, suffix)
-    if name is None:
-        return named
-    entry = table.host(name)
-    if entry is None:
-        raise RefusedError(Reason.UNKNOWN_MODEL)
-    return _agreed(named, entry)
-
-
-def _agreed(named: Entry | None, entry: Entry) -> Entry:
-    if named is None or named is entry:
-        return entry
-    raise RefusedError(Reason.MODEL_CONFLICT, "the request names two models")
-
-
 def _find(table: Table, method: bytes, raw: bytes, named: Entry | None) -> Route:
     path = decode_path(raw)
     if path.startswith(_PREFIX):
         entry = table.at(path, len(_PREFIX))
         if entry is None:
             raise RefusedError(Reason.UNKNOWN_MODEL)
-        named = _agreed(named, entry)
+        named = agreed(named, entry)
         path = path[len(_PREFIX) + len(entry.name) :] or "/"
     if path.startswith(_V2):
         named, path = _v2(table, path, named)
@@ -125,7 +108,7 @@ def _v2(table: Table, path: str, named: Entry | None) -> tuple[Entry, str]:
     """The model in a V2 path, and that path with the served name."""
     entry = table.at(path, len(_V2))
     if entry is not None:
-        entry = _agreed(named, entry)
+        entry = agreed(named, entry)
         return entry, _V2 + entry.served + path[len(_V2) + len(entry.name) :]
     if named is None:
         raise RefusedError(Reason.UNKNOWN_MODEL)

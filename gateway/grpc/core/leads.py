@@ -13,6 +13,7 @@ from fleet.model import RuntimeName
 from fleet.reasons import Reason
 from fleet.runtimes import CallKind
 from gateway.core.refused import RefusedError
+from gateway.core.sources import named_beside
 from gateway.core.table import Entry, Table
 from gateway.grpc.core.heads import Call
 from gateway.grpc.core.v2 import METHODS, Method
@@ -44,7 +45,7 @@ class Lead:
 
 def find_lead(table: Table, head: Call, suffix: str) -> Lead:
     """Where `head` leads. Raises `RefusedError`."""
-    named = _by_head(table, head, suffix)
+    named = named_beside(table, head.model, head.authority, suffix)
     method = METHODS.get(head.method)
     if named is not None:
         kind = _kind(named, head.method)
@@ -83,23 +84,6 @@ def _named(table: Table, lead: Lead, name: bytes) -> Entry:
         raise RefusedError(Reason.UNKNOWN_MODEL)
     if _kind(entry, lead.head.method) is not lead.kind:
         raise RefusedError(Reason.NOT_ALLOWED)
-    return entry
-
-
-def _by_head(table: Table, head: Call, suffix: str) -> Entry | None:
-    named = None
-    if head.model is not None:
-        named = table.names.get(head.model.decode("latin-1"))
-        if named is None:
-            raise RefusedError(Reason.UNKNOWN_MODEL)
-    name = table.under(head.authority, suffix)
-    if name is None:
-        return named
-    entry = table.host(name)
-    if entry is None:
-        raise RefusedError(Reason.UNKNOWN_MODEL)
-    if named is not None and named is not entry:
-        raise RefusedError(Reason.MODEL_CONFLICT, "the request names two models")
     return entry
 
 
