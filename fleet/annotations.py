@@ -141,6 +141,14 @@ def _retry(text: str) -> Retry:
         raise ValueError(_one_of(retry.value for retry in Retry)) from None
 
 
+def _cancels(text: str) -> bool | None:
+    try:
+        return None if text.strip() == "auto" else parse_bool(text)
+    except ValueError as error:
+        msg = f"auto, or {error}"
+        raise ValueError(msg) from None
+
+
 def _warm_up(text: str) -> tuple[WarmUp, str | None]:
     word = text.strip()
     if word in (WarmUp.AUTO.value, WarmUp.NONE.value):
@@ -198,6 +206,7 @@ _POLICY: Mapping[str, tuple[str, Callable[[str], object]]] = MappingProxyType(
         "start-timeout": ("start_timeout", _some_time),
         "max-body": ("max_body", _some_bytes),
         "retry": ("retry", _retry),
+        "cancels": ("cancels", _cancels),
         "affinity": ("affinity", parse_affinity),
         "slow-start": ("slow_start", _duration),
         "warm-up": ("warm_up", _warm_up),

@@ -167,6 +167,8 @@ class Policy:
     start_timeout: float = 600.0
     max_body: int = 2**30
     retry: Retry = Retry.AUTO
+    cancels: bool | None = None
+    """Whether the server stops when its client leaves; None: as its runtime does."""
     affinity: Affinity | None = None
     slow_start: float = 0.0
     """Until a new replica has its full share of the requests."""

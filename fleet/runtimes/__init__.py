@@ -80,6 +80,8 @@ class Profile:
     """An inference may be sent again when its replica broke before the first byte of an answer."""
     cancels: bool
     """Closing the connection stops the work, so the slot is free at once."""
+    resets: bool
+    """Resetting a gRPC call, or its deadline, does."""
     explain: Callable[[Sequence[str]], str]
     """The cause of a failed start, out of the last log lines."""
     upgrades: bool = False

@@ -32,6 +32,7 @@ OPENAI = Profile(
     shape=ErrorShape.OPENAI,
     repeatable=True,
     cancels=True,
+    resets=True,
     explain=traceback_cause,
     upgrades=True,
     trailers=True,

@@ -41,6 +41,7 @@ PLAIN = Profile(
     shape=ErrorShape.PROBLEM,
     repeatable=False,
     cancels=False,
+    resets=True,
     explain=traceback_cause,
     upgrades=True,
     trailers=True,

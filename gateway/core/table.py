@@ -29,9 +29,11 @@ class Entry:
 
     __slots__ = (
         "affinity",
+        "cancels",
         "line",
         "name",
         "profile",
+        "resets",
         "retry",
         "revision",
         "served",
@@ -49,6 +51,11 @@ class Entry:
         self.affinity = line.revision.policy.affinity
         self.wishes = self.affinity is not None
         """Its requests would rather run on one replica than on another."""
+        told = line.revision.policy.cancels
+        self.cancels = profile.cancels if told is None else told
+        """Closing a request's connection stops the work."""
+        self.resets = profile.resets if told is None else told
+        """Resetting a gRPC call stops the work."""
         self.retry = policy_of(line.revision.policy.retry, profile)
 
 

@@ -55,6 +55,12 @@ class Asked:
         self._messages: Messages | None = None
         self._renaming: Renaming | None = None
 
+    @property
+    def between(self) -> bool:
+        """One message of it has come whole, perhaps more, and no part of another."""
+        messages = self._messages
+        return messages is not None and messages.count > 0 and messages.between
+
     def take(self, payload: bytes, end: int) -> bytes:
         """The next bytes -> what is to go on now. Raises `RefusedError`."""
         if self._field is not None:

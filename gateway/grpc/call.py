@@ -9,7 +9,7 @@ Rule 2: every message of a call to the V2 service names its model, and all of th
 Rule 3: until the first byte of an answer what was sent is kept (up to 1 MiB), and goes out again
         where that is safe. After that byte a broken answer ends with a status that says so.
 Rule 4: a client that leaves, or whose deadline passes, ends the call at the replica too, and the
-        slot is free at once.
+        slot is free at once; unless that goes on computing (`gateway.grpc.leaving`).
 """
 
 from math import inf
@@ -37,8 +37,9 @@ from gateway.grpc.core.heads import Answer
 from gateway.grpc.core.leads import Lead, by_name
 from gateway.grpc.core.statuses import OK, http_status
 from gateway.grpc.core.timeouts import timeout_field
+from gateway.grpc.leaving import run_on, told_until
 from gateway.grpc.pool import Pool, pool_of
-from gateway.grpc.resending import again, judge
+from gateway.grpc.resending import again, failed, judge
 from gateway.grpc.stream import Stream
 from gateway.grpc.upstream import Upstream
 from gateway.grpc.wishing import waits_for_more, wish_of
@@ -55,7 +56,6 @@ class Call:
     """One call and its answer."""
 
     __slots__ = (
-        "_context",
         "_copy_key",
         "_down",
         "_lead",
@@ -65,10 +65,12 @@ class Call:
         "_until",
         "asked",
         "attempt",
+        "context",
         "deadline",
         "due",
         "entry",
         "kind",
+        "limit",
         "over",
         "pool",
         "refreshed",
@@ -85,7 +87,7 @@ class Call:
         self.due = inf
         """Until when it must be over; loop time."""
         self._down = down
-        self._context = down.context
+        self.context = down.context
         self._lead = lead
         self._mine = mine
         self.entry: Entry | None = None
@@ -99,6 +101,8 @@ class Call:
         self.attempt: Attempt | None = None
         self._sent_at = 0.0
         self._until = inf
+        self.limit = inf
+        """Until when its replica may take; loop time."""
         self.sends = 0
         self.deadline = inf
         down.context.requests += 1
@@ -107,7 +111,7 @@ class Call:
 
     def start(self, end: int) -> None:
         """The head has come; `end`: nothing follows it."""
-        lead, context = self._lead, self._context
+        lead, context = self._lead, self.context
         if lead.head.timeout is not None:
             self.due = self.deadline = context.now() + lead.head.timeout
             context.deadlines.file(self._down, self.due)
@@ -152,6 +156,7 @@ class Call:
     def lost(self) -> None:
         if not self.over:
             self._tally.refuse(Reason.CLIENT_LEFT)
+            run_on(self)
             self._finish()
 
     def expire(self) -> None:
@@ -159,7 +164,9 @@ class Call:
         if self.seat is None:
             self.give_up(Reason.WAIT_TIMEOUT)
         elif self.due >= self._until:
-            self.give_up(Reason.REQUEST_TIMEOUT)
+            headed = self.attempt is not None and self.attempt.begun
+            (run_on if self.due < self.limit else failed)(self)
+            self.give_up(Reason.REQUEST_TIMEOUT, headed=headed)
         elif self.stream.room < self.stream.grain:
             # Its replica takes no more of it: the client may not go on.
             self._listen(0)
@@ -188,7 +195,7 @@ class Call:
         kept, complete = asked.kept or [], asked.complete
         block = self._lead.head.block
         if self.deadline < inf:
-            block += timeout_field(self.deadline - self._context.now())
+            block += timeout_field(told_until(self) - self.context.now())
         self.sent = True
         self.sends += 1
         attempt = self.attempt = Attempt(self, upstream, block, end=complete and not kept)
@@ -218,7 +225,7 @@ class Call:
         if ticket is not None and entry is not None:
             entry.line.first_byte(ticket)
             if ticket.cold:
-                cold = self._context.now() - ticket.arrived
+                cold = self.context.now() - ticket.arrived
         wait, upstream = self._times()
         tally = self._tally
         tally.wait.add(wait)
@@ -234,7 +241,7 @@ class Call:
         if seat is not None and (code >= 500 or seat.failures):
             judge(self, code)
         if copy is not None and status == OK and self.entry is not None:
-            self._context.copies.remember(self.entry.revision, self._copy_key, copy)
+            self.context.copies.remember(self.entry.revision, self._copy_key, copy)
         # It is over already.
         self.attempt = self.pool = None
         self._finish()
@@ -263,12 +270,12 @@ class Call:
 
     @property
     def _tally(self) -> Tally:
-        return self._context.other if self.entry is None else self.entry.tally
+        return self.context.other if self.entry is None else self.entry.tally
 
     @property
     def _table(self) -> Table:
         """The models that are there for its caller."""
-        return self._context.tables.seen(self._mine.models)
+        return self.context.tables.seen(self._mine.models)
 
     def _step(self) -> None:
         """Go on, as far as what is known of the call lets it."""
@@ -276,7 +283,7 @@ class Call:
             if self.kind is CallKind.SERVER:
                 if self.asked.complete:
                     method, kept = self._lead.head.method, b"".join(self.asked.kept or ())
-                    self._answer(server(self._context, method, kept, self._table))
+                    self._answer(server(self.context, method, kept, self._table))
                 return
             entry = self._named()
             if entry is not None:
@@ -319,7 +326,7 @@ class Call:
             if seat is not None:
                 self._go(seat)
                 return
-            message = asleep(self._context, entry, self.kind, self._copy_key)
+            message = asleep(self.context, entry, self.kind, self._copy_key)
             if message is not None:
                 self._answer(message)
                 return
@@ -335,12 +342,13 @@ class Call:
             self.ticket = ticket
 
     def _go(self, seat: Seat) -> None:
-        context, entry = self._context, self.entry
+        context, entry = self.context, self.entry
         if entry is None:
             return
         now = context.now()
         self.seat, self.sent, self._sent_at = seat, False, now
-        self._until = min(now + entry.revision.policy.request_timeout, self.deadline)
+        self.limit = now + entry.revision.policy.request_timeout
+        self._until = min(self.limit, self.deadline)
         self.due = self._until
         if self.due < self._down.filed:
             context.deadlines.file(self._down, self.due)
@@ -353,12 +361,12 @@ class Call:
 
     def _times(self) -> tuple[float, float]:
         """Waited, and since dispatch; seconds."""
-        now, ticket = self._context.now(), self.ticket
+        now, ticket = self.context.now(), self.ticket
         return (0.0 if ticket is None else ticket.waited), now - self._sent_at
 
     def _listen(self, end: int) -> None:
         """A request that has begun goes on within the time that a body may pause."""
-        context = self._context
+        context = self.context
         pause = inf if end else context.now() + context.limits.body_timeout
         self.due = min(self._until, pause)
         if self.due < self._down.filed:
@@ -381,7 +389,7 @@ class Call:
         if ticket is not None and self.entry is not None:
             self.entry.line.leave(ticket)
         self.asked.drop()
-        context = self._context
+        context = self.context
         context.requests -= 1
         if context.closing:
             context.changed()

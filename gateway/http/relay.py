@@ -9,7 +9,7 @@ Rule 2: until the head of an answer what was sent is kept (a body up to 1 MiB), 
         that takes nothing new. Once a byte has come a broken answer breaks the client's connection
         too: half an answer never looks like a whole one.
 Rule 3: a client that leaves while its request runs keeps the slot taken until the model server is
-        done, or its time is up; unless the profile says that closing the connection cancels.
+        done, or its time is up; unless closing its connection stops that.
 Rule 4: the connection goes back to its pool before the slot is given back, so that whoever gets the
         slot finds it.
 """
@@ -164,7 +164,7 @@ class Exchange:
         self.gone = True
         self.entry.tally.refuse(Reason.CLIENT_LEFT)
         outbound = self.outbound
-        if outbound is None or not self.complete or self.entry.profile.cancels:
+        if outbound is None or not self.complete or self.entry.cancels:
             self.finish()
         else:
             outbound.resume()

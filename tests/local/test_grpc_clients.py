@@ -81,6 +81,50 @@ async def held_calls_and_a_deadline(ebbtide: Up) -> None:
     assert state["cold_starts"] == 1
 
 
+async def test_what_triton_computes_on_for_who_has_left_keeps_its_slot(tmp_path, models_env):
+    """A reset and a deadline stop nothing there: whatever was sent is run to its end."""
+    write_model(tmp_path, "slow", run_s=1.5, slots=1)
+    async with up(tmp_path, gpus=1, tritonserver=models_env) as ebbtide:
+        async with aio.InferenceServerClient(f"127.0.0.1:{ebbtide.port}") as client:
+            assert counted(await client.infer("slow", asked(aio, 1))) == 1
+            gone = asyncio.ensure_future(client.infer("slow", asked(aio, 2)))
+            await ebbtide.until("slow", lambda one: one["running"] == 1)
+            gone.cancel()
+            after = asyncio.ensure_future(client.infer("slow", asked(aio, 3)))
+            await ebbtide.until("slow", lambda one: one["running"] == one["waiting"] == 1)
+            with pytest.raises(InferenceServerException, match="DEADLINE_EXCEEDED"):
+                await client.infer("slow", asked(aio, 4), client_timeout=0.2)
+            # The one that left was run, the one whose time was up while it was held was not.
+            assert counted(await after) == 3
+            with pytest.raises(InferenceServerException, match="DEADLINE_EXCEEDED"):
+                await client.infer("slow", asked(aio, 5), client_timeout=0.5)
+            after = asyncio.ensure_future(client.infer("slow", asked(aio, 6)))
+            await ebbtide.until("slow", lambda one: one["running"] == one["waiting"] == 1)
+            assert counted(await after) == 5
+            stream = asyncio.ensure_future(listen(client))
+            await ebbtide.until("slow", lambda one: one["running"] == 1)
+            stream.cancel()
+            after = asyncio.ensure_future(client.infer("slow", asked(aio, 8)))
+            await ebbtide.until("slow", lambda one: one["running"] == one["waiting"] == 1)
+            assert counted(await after) == 7
+        await ebbtide.until("slow", lambda one: one["running"] == one["waiting"] == 0)
+
+
+def counted(result) -> int:
+    return int(result.as_numpy("Y")[1][0])
+
+
+async def listen(client) -> None:
+    """A stream with one message, kept open."""
+
+    async def messages():
+        yield {"model_name": "slow", "inputs": asked(aio, 7)}
+        await asyncio.Event().wait()
+
+    async for _ in client.stream_infer(messages()):
+        pass
+
+
 async def streams(client) -> None:
     """A decoupled model answers many times to each message of a stream."""
 

@@ -57,11 +57,13 @@ async def calls(
     plain: bool = False,
     tls: ssl.SSLContext | None = None,
     replica_tls: ssl.SSLContext | None = None,
+    cancels: bool | None = True,
     **changes,
 ):
     """One model `demo`, whose replica runs `script`; `plain`: it is no Triton, and all may pass.
 
-    `tls`: what clients speak; `replica_tls`: what the replica's gRPC port speaks.
+    `tls`: what clients speak; `replica_tls`: what the replica's gRPC port speaks; `cancels`: the
+    annotation (None: as the runtime has it).
     """
     replica = Replica(script, **(announced or {}))
     replica.tls = replica_tls
@@ -72,7 +74,9 @@ async def calls(
     start = changes.pop("start", 0.01)
 
     def make(port: int):
-        return replace(model(port=port, **changes), ports=Ports(http=port, grpc=replica.port))
+        made = model(port=port, **changes)
+        policy = replace(made.policy, cancels=cancels)
+        return replace(made, policy=policy, ports=Ports(http=port, grpc=replica.port))
 
     try:
         async with stage(make, settings=settings, start=start, tls=tls) as found:

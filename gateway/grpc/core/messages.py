@@ -67,6 +67,11 @@ class Messages:
         self._walk: Walk | None = None
         self._inflating: Inflating | None = None
 
+    @property
+    def between(self) -> bool:
+        """No message is under way."""
+        return self._walk is None and not self._prefix
+
     def feed(self, data: bytes) -> None:
         """The next bytes. Raises `RefusedError`."""
         if self._walk is None and not self._prefix:
