@@ -2,7 +2,9 @@
 
 Rule 1: an answer's end is found exactly, knowing the request's method. A connection is used again
         only after an answer that ended where it said, to a request that was sent whole, with
-        nothing behind it; and its reading is never left paused.
+        nothing behind it; and its reading is never left paused. Not behind an answer to HEAD, or a
+        204 or 304 that tells of a body: a server that sends one all the same, a moment later, would
+        have it taken for the answer to whoever comes next.
 Rule 2: of 1xx answers before the one that counts, only so many are let pass.
 Rule 3: what is not proper HTTP ends the connection; nothing of it is guessed at.
 """
@@ -150,7 +152,7 @@ class Outbound(asyncio.Protocol):
             return self._inform(exchange, head, rest)
         if head.status == 503 and exchange.turned_away(self):
             return b""
-        self._frame(head, exchange.bodiless or head.status in NO_BODY)
+        self._frame(head, asked=exchange.bodiless)
         exchange.answer(head, framed=self._state != _UNTIL_CLOSE)
         if self._state == _LENGTH and len(rest) == self._left:
             # All of it, and nothing else: so ends nearly every answer.
@@ -174,11 +176,13 @@ class Outbound(asyncio.Protocol):
             exchange.inbound.answering.informed(exchange.head, head)
         return rest
 
-    def _frame(self, head: ResponseHead, bodiless: object) -> None:
+    def _frame(self, head: ResponseHead, *, asked: object) -> None:
+        """How the body ends. `asked`: for none, by HEAD."""
         self._keep = head.keep_alive
         self._left = self._interim = 0
-        if bodiless:
+        if asked or head.status in NO_BODY:
             self._state = _LENGTH
+            self._keep = self._keep and not (asked or head.length or head.chunked)
         elif head.chunked:
             self._state = _CHUNKED
             self._chunks = Chunks()

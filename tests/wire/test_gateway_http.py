@@ -7,7 +7,7 @@ import pytest
 from fleet.model import AllowRule, RuntimeName
 from tests.fakes.recorder import answer
 from tests.wire.scripts import writes
-from tests.wire.stage import BOTH_LOOPS, GET, infer, model, stage
+from tests.wire.stage import BOTH_LOOPS, GET, ONE, infer, model, stage
 
 pytestmark = [pytest.mark.anyio, BOTH_LOOPS]
 
@@ -136,14 +136,15 @@ async def test_the_head_of_an_answer_does_not_wait_for_its_body():
 
 
 @pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
-async def test_answers_without_a_body(status):
+@pytest.mark.parametrize(("told", "connections"), [(b"", 1), (b"Content-Length: 5\r\n", 2)])
+async def test_answers_without_a_body(status, told, connections):
     async with stage() as s:
-        s.recorder.script = writes(f"HTTP/1.1 {status}\r\nContent-Length: 5\r\n\r\n".encode())
+        s.recorder.script = writes(b"HTTP/1.1 %b\r\n%b\r\n" % (status.encode(), told))
         client = await s.client()
         for _ in range(2):
             client.send(infer())
             assert (await client.answer()).status == int(status[:3])
-        assert s.recorder.connections == 1
+        assert s.recorder.connections == connections
 
 
 async def test_interim_answers():
@@ -235,7 +236,45 @@ async def test_head():
         assert int((await client.answer(method="HEAD")).field("content-length")) > 0
         client.send(b"HEAD /nope HTTP/1.1\r\nHost: gw\r\n\r\n")
         assert (await client.answer(method="HEAD")).status == 404
-        assert s.recorder.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "head"),
+    [
+        (b"HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n"),
+        (b"HEAD", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
+        (b"HEAD", b"HTTP/1.1 200 OK\r\n\r\n"),
+        (b"GET", b"HTTP/1.1 204 No Content\r\nContent-Length: 40\r\n\r\n"),
+        (b"GET", b"HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n"),
+    ],
+)
+async def test_a_body_behind_an_answer_that_has_none_is_nobodys_answer(method, head):
+    def plain(port):
+        allow = (AllowRule(method="*", path="*"),)
+        return model("page", port=port, runtime=RuntimeName.PLAIN, allow=allow, policy=ONE)
+
+    forged = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged"
+
+    async def script(request, writer):
+        if request.target == "/bad":
+            writer.write(head)
+            await gate.wait()
+            writer.write(forged)
+        else:
+            gate.set()
+            # The forged answer, where it can come, comes before the one that is due.
+            await asyncio.sleep(0.02)
+            writer.write(answer(b"due"))
+
+    gate = asyncio.Event()
+    request = b"%b %b HTTP/1.1\r\nHost: gw\r\nEbbtide-Model: page\r\n\r\n"
+    async with stage(plain) as s:
+        s.recorder.script = script
+        attacker, victim = await s.client(), await s.client()
+        attacker.send(request % (method, b"/bad"))
+        await attacker.answer(method=method.decode())
+        victim.send(request % (b"GET", b"/good"))
+        assert (await victim.answer()).body == b"due"
 
 
 async def test_an_answer_that_comes_before_the_request_ends():
