@@ -2,6 +2,8 @@
 
 Rule 1: what cannot be read leaves the old keys in place, and is said; but a start fails on it.
 Rule 2: keys are swapped whole: a request goes by those that it found.
+Rule 3: a change counts once it has stood still for one look: of a file that is half written a line
+        may have lost its `models=`, and its key would call every model.
 """
 
 import logging
@@ -31,6 +33,7 @@ class KeyFile:
         """None: nobody is asked for one."""
         self._path = settings.api_keys
         self._stamp: _Stamp = None
+        self._seen: _Stamp = None
         self._read()
 
     def follow(self, settings: Settings) -> None:
@@ -50,7 +53,10 @@ class KeyFile:
 
     def look(self) -> None:
         """Read the file again if it has changed, and say how that went."""
-        if not self._path or _stamp(self._path) == self._stamp:
+        if not self._path:
+            return
+        before, self._seen = self._seen, _stamp(self._path)
+        if self._seen == self._stamp or self._seen != before:
             return
         try:
             self._read()

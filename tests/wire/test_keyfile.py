@@ -20,6 +20,12 @@ def names(file: KeyFile, *known: str) -> list[str]:
     return [name for name in known if file.keys.find(f"secret of {name}".encode())]
 
 
+def look_twice(file: KeyFile) -> None:
+    """A change counts once it has stood still for one look."""
+    file.look()
+    file.look()
+
+
 def test_without_a_file_nobody_is_asked_for_a_key():
     assert KeyFile(Settings()).keys is None
 
@@ -44,14 +50,28 @@ def test_a_file_that_changes_is_read_again(tmp_path):
     file.look()
     assert file.keys is before, "read again for nothing"
     path.write_text(line("a") + line("b"))
-    file.look()
+    look_twice(file)
     assert names(file, "a", "b") == ["a", "b"]
     # As a mounted Secret changes: another file takes its place.
     other = tmp_path / "other"
     other.write_text(line("c") + line("b"))
     os.replace(other, path)
-    file.look()
+    look_twice(file)
     assert names(file, "a", "b", "c") == ["b", "c"]
+
+
+def test_a_file_that_is_half_written_is_not_read(tmp_path):
+    path = tmp_path / "keys"
+    whole = key_line("secret of a", Key(name="a", models=("chat-*",)))
+    path.write_text(whole)
+    file = KeyFile(Settings(api_keys=str(path)))
+    for end in range(whole.index(" models="), len(whole) + 1):
+        path.write_text(whole[:end])
+        os.utime(path, ns=(end, end))
+        file.look()
+        found = file.keys and file.keys.find(b"secret of a")
+        assert found is not None
+        assert found.models == ("chat-*",), "an unfinished line gave its key every model"
 
 
 @pytest.mark.parametrize("text", ["nonsense\n", ""])
@@ -61,12 +81,12 @@ def test_what_is_wrong_changes_nothing_and_is_said_once(tmp_path, caplog, text):
     file = KeyFile(Settings(api_keys=str(path)))
     path.write_text(text)
     with caplog.at_level(logging.ERROR, logger="ebbtide"):
-        file.look()
-        file.look()
+        look_twice(file)
+        look_twice(file)
     assert names(file, "a") == ["a"]
     assert [one.getMessage().split()[0] for one in caplog.records] == ["key_wrong", "keys_kept"]
     path.unlink()
-    file.look()
+    look_twice(file)
     assert names(file, "a") == ["a"]
 
 
