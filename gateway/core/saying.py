@@ -1,7 +1,8 @@
 """What a request's head says of its sender, and the head as it goes on from there. Pure.
 
 Rule 1: a key for the gateway goes no further: Authorization that holds it is taken out. A sender
-        that gives its key as `Ebbtide-Key` may send an Authorization to the model server as well.
+        that gives its key as `Ebbtide-Key` may send an Authorization to the model server as well,
+        but not with that key in it.
 Rule 2: where nobody is asked for a key, Authorization is the model server's own.
 """
 
@@ -37,7 +38,9 @@ def forwarded_in(head: RequestHead) -> list[bytes]:
 
 def without_key(head: RequestHead, said: Said) -> RequestHead:
     """The head without the key that it gave. The same head gives the same one again."""
-    if said.secret is None or _values(head.ours, b"ebbtide-key"):
+    if said.secret is None:
+        return head
+    if _values(head.ours, b"ebbtide-key") and not _repeats(head.fields, said.secret):
         return head
     made = head.keyless
     if made is None:
@@ -45,6 +48,11 @@ def without_key(head: RequestHead, said: Said) -> RequestHead:
         made.fields = [line for line in head.fields if line[: len(_FIELD)].lower() != _FIELD]
         made.led = made.start = None
     return made
+
+
+def _repeats(lines: list[bytes], secret: bytes) -> bool:
+    """Whether an Authorization among `lines` gives the same key."""
+    return any(bearer(value) == secret for value in _values(lines, b"authorization"))
 
 
 def _values(lines: list[bytes], name: bytes) -> list[bytes]:

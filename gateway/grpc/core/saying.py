@@ -33,7 +33,9 @@ def forwarded_in(head: Call) -> list[bytes]:
 
 def without_key(head: Call, said: Said) -> Call:
     """The head without the key that it gave. The same head gives the same one again."""
-    if said.secret is None or _values(head.ours, _KEY):
+    if said.secret is None:
+        return head
+    if _values(head.ours, _KEY) and not _repeats(head.fields, said.secret):
         return head
     made = head.keyless
     if made is None:
@@ -41,6 +43,11 @@ def without_key(head: Call, said: Said) -> Call:
         made.fields = tuple(field for field in head.fields if field[0] != _AUTHORIZATION)
         made.block = block_of(made)
     return made
+
+
+def _repeats(fields: tuple[Field, ...] | list[Field], secret: bytes) -> bool:
+    """Whether an authorization among `fields` gives the same key."""
+    return any(bearer(value) == secret for value in _values(fields, _AUTHORIZATION))
 
 
 def _joined(fields: list[Field] | tuple[Field, ...], name: bytes) -> bytes | None:
