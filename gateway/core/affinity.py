@@ -2,7 +2,8 @@
 
 Rule 1: a request that does not hold what its model's `affinity` names has no key: it goes wherever
         there is most room.
-Rule 2: of a prompt its first bytes count: what a server has computed for a beginning that many
+Rule 2: a body with more values than `gateway.core.naming` reads has no prompt.
+Rule 3: of a prompt its first bytes count: what a server has computed for a beginning that many
         requests share is of use only where it was computed.
 """
 
@@ -11,6 +12,7 @@ from collections.abc import Iterable, Sequence
 
 from activator.core.seats import key_of
 from fleet.model import Affinity, AffinityKind
+from gateway.core.naming import has_too_many
 
 __all__ = ["affinity_key"]
 
@@ -59,6 +61,8 @@ def _cookie(fields: Sequence[bytes], wanted: bytes) -> bytes | None:
 
 def _prompt(body: bytes) -> bytes | None:
     """What the model is asked: text as it is, anything else as JSON."""
+    if has_too_many(body):
+        return None
     try:
         found = json.loads(body)
     except (ValueError, RecursionError):

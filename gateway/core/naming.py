@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from fleet.reasons import Reason
 from gateway.core.refused import RefusedError
 
-__all__ = ["NamedBody", "read_named_body"]
+__all__ = ["MOST_VALUES", "NamedBody", "has_too_many", "read_named_body"]
 
 _MOST_KEYS = 256
-_MOST_VALUES = 2**19
+MOST_VALUES = 2**19
+"""A body with more values than this is not read."""
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
@@ -37,6 +38,12 @@ class NamedBody:
         return (self.text[: self.start] + json.dumps(served) + self.text[self.end :]).encode()
 
 
+def has_too_many(body: bytes) -> bool:
+    """Whether `body`, which may be JSON, could hold more values than are read."""
+    # A few more than there are, since text holds these characters too.
+    return sum(map(body.count, (b",", b"[", b"{"))) > MOST_VALUES
+
+
 def _refuse_constant(text: str) -> object:
     msg = f"{text} is not JSON"
     raise ValueError(msg)
@@ -47,9 +54,8 @@ _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 def read_named_body(body: bytes) -> NamedBody:
     """Find the model that `body` names. Raises `RefusedError`."""
-    # A few more than there are, since text holds these characters too.
-    if sum(map(body.count, (b",", b"[", b"{"))) > _MOST_VALUES:
-        raise RefusedError(Reason.BODY_TOO_LARGE, f"at most {_MOST_VALUES} values")
+    if has_too_many(body):
+        raise RefusedError(Reason.BODY_TOO_LARGE, f"at most {MOST_VALUES} values")
     try:
         text = body.decode()
         return _read(text)

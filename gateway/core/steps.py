@@ -4,24 +4,27 @@ Rule 1: the correlation ID is `sequence_id` among the request's parameters: a nu
         text; `sequence_start` and `sequence_end` stand beside it. A number and a text that look
         alike are two sequences, as they are to Triton.
 Rule 2: of a body with binary tensors the JSON comes first, as long as a header says.
-Rule 3: what cannot be read is no step: the model server says what is wrong with it.
+Rule 3: what cannot be read is no step: the model server says what is wrong with it. What would take
+        too long to read is refused: it may be a step, which must not go to just any replica.
 """
 
 import json
 
 from activator.core.seats import Step, key_of
+from fleet.reasons import Reason
 from gateway.core.head import RequestHead
+from gateway.core.naming import MOST_VALUES, has_too_many
+from gateway.core.refused import RefusedError
 
-__all__ = ["key_of_sequence", "step_of"]
+__all__ = ["check_step", "key_of_sequence", "step_of"]
 
 _JSON_LENGTH = b"inference-header-content-length"
 
 
 def step_of(head: RequestHead, body: bytes) -> Step | None:
     """The step that a whole body asks for; None: it names no sequence."""
-    length = _length(head)
     try:
-        found = json.loads(body if length is None else body[:length])
+        found = json.loads(_json(head, body))
     except (ValueError, RecursionError):
         return None
     parameters = found.get("parameters") if isinstance(found, dict) else None
@@ -37,6 +40,12 @@ def step_of(head: RequestHead, body: bytes) -> Step | None:
     )
 
 
+def check_step(head: RequestHead, body: bytes) -> None:
+    """Before `step_of` is asked: raises `RefusedError` for a body that is not read."""
+    if has_too_many(_json(head, body)):
+        raise RefusedError(Reason.BODY_TOO_LARGE, f"at most {MOST_VALUES} values")
+
+
 def key_of_sequence(named: object) -> int | None:
     """The key that stands for a correlation ID; None: it is none."""
     if isinstance(named, str) and named:
@@ -45,6 +54,11 @@ def key_of_sequence(named: object) -> int | None:
     if isinstance(named, int) and not isinstance(named, bool) and named > 0:
         return key_of(b"n%d" % named)
     return None
+
+
+def _json(head: RequestHead, body: bytes) -> bytes:
+    length = _length(head)
+    return body if length is None else body[:length]
 
 
 def _length(head: RequestHead) -> int | None:

@@ -24,6 +24,7 @@ from gateway.core.limits import DISCARDED_BYTES
 from gateway.core.naming import read_named_body
 from gateway.core.refused import RefusedError
 from gateway.core.route import find_route, route_by_body
+from gateway.core.steps import check_step
 from gateway.core.table import Entry, Route
 from gateway.http.asking import ask
 from gateway.http.context import Context
@@ -284,6 +285,8 @@ class Reception:
         entry = route.entry
         if entry is None:
             raise RefusedError(Reason.UNKNOWN_MODEL)
+        if route.steps and entry.line.sequential:
+            check_step(head, body)
         if head.has_body:
             head = head.reframed(len(body))
         exchange = Exchange(self._inbound, entry, route, head, query)

@@ -73,3 +73,9 @@ def test_only_the_first_bytes_count(one, two, size):
 
     same = one.encode(errors="surrogatepass")[:size] == two.encode(errors="surrogatepass")[:size]
     assert (of(one) == of(two)) is same
+
+
+def test_a_body_that_would_take_long_to_read_has_no_prompt():
+    few, many = (b'{"prompt":"a","inputs":[' + b"[]," * n + b"[]]}" for n in (2**17, 2**18))
+    assert key(prompt(), body=few) == key(prompt(), body=b'{"prompt":"a"}')
+    assert key(prompt(), body=many) is None

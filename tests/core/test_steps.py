@@ -5,8 +5,10 @@ import json
 import pytest
 
 from activator.core.seats import Step
+from fleet.reasons import Reason
 from gateway.core.head import read_request_head
-from gateway.core.steps import step_of
+from gateway.core.refused import RefusedError
+from gateway.core.steps import check_step, step_of
 
 
 def head(*lines: bytes):
@@ -48,3 +50,12 @@ def test_what_is_no_inference(body):
     assert step_of(head(), body) is None
     assert step_of(head(b"Inference-Header-Content-Length: x"), body) is None
     assert step_of(head(b"Inference-Header-Content-Length: 99999"), body) is None
+
+
+def test_a_body_that_would_take_long_to_read_is_refused():
+    plenty = b"[]," * 2**18
+    check_step(head(), plenty)
+    with pytest.raises(RefusedError) as refused:
+        check_step(head(), b"[" + plenty)
+    assert refused.value.reason is Reason.BODY_TOO_LARGE
+    check_step(head(b"Inference-Header-Content-Length: 2"), b"{}" + plenty * 2)

@@ -92,3 +92,13 @@ async def test_what_is_no_step_goes_its_way_and_a_body_over_the_limit_is_refused
         found = await s.call(head % 2**29)
         assert (found.status, found.field("ebbtide-reason")) == (413, "body_too_large")
         await s.until(s.idle)
+
+
+async def test_a_step_that_would_take_long_to_read_is_refused():
+    async with stage() as s:
+        knows_sequences(s)
+        body = b'{"inputs":[' + b"[]," * 2**18 + b"[]]}"
+        found = await s.call(infer(body))
+        assert (found.status, found.field("ebbtide-reason")) == (413, "body_too_large")
+        assert not s.recorder.heads
+        assert s.hall.room.held == 0
