@@ -23,11 +23,12 @@ __all__ = ["Door", "Visitor"]
 class Door:
     """What all connections of one front are asked by. Raises `SettingError` for wrong keys."""
 
-    __slots__ = ("_visitors", "addresses", "file", "most_per_address", "peers")
+    __slots__ = ("_knocking", "_visitors", "addresses", "file", "most_per_address", "peers")
 
     def __init__(self, settings: Settings) -> None:
         self.file = KeyFile(settings)
         self.addresses = Addresses()
+        self._knocking = Addresses()
         self._visitors: set[Visitor] = set()
         self._take(settings)
 
@@ -38,6 +39,24 @@ class Door:
         for visitor in self._visitors:
             visitor.trusted = self.peers.contains(visitor.address())
             visitor.look()
+
+    def knock(self, address: str) -> str | None:
+        """A TLS handshake begins; None: that address has as many under way as connections it may.
+
+        Else what to tell `let_in` when it is over, however it ended.
+        """
+        if not self.most_per_address or self.peers.contains(address):
+            return ""
+        net = net_of(address)
+        if self._knocking.enter(net) <= self.most_per_address:
+            return net
+        self._knocking.leave(net)
+        return None
+
+    def let_in(self, net: str) -> None:
+        """A handshake is over: the connection counts by itself now, or is gone."""
+        if net:
+            self._knocking.leave(net)
 
     def enter(self, visitor: "Visitor") -> None:
         """Tell it when what is asked changes."""

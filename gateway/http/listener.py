@@ -1,7 +1,8 @@
 """The listening socket: takes connections, and their TLS handshakes where there are to be any.
 
 Rule 1: a connection counts from its accept on: those that dawdle over a handshake take no more
-        than others, and no longer than a request head may.
+        than others, and no longer than a request head may; no more of one address do than it may
+        have connections.
 Rule 2: each handshake begins with the newest certificates.
 """
 
@@ -88,7 +89,7 @@ class Listener:
     def _accept(self, listening: socket.socket) -> None:
         for _ in range(_AT_ONCE):
             try:
-                accepted, _ = listening.accept()
+                accepted, address = listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
@@ -96,7 +97,7 @@ class Listener:
                     raise
                 self._rest(listening, error)
                 return
-            self._take(accepted)
+            self._take(accepted, str(address[0]))
 
     def _rest(self, listening: socket.socket, error: OSError) -> None:
         _log("accept_failed", level=logging.ERROR, error=str(error))
@@ -106,18 +107,24 @@ class Listener:
             _RESPITE_S, loop.add_reader, listening.fileno(), self._accept, listening
         )
 
-    def _take(self, accepted: socket.socket) -> None:
+    def _take(self, accepted: socket.socket, address: str) -> None:
         context = self._context
         here = len(context.inbounds) + len(context.securing)
         if here >= context.limits.max_connections + MOST_LINGERING:
             accepted.close()
             return
+        net = context.door.knock(address)
+        if net is None:
+            context.other.refuse(Reason.ADDRESS_CONNECTIONS_FULL)
+            accepted.close()
+            return
         accepted.settimeout(0)
         task = context.loop.create_task(self._secure(accepted))
         context.securing.add(task)
-        task.add_done_callback(self._secured_or_not)
+        task.add_done_callback(partial(self._secured_or_not, net))
 
-    def _secured_or_not(self, task: asyncio.Task[None]) -> None:
+    def _secured_or_not(self, net: str, task: asyncio.Task[None]) -> None:
+        self._context.door.let_in(net)
         self._context.securing.discard(task)
         self._context.changed()
 

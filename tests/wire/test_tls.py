@@ -14,7 +14,7 @@ from fleet.tls import Certificates
 from tests.wire.grpcstage import INFER as GRPC_INFER
 from tests.wire.grpcstage import calls, named
 from tests.wire.secured import Authority
-from tests.wire.stage import BOTH_LOOPS, INFER, infer, stage
+from tests.wire.stage import BOTH_LOOPS, INFER, Client, infer, stage
 
 pytestmark = [pytest.mark.anyio, BOTH_LOOPS]
 
@@ -97,6 +97,28 @@ async def test_connections_count_before_their_handshake(authority):
         over = await s.client()
         assert await over.closed()
         assert len(s.front._context.securing) == 258
+
+
+async def test_handshakes_of_one_address_leave_room_for_others(authority):
+    settings = authority.settings(max_connections=2, max_connections_per_address=2)
+    async with stage(settings=settings, tls=authority.client()) as s:
+        securing = s.front._context.securing
+        dawdling = [await _plainly(s) for _ in range(2)]
+        await s.until(lambda: len(securing) == 2)
+        over = await _plainly(s)
+        assert await over.closed()
+        assert len(securing) == 2
+        for client in dawdling:
+            client.abort()
+        await s.until(lambda: not securing)
+        assert (await s.call(infer())).status == 200
+
+
+async def _plainly(s) -> Client:
+    """A connection that says nothing of TLS."""
+    found = Client(*await asyncio.open_connection("127.0.0.1", s.port))
+    s.clients.append(found)
+    return found
 
 
 async def test_one_connection_too_many_is_told_so(authority):
