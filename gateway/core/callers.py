@@ -113,11 +113,14 @@ def net_of(address: str) -> str:
 
 
 def forwarded_for(values: Sequence[bytes], peers: Peers) -> str:
-    """The last address that is not a trusted peer's own; empty when there is none."""
+    """The last address that is not a trusted peer's own; empty when there is none.
+
+    What stands before a word that is no address was said by whoever that word hides.
+    """
     elements = b",".join(values).decode("latin-1").split(",")
     for element in reversed(elements):
         address = _address(element)
-        if address and not peers.contains(address):
+        if element.strip() and not peers.contains(address):
             return address
     return ""
 

@@ -69,6 +69,10 @@ def test_a_key_says_which_models_are_there():
         ([b"by=10.0.0.1;for=198.51.100.9"], "addr:198.51.100.9"),
         ([b"10.1.1.1, fd00::1"], "addr:10.0.0.1"),
         ([b"unknown, _hidden"], "addr:10.0.0.1"),
+        # What its sender wrote must not stand for one whom the peer could not tell.
+        ([b"203.0.113.1, unknown"], "addr:10.0.0.1"),
+        ([b"for=203.0.113.1, for=_hidden, for=10.2.3.4"], "addr:10.0.0.1"),
+        ([b"198.51.100.9, , "], "addr:198.51.100.9"),
         ([b""], "addr:10.0.0.1"),
         ([], "addr:10.0.0.1"),
     ],
