@@ -63,8 +63,8 @@ class Settings:
     ready_when_asleep: bool = _live(default=True)
     """What a readiness call for a sleeping model is answered: it will answer, so true."""
     access_log: bool = _live(default=False)
-    """Whether a line is logged for each HTTP request: model, status, reason, times, bytes. For
-    connections made from then on."""
+    """Whether a line is logged for each HTTP request and gRPC call: model, status, reason, times,
+    bytes. For connections made from then on."""
     trusted_peers: str = _live("")
     """Addresses that may speak for others, such as load balancers: networks like `10.0.0.0/8`, with
     commas between. Empty: nobody."""
@@ -86,6 +86,9 @@ class Settings:
     max_connections_per_address: int = _live(0)
     """Client connections at once from one address (of IPv6: from one /64), but for trusted peers;
     one more is answered 429 and closed. 0: no limit."""
+    max_calls_per_connection: int = _live(1000)
+    """gRPC calls at once on one client connection: clients are told and wait, and one more is
+    refused its stream. For connections made from then on."""
     max_waiting: int = _live(16000)
     """Requests held at once, over all models; one more is answered 503."""
     max_waiting_bytes: int = _live(192 * 2**20)

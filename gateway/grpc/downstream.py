@@ -36,7 +36,6 @@ from gateway.visitor import Visitor
 
 __all__ = ["Downstream", "speak_http2"]
 
-_MOST_STREAMS = 1000
 _ROOM = 65_535
 _PONG_S = 20.0
 _SLACK_S = 0.002
@@ -88,6 +87,7 @@ class Downstream:
         "filed",
         "last",
         "limit",
+        "most",
         "visitor",
     )
 
@@ -101,6 +101,8 @@ class Downstream:
         """Whose the calls are."""
         self.last = 0
         self.limit = context.limits.max_head
+        self.most = context.settings.max_calls_per_connection
+        """Calls that may be open at once."""
         self.filed: float = inf
         self._check = inf
         self._heard = 0
@@ -142,7 +144,7 @@ class Downstream:
     def greeting(self) -> bytes:
         return frames.settings(
             {
-                frames.MAX_CONCURRENT_STREAMS: _MOST_STREAMS,
+                frames.MAX_CONCURRENT_STREAMS: self.most,
                 frames.MAX_HEADER_LIST_SIZE: self.limit,
             }
         )
@@ -177,7 +179,7 @@ class Downstream:
         if self._final is not None:
             # It was told that these are not looked at, and asks somebody else.
             return
-        if len(connection.streams) >= _MOST_STREAMS:
+        if len(connection.streams) >= self.most:
             connection.floods.misplaced()
             connection.refuse(number, Code.REFUSED_STREAM)
             return

@@ -14,6 +14,7 @@ from gateway.grpc.core.floods import Floods
 from gateway.grpc.core.frames import BrokenError, Code, StreamError
 from gateway.grpc.core.heads import Answer, read_answer
 from gateway.grpc.core.hpack import Field
+from gateway.grpc.pulse import Pulse
 from gateway.grpc.stream import Stream, Taker
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ _COLON = b":"
 class Upstream:
     """The side of one connection to a replica."""
 
-    __slots__ = ("_next", "_pool", "away", "connection", "ready", "used")
+    __slots__ = ("_next", "_pool", "_pulse", "away", "connection", "ready", "used")
 
     client = True
     last = 0
@@ -57,6 +58,7 @@ class Upstream:
         self.used = False
         """It has brought an answer before."""
         self._pool = pool
+        self._pulse = Pulse(self, context.deadlines)
         self._next = 1
 
     @property
@@ -81,6 +83,11 @@ class Upstream:
         connection.sending.head(stream, block, end=end)
         return stream
 
+    def retire(self) -> None:
+        """Close it; it has no streams."""
+        self._pool.forget(self)
+        self.connection.hang_up()
+
     def abort(self) -> None:
         """Break the connection off."""
         self.connection.abort()
@@ -91,7 +98,9 @@ class Upstream:
         return _GREETING
 
     def made(self) -> None:
-        self._pool.context.outbounds.add(self)
+        context = self._pool.context
+        context.outbounds.add(self)
+        self._pulse.start(context.now())
 
     def read(self, fields: list[Field]) -> object:
         try:
@@ -142,12 +151,13 @@ class Upstream:
             connection.hang_up()
 
     def ponged(self) -> None:
-        """We send no PING of our own here."""
+        """Whatever is heard tells `Pulse` enough."""
 
     def hanging_up(self) -> None:
         """Whoever closes the front sees to it."""
 
     def gone(self) -> None:
+        self._pulse.stop()
         self._pool.context.outbounds.discard(self)
         self._pool.forget(self)
         self._pool.settled(self)

@@ -151,3 +151,15 @@ async def test_what_is_held_is_counted_once_bounded_and_given_back():
         await client.close()
         await on.idle()
         assert (room.waiting, room.held) == (0, 0)
+
+
+async def test_a_connection_has_as_many_calls_as_the_setting_says() -> None:
+    settings = Settings(max_calls_per_connection=2)
+    async with calls(awake=False, start=1000.0, settings=settings) as on:
+        client = await on.client()
+        await client.settled()
+        assert client.theirs[3] == 2
+        numbers = [client.call(INFER) for _ in range(3)]
+        told = await client.over(numbers[2])
+        assert told.reset == 7
+        assert not any(client.told[number].over for number in numbers[:2])
