@@ -134,7 +134,14 @@ class Answering:
 
     # Of what interests a log (`gateway.http.noting`), and here nobody.
 
-    def note(self, *, status: int = 0, reason: Reason | None = None) -> None:
+    def note(
+        self,
+        *,
+        status: int = 0,
+        reason: Reason | None = None,
+        timing: bytes = NO_TIME,
+        size: int = 0,
+    ) -> None:
         """What becomes of the request."""
 
     def left(self) -> None:

@@ -96,14 +96,21 @@ class Beats:
                 return inf if exchange.begun else now + self._every
             self._begin()
         if not self._inbound.choked:
-            self._inbound.send(chunk(comment(self._words())))
+            self._send(comment(self._words()))
         return now + self._every
 
     # What stands in for `Answering`.
 
-    def note(self, *, status: int = 0, reason: Reason | None = None) -> None:
+    def note(
+        self,
+        *,
+        status: int = 0,
+        reason: Reason | None = None,
+        timing: bytes = NO_TIME,
+        size: int = 0,
+    ) -> None:
         """See there."""
-        self._inbound.plain.note(status=status, reason=reason)
+        self._inbound.plain.note(status=status, reason=reason, timing=timing, size=size)
 
     def left(self) -> None:
         """The connection is lost."""
@@ -120,10 +127,11 @@ class Beats:
         """A 1xx, which comes too late."""
 
     def begin(
-        self, _request: RequestHead, head: ResponseHead, _timing: bytes, *, framed: bool, keep: bool
+        self, _request: RequestHead, head: ResponseHead, timing: bytes, *, framed: bool, keep: bool
     ) -> None:
         """The head of the answer."""
         del framed, keep
+        self.note(timing=timing)
         streams = head.media.partition(b";")[0].strip().lower() == EVENT_STREAM
         if head.status == 200 and streams and not head.encoded:
             self.started = True
@@ -134,7 +142,7 @@ class Beats:
     def body(self, data: bytes) -> None:
         """A piece of the answer's body."""
         if self._collected is None:
-            self._inbound.send(chunk(data))
+            self._send(data)
             return
         self._size += len(data)
         if self._size <= _MOST_COLLECTED:
@@ -152,7 +160,7 @@ class Beats:
         told = event(self._event, b"".join(self._collected))
         if told is None or self._size > _MOST_COLLECTED:
             told = self._error(Reason.UPSTREAM_INVALID, "the answer is no event stream")
-        self._inbound.send(chunk(told) + LAST_CHUNK)
+        self._send(told, LAST_CHUNK)
         self._inbound.plain.closed()
 
     def refuse(
@@ -164,17 +172,19 @@ class Beats:
         timing: bytes = NO_TIME,
     ) -> None:
         """Tell that the request is not served, and why."""
-        del timing
         tally = self._exchange.entry.tally
         tally.refuse(reason)
         tally.count(ERRORS[reason].status)
-        self.note(reason=reason)
+        self.note(reason=reason, timing=timing)
+        self._send(self._error(reason, detail, retry_after), LAST_CHUNK)
         self._inbound.plain.closed()
-        told = self._error(reason, detail, retry_after)
-        self._inbound.send(chunk(told) + LAST_CHUNK)
         self._inbound.done(keep=True)
 
     # Its own.
+
+    def _send(self, data: bytes, end: bytes = b"") -> None:
+        self.note(size=len(data))
+        self._inbound.send(chunk(data) + end)
 
     def _begin(self) -> None:
         self._begun = True

@@ -116,10 +116,20 @@ class Noting:
         self._answering.end()
         self.closed()
 
-    def note(self, *, status: int = 0, reason: Reason | None = None) -> None:
-        """What is known of the answer; what was known before stands."""
+    def note(
+        self,
+        *,
+        status: int = 0,
+        reason: Reason | None = None,
+        timing: bytes = NO_TIME,
+        size: int = 0,
+    ) -> None:
+        """What is known of the answer; what was known before stands, and `size` is added."""
         self._status = self._status or status
         self._reason = self._reason or reason
+        self._size += size
+        if timing is not NO_TIME:
+            self._note_times(timing)
 
     def left(self) -> None:
         """The connection is lost: whatever was under way ends here."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from dataclasses import replace
 
 import pytest
 
@@ -9,6 +10,7 @@ from fleet.model import AllowRule, RuntimeName
 from fleet.settings import Settings
 from tests.fakes.recorder import answer
 from tests.wire.scripts import Gate, aborting, writes
+from tests.wire.secured import Authority
 from tests.wire.stage import BOTH_LOOPS, ONE, infer, model, stage
 
 pytestmark = [pytest.mark.anyio, BOTH_LOOPS]
@@ -119,3 +121,37 @@ async def test_a_tunnel_has_one_at_its_end(lines):
         await s.until(s.idle)
         (line,) = lines()
         assert (line["model"], line["status"], line["reason"]) == ("demo", "101", '""')
+
+
+async def test_one_that_was_kept_alive_by_heartbeats_tells_its_times_and_bytes_too(lines):
+    policy = replace(ONE, heartbeat=0.1)
+    async with stage(settings=LOGGED, awake=False, start=0.35, policy=policy) as s:
+        s.recorder.script = writes(
+            answer(b"data: 1\n\n").replace(b"application/json", b"text/event-stream")
+        )
+        client = await s.client()
+        client.send(infer(extra=b"Accept: text/event-stream\r\n"))
+        assert (await client.head())[0] == 200
+        body = await client.chunked()
+        await s.until(lambda: len(lines()) == 1)
+        (line,) = lines()
+        assert (line["status"], line["bytes"]) == ("200", str(len(body)))
+        assert 0.1 < float(line["wait"]) < 30
+
+
+async def test_over_tls_each_request_has_its_line(lines, tmp_path):
+    authority = Authority(tmp_path)
+    settings = replace(authority.settings(), access_log=True)
+    async with stage(settings=settings, tls=authority.client()) as s:
+        client = await s.client()
+        client.send(infer())
+        assert (await client.answer()).status == 200
+        gate = s.recorder.script = Gate()
+        client.send(infer())
+        await s.recorder.seen(2)
+        client.abort()
+        await s.until(lambda: not s.front.connections)
+        gate.open.set()
+        await s.until(s.idle)
+        told = [(one["model"], one["status"], one["reason"]) for one in lines()]
+        assert told == [("demo", "200", '""'), ("demo", "499", "client_left")]
