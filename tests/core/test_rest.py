@@ -34,6 +34,7 @@ class Scene:
         self.now = 100.0
         self.revision = revision(policy=Policy(**{"slots": 2, "keep_alive": 30.0, **policy}))
         self.replica = None
+        self.answers = False
         self.waiting = dict.fromkeys(GATEWAYS, 0)
         self.counted = {name: [0.0, 0, 0, 0.0] for name in GATEWAYS}
         self.silent = set()
@@ -56,9 +57,11 @@ class Scene:
     def wake(self):
         self.revision = replace(self.revision, replicas=1)
         self.linger()
+        self.answers = True
 
     def linger(self):
-        """A replica is there, wanted or not."""
+        """A replica is there, wanted or not, and does not answer yet."""
+        self.answers = False
         self.replica = Replica(
             name=R,
             phase=Phase.LOADING,
@@ -106,7 +109,7 @@ class Scene:
             service_s=service_s,
             oldest_wait=1.0 if self.waiting[name] else None,
             idle_for=None if self.waiting[name] or not completions else 1.0,
-            replicas=seats if self.replica is not None else (),
+            replicas=seats if self.replica is not None and self.answers else (),
         )
 
 
