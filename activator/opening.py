@@ -154,7 +154,8 @@ class Opening:
         server = self._wiring.outside.servers(revision.runtime)
         endpoint = _endpoint(revision, replica.address or "")
         clock = self._wiring.outside.clock
-        await until_ready(server, endpoint, served_names(revision), clock=clock)
+        names, pace = served_names(revision), self._wiring.pace
+        await until_ready(server, endpoint, names, clock=clock, pace=pace)
         await self._learn_sequences(revision, server, endpoint)
         now = clock.now()
         revision = self._revision or revision
@@ -211,7 +212,8 @@ class Opening:
             after = max(after, min(_LONGEST_DOUBT_S, _DOUBT_S * 2 ** min(seat.doubts, 16)))
         if after > 0:
             await clock.sleep(after)
-        await until_ready(server, endpoint, served_names(revision), clock=clock)
+        names, pace = served_names(revision), self._wiring.pace
+        await until_ready(server, endpoint, names, clock=clock, pace=pace)
         come_back(seat, clock.now())
         self._release()
 

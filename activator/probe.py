@@ -2,10 +2,16 @@
 
 A replica's address is in the snapshot before the model is loaded; only the model's own answer opens
 its seat. The pace is quick, since somebody waits, and slows down for loads that take long.
+
+Rule 1: of a server with many models a few are asked in each round, and what has answered is not
+        asked again: however slow the answers are, one round more makes one step more.
+Rule 2: all probes of a process together ask a bounded number of times a second, and none asks for
+        longer than it pauses.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from fleet.clock import Clock
@@ -14,14 +20,18 @@ from fleet.model import Revision, WarmUp
 from fleet.runtimes import Endpoint, ModelServer
 from fleet.telemetry import log
 
-__all__ = ["sequence_idle_of", "served_names", "slots_of", "until_ready", "warm_up"]
+__all__ = ["Pace", "sequence_idle_of", "served_names", "slots_of", "until_ready", "warm_up"]
 
 _log = log(__name__)
 
 _QUICK_S = 0.01
 _SLOW_S = 0.05
 _QUICK_FOR_S = 5.0
+_SHARE_S = 0.005
+_LONGEST_S = 1.0
 _ASK_TIMEOUT_S = 2.0
+_EACH_S = 0.05
+_NAMES = 8
 _WARM_UP_TIMEOUT_S = 60.0
 _DEFAULT_SLOTS = 16
 
@@ -31,14 +41,49 @@ def served_names(revision: Revision) -> tuple[str, ...]:
     return tuple(dict.fromkeys(served.served for served in revision.models))
 
 
+class Pace:
+    """How often the probes of one process ask."""
+
+    def __init__(self) -> None:
+        self._asking = 0
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """One more probe asks for as long as this lasts."""
+        self._asking += 1
+        try:
+            yield
+        finally:
+            self._asking -= 1
+
+    def pause(self, *, since: float, took: float) -> float:
+        """Seconds until the next round of one that began `since` seconds ago.
+
+        `took`: how long the last round was.
+        """
+        base = _QUICK_S if since < _QUICK_FOR_S else _SLOW_S
+        return max(base, min(took, _LONGEST_S), _SHARE_S * self._asking)
+
+
 async def until_ready(
-    server: ModelServer, endpoint: Endpoint, models: Sequence[str], *, clock: Clock
+    server: ModelServer, endpoint: Endpoint, models: Sequence[str], *, clock: Clock, pace: Pace
 ) -> None:
-    """Return once every one of `models` answers; ask for ever until then."""
-    begun = clock.now()
-    while not await server.ready(endpoint, models, timeout=_ASK_TIMEOUT_S):
-        quick = clock.now() - begun < _QUICK_FOR_S
-        await clock.sleep(_QUICK_S if quick else _SLOW_S)
+    """Return once every one of `models` has answered; ask for ever until then."""
+    begun, left = clock.now(), tuple(models)
+    with pace.asking():
+        while True:
+            asked = clock.now()
+            if await server.ready(endpoint, left[:_NAMES], timeout=_ASK_TIMEOUT_S):
+                left = left[_NAMES:]
+                if not left:
+                    return
+            else:
+                now = clock.now()
+                await clock.sleep(pace.pause(since=now - begun, took=now - asked))
+
+
+def _patience(models: Sequence[str]) -> float:
+    return _ASK_TIMEOUT_S + _EACH_S * len(models)
 
 
 async def slots_of(revision: Revision, server: ModelServer, endpoint: Endpoint) -> int:
@@ -46,7 +91,8 @@ async def slots_of(revision: Revision, server: ModelServer, endpoint: Endpoint) 
     if revision.policy.slots is not None:
         return revision.policy.slots
     try:
-        return await server.slots(endpoint, served_names(revision), timeout=_ASK_TIMEOUT_S)
+        names = served_names(revision)
+        return await server.slots(endpoint, names, timeout=_patience(names))
     except UnavailableError as error:
         _log(
             "slots_unknown",
@@ -63,7 +109,8 @@ async def sequence_idle_of(
 ) -> float | None:
     """How long a sequence may rest there; None: none are served. `known`: what was said before."""
     try:
-        return await server.sequence_idle(endpoint, served_names(revision), timeout=_ASK_TIMEOUT_S)
+        names = served_names(revision)
+        return await server.sequence_idle(endpoint, names, timeout=_patience(names))
     except UnavailableError as error:
         _log(
             "sequences_unknown",

@@ -14,6 +14,7 @@ from activator.core.balance import Dice
 from activator.core.ledger import Seat, Ticket
 from activator.core.room import Room
 from activator.core.wakes import Wakes
+from activator.probe import Pace
 from fleet.bus import Reports
 from fleet.clock import Clock
 from fleet.cluster import Cluster
@@ -78,3 +79,5 @@ class Wiring:
     """How many may wait, over all lines."""
     wakes: Wakes
     """How many each caller may wake."""
+    pace: Pace = field(default_factory=Pace)
+    """How often all its probes ask."""

@@ -9,8 +9,8 @@ import asyncio
 import contextlib
 import json
 import ssl
-from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import httpx
 
@@ -19,9 +19,13 @@ from fleet.model import Tls
 from fleet.runtimes import Endpoint
 from fleet.tls import Certificates
 
-__all__ = ["answer", "ask", "asking_client", "json_object", "patience"]
+__all__ = ["answer", "ask", "asking_client", "each", "json_object", "patience"]
+
+_T = TypeVar("_T")
 
 _TOLD = 300
+_AT_ONCE = 8
+"""Questions under way at one server, which may be busy loading the rest of its models."""
 
 
 def asking_client(certificates: Certificates | None = None) -> httpx.AsyncClient:
@@ -120,6 +124,23 @@ async def patience(endpoint: Endpoint, timeout: float) -> AsyncIterator[None]:
     except (httpx.HTTPError, OSError, ValueError) as error:
         msg = f"{where}: {str(error) or type(error).__name__}"
         raise UnavailableError(msg) from error
+
+
+async def each(question: Callable[[str], Awaitable[_T]], names: Sequence[str]) -> list[_T]:
+    """What `question` gives for each name, in order; the first error ends all.
+
+    The first is asked alone, since the port may be closed still, the others a few at once.
+    """
+    found: list[_T] = []
+    while len(found) < len(names):
+        batch = names[len(found) : len(found) + _AT_ONCE] if found else names[:1]
+        asked = [asyncio.ensure_future(question(name)) for name in batch]
+        try:
+            found += await asyncio.gather(*asked)
+        finally:
+            for one in asked:
+                one.cancel()
+    return found
 
 
 def answer(response: httpx.Response, *, below: int = 400) -> bytes:

@@ -3,16 +3,18 @@
 Rule 1: Triton's port is closed until its models have loaded, so no answer means not ready yet.
 Rule 2: models on one server have instances of their own and work side by side, so the slots of
         several names add up; two names for one model count once.
+Rule 3: of several names a few are asked at once, and the first that is not ready ends the round.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 from urllib.parse import quote
 
 import httpx
 
 from fleet.errors import UnavailableError
 from fleet.runtimes import Endpoint, Reading
-from fleet.runtimes.asking import answer, ask, json_object, patience
+from fleet.runtimes.asking import answer, ask, each, json_object, patience
 from fleet.runtimes.triton_facts import made_up_request, reading_in, sequence_idle_in, slots_in
 
 __all__ = ["TritonServer"]
@@ -25,34 +27,26 @@ class TritonServer:
         self._client = client
 
     async def ready(self, endpoint: Endpoint, models: Sequence[str], *, timeout: float) -> bool:
+        async def answers(model: str) -> None:
+            answer(await ask(self._client, endpoint, f"{_path(model)}/ready"), below=300)
+
         try:
             async with patience(endpoint, timeout):
-                for model in models:
-                    said = await ask(self._client, endpoint, f"{_path(model)}/ready")
-                    if said.status_code != httpx.codes.OK:
-                        return False
+                await each(answers, tuple(dict.fromkeys(models)))
         except UnavailableError:
             return False
         return True
 
     async def slots(self, endpoint: Endpoint, models: Sequence[str], *, timeout: float) -> int:
         async with patience(endpoint, timeout):
-            total = 0
-            for model in dict.fromkeys(models):
-                said = await ask(self._client, endpoint, f"{_path(model)}/config")
-                total += slots_in(json_object(answer(said)))
-            return total
+            return sum(slots_in(config) for config in await self._configs(endpoint, models))
 
     async def sequence_idle(
         self, endpoint: Endpoint, models: Sequence[str], *, timeout: float
     ) -> float | None:
         async with patience(endpoint, timeout):
-            found: list[float] = []
-            for model in dict.fromkeys(models):
-                said = await ask(self._client, endpoint, f"{_path(model)}/config")
-                idle = sequence_idle_in(json_object(answer(said)))
-                found += [] if idle is None else [idle]
-            return max(found, default=None)
+            found = [sequence_idle_in(config) for config in await self._configs(endpoint, models)]
+            return max((idle for idle in found if idle is not None), default=None)
 
     async def warm_up(
         self, endpoint: Endpoint, model: str, *, request: bytes | None, timeout: float
@@ -67,6 +61,13 @@ class TritonServer:
             )
             # A refused input (4xx) is the model's answer too: it is loaded and runs.
             answer(said, below=500)
+
+    async def _configs(self, endpoint: Endpoint, models: Sequence[str]) -> list[Mapping[str, Any]]:
+        async def config(model: str) -> Mapping[str, Any]:
+            said = await ask(self._client, endpoint, f"{_path(model)}/config")
+            return json_object(answer(said))
+
+        return await each(config, tuple(dict.fromkeys(models)))
 
     async def read(self, endpoint: Endpoint, models: Sequence[str], *, timeout: float) -> Reading:
         port = endpoint.ports.metrics

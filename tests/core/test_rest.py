@@ -218,6 +218,7 @@ def test_a_sleeping_model_that_nobody_calls_is_decided_once():
     [
         lambda scene: scene.arrive(GATEWAYS[1], 1),
         lambda scene: scene.wake(),
+        lambda scene: scene.linger(),
         lambda scene: scene.silent.add(GATEWAYS[0]),
         lambda scene: scene.members.discard(GATEWAYS[0]),
         lambda scene: setattr(
