@@ -207,6 +207,15 @@ class TestTriton:
         with pytest.raises(UnavailableError, match="no_such"):
             await server.slots(real, ["no_such"], timeout=5.0)
 
+    async def test_many_names_are_answered_together(
+        self, server: ModelServer, real: Endpoint
+    ) -> None:
+        names = ["add_sub", "sums", "hasty", "echo"] * 25
+        assert await server.ready(real, names, timeout=2.0)
+        assert await server.slots(real, names[:1] * 100, timeout=2.0) == 32
+        assert not await server.ready(real, [*names, "no_such"], timeout=2.0)
+        assert not await server.ready(real, ["no_such", *names], timeout=2.0)
+
     async def test_sequences_rest_for_as_long_as_the_configuration_says(
         self, server: ModelServer, real: Endpoint
     ) -> None:
