@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from ebbtide.crewed import crewed
+from ebbtide.files import raise_open_files
 from ebbtide.loops import new_event_loop
 from ebbtide.memory import keep_pieces, settle
 from ebbtide.parts import alone
@@ -107,6 +108,7 @@ def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
         environ=environ,
     )
     keep_pieces()
+    raise_open_files()
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(_serve(options))
 

@@ -79,7 +79,8 @@ class Settings:
     max_head: int = _live(64 * 2**10)
     """Largest request head (line and fields). For connections made from then on."""
     max_connections: int = _live(16000)
-    """Client connections at once; one more is answered 503 and closed."""
+    """Client connections at once; one more is answered 503 and closed. Fewer where the process may
+    not open as many files: nine tenths of those at most, less 256."""
     api_keys: str = _live("")
     """A file of API keys (`ebbtide key` makes its lines), read again when it changes. Empty:
     nobody is asked for a key."""

@@ -13,6 +13,7 @@ __all__ = [
     "UNCOUNTED_BYTES",
     "WATER_MARK",
     "Limits",
+    "connections_within",
 ]
 
 MAX_TARGET = 8 * 2**10
@@ -34,6 +35,17 @@ MOST_LINGERING = 256
 """Connections over the limit that are told so; more are closed without a word."""
 WATER_MARK = 256 * 2**10
 """Unsent bytes of one connection beyond which the other side is not read on."""
+
+_LEAST_SPARED = 128
+
+
+def connections_within(files: int) -> int:
+    """How many client connections a process may have that may open so many files.
+
+    What it needs to refuse more of them, to call replicas and to start some is spared.
+    """
+    spared = max(_LEAST_SPARED, files // 10) + MOST_LINGERING
+    return max(files - spared, files // 4)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

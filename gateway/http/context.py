@@ -1,6 +1,8 @@
 """What all connections of one front share. Made by `gateway.front`, never global."""
 
 import asyncio
+import resource
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,7 +15,7 @@ from gateway.core.copies import Copies
 from gateway.core.forwarding import Edge
 from gateway.core.head import Manner, RequestHead, ResponseHead, read_request_head
 from gateway.core.known import Known
-from gateway.core.limits import Limits
+from gateway.core.limits import Limits, connections_within
 from gateway.core.table import Tables
 from gateway.core.tally import Tally
 from gateway.grpc.outbox import Outbox
@@ -134,13 +136,19 @@ class Context:
 def _limits(settings: Settings) -> Limits:
     return Limits(
         max_head=settings.max_head,
-        max_connections=settings.max_connections,
+        max_connections=min(settings.max_connections, connections_within(_files())),
         header_timeout=settings.header_timeout,
         http_keepalive=settings.http_keepalive,
         naming_body=settings.naming_body,
         body_timeout=settings.body_timeout,
         body_min_rate=settings.body_min_rate,
     )
+
+
+def _files() -> int:
+    """How many this process may open."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft
 
 
 def _manner(settings: Settings) -> Manner:

@@ -5,7 +5,7 @@ import pytest
 from fleet.reasons import Reason
 from gateway.core.answers import status_line, timing_line
 from gateway.core.copies import Copies, Copy, Copying
-from gateway.core.limits import COPY_BYTES
+from gateway.core.limits import COPY_BYTES, connections_within
 from gateway.core.tally import Buckets, Tally
 from tests.fakes.cluster import revision
 
@@ -72,3 +72,10 @@ def test_an_answer_too_large_is_not_copied():
     large.add(b"x" * COPY_BYTES)
     large.add(b"y")
     assert large.copy is None
+
+
+@pytest.mark.parametrize(
+    ("files", "connections"), [(8, 2), (256, 64), (1024, 640), (4096, 3431), (20_000, 17_744)]
+)
+def test_files_are_spared_from_connections(files, connections):
+    assert connections_within(files) == connections

@@ -313,6 +313,15 @@ async def test_connections_over_the_limit_are_told_so():
         assert (await s.call(infer())).status == 200
 
 
+async def test_idle_clients_leave_files_to_work_with(monkeypatch):
+    monkeypatch.setattr("resource.getrlimit", lambda _: (8, 8))
+    async with stage() as s:
+        for _ in range(2):
+            await s.client()
+        await s.until(lambda: s.front.connections == 2)
+        assert (await s.call(infer())).field("ebbtide-reason") == "too_many_connections"
+
+
 async def test_a_refused_request_that_was_complete_costs_no_connection():
     policy = Policy(slots=1, queue_limit=0, warm_up=WarmUp.NONE)
     async with stage(awake=False, policy=policy) as s:

@@ -13,6 +13,7 @@ from fleet.cluster.local.process import MARKER
 from fleet.cluster.local.tritonserver import COMMAND, MISSING, locate, with_triton
 from fleet.errors import SettingError
 from fleet.settings import Settings
+from fleet.system import system_said
 
 __all__ = ["Place", "Prepared", "Preparing"]
 
@@ -74,6 +75,8 @@ class Preparing:
             found = locate(self._settings.tritonserver, self._environ, state_dir=self._state)
         except SettingError as error:
             return str(error)
+        except OSError as error:
+            return f"tritonserver: {system_said(error)}"
         return MISSING if found is None else ""
 
     def clean(self, place: Place) -> None:
