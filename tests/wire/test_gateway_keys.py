@@ -5,9 +5,11 @@ import logging
 
 import pytest
 
-from fleet.model import RuntimeName, Served
+from fleet.model import AllowRule, Policy, Retry, RuntimeName, Served, WarmUp
 from fleet.settings import Settings
 from gateway.core.keys import Key, key_line
+from tests.wire.pair import replicas
+from tests.wire.scripts import aborting
 from tests.wire.stage import BOTH_LOOPS, GET, infer, model, stage
 
 pytestmark = [pytest.mark.anyio, BOTH_LOOPS]
@@ -161,3 +163,36 @@ async def test_keys_that_come_change_and_go_hold_from_the_next_request_on(keyed,
         s.front.reload(Settings())
         assert await status() == 200
         assert ["Authorization" in head for head in s.recorder.heads] == [True, False, True]
+
+
+async def test_who_waits_when_its_key_goes_is_served_all_the_same(keyed, tmp_path):
+    async with stage(settings=keyed, awake=False, start=1000.0) as s:
+        client = await s.client()
+        client.send(infer(extra=bearer(b"secret-demo")))
+        await s.until(lambda: s.line.waiting == 1)
+        (tmp_path / "keys").write_text(key_line("another", Key(name="x")))
+        s.front.keys.look()
+        s.front.reload(keyed)
+        for replica in s.cluster.fleet().of(s.line.revision.name):
+            s.cluster.open(replica.name)
+        assert (await client.answer()).status == 200
+        client.send(infer(extra=bearer(b"secret-demo")))
+        assert (await client.answer()).status == 401
+
+
+async def test_what_is_sent_again_or_upgraded_is_kept_from_its_key_too(keyed):
+    rules = (AllowRule(method="*", path="*"),)
+    wants = Policy(slots=1, warm_up=WarmUp.NONE, retry=Retry.REPLICA)
+
+    def plain(port):
+        return model(port=port, runtime=RuntimeName.PLAIN, allow=rules, policy=wants)
+
+    async with replicas(2, plain, settings=keyed) as both:
+        both.recorders[0].script = aborting
+        offer = b"Connection: Upgrade\r\nUpgrade: x\r\n"
+        call = infer(b"", bearer(b"secret-demo") + offer, b"/models/demo/x")
+        assert (await both.stage.call(call)).status == 200
+        assert both.counts == [1, 1]
+        for recorder in both.recorders:
+            assert recorder.requests[0].field("upgrade") == "x"
+            assert recorder.requests[0].field("authorization") is None
