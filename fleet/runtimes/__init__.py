@@ -88,8 +88,6 @@ class Profile:
     """A call may become another protocol (WebSocket) on its connection."""
     trailers: bool = False
     """It reads trailers of a request; Triton never answers one that has some."""
-    address_flags: tuple[str, ...] = ()
-    """Flags that make it bind `POD_IP` alone, added where absent (`--http-address`, ...)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -133,7 +133,6 @@ TRITON = Profile(
     cancels=False,
     resets=False,
     explain=_explain,
-    address_flags=("--http-address", "--grpc-address", "--metrics-address"),
 )
 """Triton goes on computing when its client leaves, so closing cancels nothing; nor do a reset and a
 deadline over gRPC, but for backends that ask whether they are cancelled."""
