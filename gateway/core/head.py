@@ -9,7 +9,8 @@ Rule 2: a body is framed by one Content-Length, or by a Transfer-Encoding that i
         ``chunked`` on 1.1, or there is none.
 Rule 3: hop-by-hop fields, those named in Connection, and ``Ebbtide-*`` go no further, either way.
 Rule 4: a request's field with an underscore in its name goes no further either, unless a setting
-        lets it: servers that read it as a hyphen would take it for another field.
+        lets it: servers that read it as a hyphen would take it for another field. Nor do fields
+        that name another method or path than the one that was decided on.
 """
 
 import re
@@ -44,6 +45,11 @@ _OURS = b"ebbtide-"
 _MAX_LENGTH_DIGITS = 18
 _COMMON = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH", b"OPTIONS"})
 _METHOD = re.compile(rb"[A-Z][A-Z-]*")
+# Some frameworks go by these instead of the request line.
+_OVERRIDES = (
+    *(b"x-http-method", b"x-http-method-override", b"x-method-override"),
+    *(b"x-original-url", b"x-rewrite-url", b"x-original-uri"),
+)
 _FRAMING = frozenset({b"close", b"keep-alive"})
 
 
@@ -256,6 +262,7 @@ _REQUEST: dict[bytes, Callable[[RequestHead, bytes], None]] = {
     b"http2-settings": _drop,
     b"upgrade": read_upgrade,
     b"via": read_via,
+    **dict.fromkeys(_OVERRIDES, _drop),
 }
 _RESPONSE: dict[bytes, Callable[[ResponseHead, bytes], None]] = {
     **_HOP,

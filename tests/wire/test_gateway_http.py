@@ -12,6 +12,19 @@ from tests.wire.stage import BOTH_LOOPS, GET, ONE, infer, model, stage
 pytestmark = [pytest.mark.anyio, BOTH_LOOPS]
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(b"X-HTTP-Method-Override", b"x-http-method", b"X-Method-Override"),
+        *(b"X-Original-URL", b"x-rewrite-url", b"X-Original-URI"),
+    ],
+)
+async def test_what_was_decided_on_is_not_overridden_further_on(name):
+    async with stage() as s:
+        assert (await s.call(infer(extra=b"%b: /v2/repository/index\r\n" % name))).status == 200
+        assert name.lower() not in s.recorder.requests[0].raw.lower()
+
+
 async def test_an_offer_of_http_2_is_passed_over():
     offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n"
     async with stage() as s:
