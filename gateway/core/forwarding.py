@@ -8,12 +8,13 @@ Rule 3: an `Edge` is made per connection, never per request, and shared where it
         request's bytes are remembered for it by identity (`gateway.core.requests`).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
 from gateway.core.head import RequestHead
 
-__all__ = ["PLAIN_EDGE", "Edge", "Style", "hop_lines"]
+__all__ = ["PLAIN_EDGE", "Edge", "Style", "hop_lines", "speaks_for_others", "told_lines"]
 
 
 class Style(Enum):
@@ -46,24 +47,23 @@ def hop_lines(head: RequestHead, edge: Edge) -> list[bytes]:
     """The fields of `head` as they go on, with those of this hop."""
     lines = head.fields
     if edge.style is not Style.OFF:
-        lines = _told(head, edge)
+        lines = told_lines(lines, head.host or b"", edge)
     if edge.via:
         lines = [*lines, b"Via: %b %b" % (b"1.0" if head.old else b"1.1", edge.via)]
     return lines
 
 
-def _told(head: RequestHead, edge: Edge) -> list[bytes]:
-    """With who asked, in the style that is wanted."""
+def told_lines(fields: Iterable[bytes], host: bytes, edge: Edge) -> list[bytes]:
+    """The lines of `fields` with who asked `host`, in the style that is wanted."""
     lines: list[bytes] = []
     said: dict[bytes, list[bytes]] = {}
-    for line in head.fields:
+    for line in fields:
         name, _, value = line.partition(b":")
         name = name.lower()
-        if not _speaks_for_others(name):
+        if not speaks_for_others(name):
             lines.append(line)
         elif edge.trusted:
             said.setdefault(name, []).append(value.strip(b" \t"))
-    host = head.host or b""
     if edge.style is Style.X_FORWARDED:
         _continue(said, b"x-forwarded-for", edge.address.encode())
         said.setdefault(b"x-forwarded-proto", [edge.scheme])
@@ -83,7 +83,8 @@ _NAMES = {
 }
 
 
-def _speaks_for_others(name: bytes) -> bool:
+def speaks_for_others(name: bytes) -> bool:
+    """Whether a field of this name, in lower case, says who asked."""
     return name.startswith(b"x-forwarded-") or name in (b"forwarded", b"x-real-ip")
 
 

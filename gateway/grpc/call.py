@@ -34,6 +34,7 @@ from gateway.grpc.asked import Asked
 from gateway.grpc.attempt import Attempt
 from gateway.grpc.core.frames import Code, StreamError
 from gateway.grpc.core.heads import Answer
+from gateway.grpc.core.hops import told_block
 from gateway.grpc.core.leads import Lead, by_name
 from gateway.grpc.core.statuses import OK, http_status
 from gateway.grpc.core.timeouts import timeout_field
@@ -193,7 +194,7 @@ class Call:
         """A connection to the seat: everything so far goes out on it."""
         asked = self.asked
         kept, complete = asked.kept or [], asked.complete
-        block = self._lead.head.block
+        block = told_block(self._lead.head, self._down.edge)
         if self.deadline < inf:
             block += timeout_field(told_until(self) - self.context.now())
         self.sent = True

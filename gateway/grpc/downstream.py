@@ -27,6 +27,7 @@ from gateway.grpc.core.floods import Floods
 from gateway.grpc.core.frames import BrokenError, Code, StreamError
 from gateway.grpc.core.heads import Answer, read_answer, read_call
 from gateway.grpc.core.heads import Call as CallHead
+from gateway.grpc.core.hops import look_for_loop
 from gateway.grpc.core.hpack import Field, ListTooLargeError
 from gateway.grpc.core.leads import Lead, find_lead
 from gateway.grpc.foreign import Foreign
@@ -161,7 +162,10 @@ class Downstream:
     def read(self, fields: list[Field]) -> object:
         try:
             if fields and fields[0][0].startswith(_COLON):
-                return _Opening(read_call(fields))
+                call = read_call(fields)
+                if call.vias:
+                    look_for_loop(call, self.edge)
+                return _Opening(call)
             return read_answer(fields, trailers=True)
         except (StreamError, RefusedError) as error:
             return error

@@ -6,11 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet.reasons import Reason
+from gateway.core.forwarding import Edge
 from gateway.core.limits import MAX_FIELDS, MAX_TARGET
 from gateway.core.refused import RefusedError
 from gateway.grpc.core.frames import Code, StreamError
 from gateway.grpc.core.heads import read_answer, read_call
+from gateway.grpc.core.hops import told_block
 from gateway.grpc.core.hpack import Secret
+from gateway.grpc.core.saying import said_by, without_key
 
 PATH = b"/inference.GRPCInferenceService/ModelInfer"
 PSEUDO = [(b":method", b"POST"), (b":scheme", b"http"), (b":path", PATH), (b":authority", b"gw:1")]
@@ -252,3 +255,14 @@ def test_whatever_is_taken_goes_on_well_formed(fields):
             assert not {0, 10, 13} & {*name, *value}
             assert value == value.strip(b" \t")
             assert name not in (b"connection", b"transfer-encoding", b"upgrade")
+
+
+def test_what_is_told_of_hops_is_made_once_for_an_edge_and_holds_no_key() -> None:
+    fields = [*PSEUDO, *FIELDS, (b"authorization", b"Bearer secret")]
+    head, edge = read_call(fields), Edge(via=b"here")
+    block = told_block(head, edge)
+    assert told_block(head, edge) is block
+    assert told_block(head, Edge()) == head.block != block
+    told_block(head, edge)
+    kept = without_key(head, said_by(head, keyed=True, trusted=False))
+    assert decoded(told_block(kept, edge)) == [*PSEUDO, *FIELDS, (b"via", b"2.0 here")]

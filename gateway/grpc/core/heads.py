@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from fleet.reasons import Reason
+from gateway.core.forwarding import Edge
 from gateway.core.limits import MAX_FIELDS, MAX_TARGET
 from gateway.core.refused import RefusedError
 from gateway.core.target import is_host
@@ -75,7 +76,9 @@ class Call(_Head):
         "path",
         "scheme",
         "timeout",
+        "told",
         "verb",
+        "vias",
     )
 
     def __init__(self) -> None:
@@ -93,6 +96,10 @@ class Call(_Head):
         """ebbtide-model."""
         self.keyless: Call | None = None
         """A note of `without_key`: the same without authorization."""
+        self.told: tuple[Edge, bytes] | None = None
+        """A note of `gateway.grpc.core.hops.told_block`: what goes on of it, by which edge."""
+        self.vias: list[bytes] = []
+        """The values of via."""
         self.timeout: float | None = None
         """grpc-timeout, in seconds. Not in `block`: the rest is written when it goes on."""
 
@@ -128,6 +135,11 @@ class Answer(_Head):
 def _connection(_head: _Head, _value: bytes) -> None:
     msg = "a field of one connection alone"
     raise _malformed(msg)
+
+
+def _via(call: Call, value: bytes) -> bool:
+    call.vias.append(value)
+    return True
 
 
 def _te(_call: Call, value: bytes) -> bool:
@@ -217,6 +229,7 @@ _REQUEST: dict[bytes, Callable[[Call, bytes], bool | None]] = {
     b"grpc-timeout": _timeout,
     b"host": _host,
     b"te": _te,
+    b"via": _via,
 }
 _RESPONSE: dict[bytes, Callable[[Answer, bytes], bool | None]] = {
     **_HOP,
@@ -292,14 +305,14 @@ def read_call(fields: Sequence[Field]) -> Call:
     call.grpc = _GRPC.fullmatch(call.content_type) is not None
     if call.grpc:
         call.method = _full_method(call)
-    call.block = block_of(call)
+    call.block = block_of(call, call.fields)
     return call
 
 
-def block_of(call: Call) -> bytes:
-    """The head as it goes on, encoded."""
+def block_of(call: Call, fields: Sequence[Field]) -> bytes:
+    """The head as it goes on with `fields`, encoded."""
     start = [(b":method", call.verb), (b":scheme", call.scheme), (b":path", call.path)]
-    return encode((*start, (b":authority", call.authority), *call.fields))
+    return encode((*start, (b":authority", call.authority), *fields))
 
 
 def _read_target(call: Call, pseudo: dict[bytes, bytes]) -> None:

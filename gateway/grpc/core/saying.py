@@ -41,7 +41,8 @@ def without_key(head: Call, said: Said) -> Call:
     if made is None:
         made = head.keyless = copy(head)
         made.fields = tuple(field for field in head.fields if field[0] != _AUTHORIZATION)
-        made.block = block_of(made)
+        made.block = block_of(made, made.fields)
+        made.told = None
     return made
 
 
