@@ -38,6 +38,7 @@ from gateway.http.joining import join
 from gateway.http.keeping import drop, hand_back, keep
 from gateway.http.link import link_of
 from gateway.http.outbound import Outbound
+from gateway.http.tallying import begun, times
 from gateway.http.tunnel import Tunnel
 
 if TYPE_CHECKING:
@@ -55,7 +56,6 @@ class Exchange:
     __slots__ = (
         "_copy",
         "_last",
-        "_sent_at",
         "_start",
         "begun",
         "bodiless",
@@ -77,6 +77,7 @@ class Exchange:
         "seat",
         "sends",
         "sent",
+        "sent_at",
         "size",
         "ticket",
     )
@@ -110,7 +111,7 @@ class Exchange:
         self.ticket: Ticket | None = None
         self.seat: Seat | None = None
         self.sent = False
-        self._sent_at = 0.0
+        self.sent_at = 0.0
         self.sends = self.retries = 0
         self.refreshed = False
         self.gone = False
@@ -176,7 +177,7 @@ class Exchange:
         if reason is Reason.REQUEST_TIMEOUT:
             resending.failed(self)
         gone = self.gone
-        wait, upstream = self._times()
+        wait, upstream = times(self)
         self.finish()
         if gone:
             return
@@ -265,7 +266,7 @@ class Exchange:
             return
         inbound = self.inbound
         drop(self)
-        wait, upstream = self._begun(head.status)
+        wait, upstream = begun(self, head.status)
         self.outbound = outbound.exchange = None
         inbound.plain.switched(head, timing_line(wait, upstream, None, self.retries))
         tunnel = Tunnel(inbound.context, inbound, outbound, over=self.finish)
@@ -276,7 +277,7 @@ class Exchange:
         self.kept = None
         if self.counted:
             hand_back(self)
-        wait, upstream = self._begun(head.status)
+        wait, upstream = begun(self, head.status)
         if head.status == 200 and self.route.kind in _COPIED and not head.encoded:
             self._copy = Copying(head.media)
         if self.gone:
@@ -338,7 +339,7 @@ class Exchange:
         now = inbound.context.now()
         self.seat = seat
         self.sent = False
-        self._sent_at = now
+        self.sent_at = now
         self.due = now + self.entry.revision.policy.request_timeout
         if self.due < inbound.filed:
             inbound.file(self.due)
@@ -349,28 +350,6 @@ class Exchange:
             inbound.settle()
         else:
             self.attached(outbound)
-
-    def _begun(self, status: int) -> tuple[float, float]:
-        """Count an answer; waited, and since dispatch; seconds."""
-        seat = self.seat
-        if seat is not None and (status >= 500 or seat.failures):
-            resending.judge(self, status)
-        tally = self.entry.tally
-        wait, upstream = times = self._times()
-        tally.wait.add(wait)
-        tally.upstream.add(upstream)
-        if not self.gone:
-            tally.count(status)
-        return times
-
-    def _times(self) -> tuple[float, float]:
-        """Waited, and since dispatch; seconds."""
-        now = self.inbound.context.now()
-        ticket = self.ticket
-        if self.seat is None:
-            return (now - ticket.arrived if ticket is not None else 0.0), 0.0
-        wait = 0.0 if ticket is None else ticket.waited
-        return wait, now - self._sent_at
 
     def finish(self) -> None:
         """It is over: its slot and its connection are no longer its own."""
