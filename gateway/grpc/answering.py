@@ -58,6 +58,9 @@ class _Nobody:
     def reset(self, _code: int) -> None:
         """Nobody is told."""
 
+    def broken(self, _detail: str) -> None:
+        """Nobody is told."""
+
     def lost(self) -> None:
         """Nobody is told."""
 

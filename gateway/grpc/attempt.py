@@ -83,6 +83,13 @@ class Attempt:
         # What it refuses to look at, it has not run: the same as a port that is closed.
         self._broken(Loss.REFUSED if code == Code.REFUSED_STREAM else Loss.RESET)
 
+    def broken(self, detail: str) -> None:
+        # What sends no answer that can be read would not send a better one.
+        call = self._call
+        call.attempt = None
+        failed(call)
+        call.give_up(Reason.UPSTREAM_INVALID, detail, headed=self.begun)
+
     def lost(self) -> None:
         call = self._call
         stale = self.upstream.used and not call.refreshed

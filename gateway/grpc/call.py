@@ -154,6 +154,9 @@ class Call:
     def reset(self, _code: int) -> None:
         self.lost()
 
+    def broken(self, _detail: str) -> None:
+        self.lost()
+
     def lost(self) -> None:
         if not self.over:
             self._tally.refuse(Reason.CLIENT_LEFT)

@@ -213,7 +213,7 @@ class Connection(asyncio.Protocol):
                 else:
                     self._unusual(word, number, payload)
             except StreamError as error:
-                self._stream_error(number, error.code)
+                self._stream_error(number, error)
             at = end
         return size if self.closing else at
 
@@ -254,15 +254,15 @@ class Connection(asyncio.Protocol):
         else:
             self._usual = True
 
-    def _stream_error(self, number: int, code: int) -> None:
+    def _stream_error(self, number: int, error: StreamError) -> None:
         # Else a client has us reset its streams, and what a reset of its own costs it is free.
         self.floods.misplaced()
         stream = self.streams.get(number)
         if stream is None:
-            self.refuse(number, code)
+            self.refuse(number, error.code)
         else:
-            self.cut(stream, code)
-            stream.taker.reset(code)
+            self.cut(stream, error.code)
+            stream.taker.broken(error.detail)
 
     def _data(self, flags: int, number: int, payload: bytes) -> None:
         length = len(payload)

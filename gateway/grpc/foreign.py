@@ -70,6 +70,9 @@ class Foreign:
     def reset(self, _code: int) -> None:
         """It was of no use to anybody."""
 
+    def broken(self, _detail: str) -> None:
+        """It was of no use to anybody."""
+
     def lost(self) -> None:
         """It was of no use to anybody."""
 

@@ -64,6 +64,9 @@ class _Leftover:
     def reset(self, _code: int) -> None:
         self._over()
 
+    def broken(self, _detail: str) -> None:
+        self._over()
+
     def lost(self) -> None:
         self._over()
 

@@ -30,7 +30,11 @@ class Taker(Protocol):
         ...
 
     def reset(self, code: int) -> None:
-        """The stream is over: the other side reset it, or broke its rules."""
+        """The stream is over: the other side reset it."""
+        ...
+
+    def broken(self, detail: str) -> None:
+        """The stream is over: the other side broke its rules."""
         ...
 
     def lost(self) -> None:

@@ -356,3 +356,50 @@ async def test_who_sends_more_than_its_window_ends_that_stream() -> None:
         assert told.reset == 3
         await on.waiting(1)
         assert not client.told[other].over
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [("content-type", "application/grpc")],
+        [(":status", "2000")],
+        [(":status", "200"), ("Grpc-Status", "0")],
+        [(":status", "200"), ("connection", "close")],
+        [(":status", "200"), ("x-large", "x" * 65_480)],
+    ],
+)
+async def test_an_answer_that_is_none_is_refused_and_not_asked_for_again(fields) -> None:
+    async def answers(peer: Peer, told: Told) -> None:
+        if len(on.replica.calls) > 1:
+            await echo(peer, told)
+            return
+        block = peer.encoder.encode(fields, huffman=False)
+        peer.send(1, 0, told.number, block[:16_384])
+        for at in range(16_384, len(block), 16_384):
+            peer.send(9, 0, told.number, block[at : at + 16_384])
+        peer.send(9, 4, told.number, b"")
+
+    async with calls(answers, policy=ONE) as on:
+        client = await on.client()
+        told = await client.over(infer(client))
+        assert (told.status, told.head["ebbtide-reason"]) == ("13", "upstream_invalid")
+        assert refused(on, Reason.UPSTREAM_INVALID) == 1
+        await on.idle()
+        # Its connection goes on.
+        assert (await client.over(infer(client))).status == "0"
+        assert len(on.replica.peers) == 1
+
+
+async def test_an_answer_that_breaks_a_rule_in_its_midst_ends_with_why() -> None:
+    async def answers(peer: Peer, told: Told) -> None:
+        peer.head(told.number, HEAD)
+        peer.data(told.number, message(b"12345678")[:7])
+        peer.head(told.number, HEAD)
+
+    async with calls(answers, policy=ONE) as on:
+        client = await on.client()
+        told = await client.over(infer(client))
+        assert told.trailers["ebbtide-reason"] == "upstream_invalid"
+        await on.idle()
+        (seen,) = on.replica.calls
+        await on.replica.peers[0].until(lambda: seen.reset == 1)
