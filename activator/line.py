@@ -113,7 +113,7 @@ class Line:
             ticket.announced = True
             guest.dispatched(ticket, outcome)
         else:
-            guest.refused(ticket, self._refusal(outcome, now))
+            self._make_way(ticket, outcome, now)
         return ticket
 
     def leave(self, ticket: Ticket) -> None:
@@ -336,6 +336,14 @@ class Line:
         for ticket in tickets:
             guest: Guest = ticket.guest  # type: ignore[assignment]  # opaque to the ledger
             guest.refused(ticket, self._refusal(reason, now, hopeless=hopeless))
+
+    def _make_way(self, ticket: Ticket, reason: Reason, now: float) -> None:
+        """It found no place: it is refused, or one of a caller that has more of them."""
+        counts = reason in (Reason.QUEUE_FULL, Reason.GATEWAY_FULL)
+        other = self.ledger.make_way(ticket, now) if counts else None
+        self._refuse([ticket if other is None else other], reason, now)
+        if other is not None:
+            self._parked(now)
 
     def _follow_cold_start(self, now: float) -> None:
         revision = self.revision

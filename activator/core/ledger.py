@@ -123,6 +123,18 @@ class Ledger:
         self._count(1, ticket.size)
         return None
 
+    def make_way(self, ticket: Ticket, now: float) -> Ticket | None:
+        """`ticket` was refused for how many wait; who leaves so that it waits, None: nobody."""
+        if ticket.step is not None or not self._holds(ticket.size):
+            return None
+        other = self._turns.yields(ticket)
+        if other is not None:
+            self.leave(other, now)
+            ticket.state = _WAITING
+            self._park(ticket)
+            self._count(1, ticket.size)
+        return other
+
     def release(self, now: float) -> list[Ticket]:
         """Dispatch as many as there is room for, in order; returns them."""
         freed: list[Ticket] = []
@@ -363,6 +375,9 @@ class Ledger:
         if self.waiting_bytes + size > self.limit_bytes:
             return Reason.QUEUE_BYTES_FULL
         return self._room.full(size)
+
+    def _holds(self, size: int) -> bool:
+        return self.waiting_bytes + size <= self.limit_bytes and self._room.holds(size)
 
     def _count(self, count: int, size: int) -> None:
         self.waiting_bytes += size

@@ -46,6 +46,10 @@ class Room:
             return Reason.GATEWAY_BYTES_FULL
         return None if self.has(size) else Reason.HELD_BODIES_FULL
 
+    def holds(self, size: int) -> bool:
+        """Whether the bytes of one more may wait."""
+        return self.waiting_bytes + size <= self._limit_bytes and self.has(size)
+
     def add(self, count: int, size: int) -> None:
         """So many more wait, or fewer where negative."""
         self.waiting += count

@@ -9,6 +9,8 @@ Rule 3: within one caller first come, first served.
 Rule 4: a ticket whose replica broke has had its turn: it goes before all that have not, in the
         order of arrival.
 Rule 5: joining, leaving and taking a turn cost the same however many wait.
+Rule 6: who finds the queue full and has nobody in it gets the place of the newest of whoever has
+        most there, unless that has a higher precedence: a full queue is no way to keep others out.
 """
 
 from bisect import insort
@@ -90,6 +92,18 @@ class Turns:
             if not level:
                 del self._levels[ticket.precedence]
                 self._ranks.remove(ticket.precedence)
+
+    def yields(self, ticket: Ticket) -> Ticket | None:
+        """Who gives way to `ticket`, which finds no place; None: nobody."""
+        if ticket.caller in self._levels.get(ticket.precedence, ()):
+            return None
+        if len(self._line) == sum(map(len, self._levels.values())):
+            # Everybody has one: told without looking at each.
+            return None
+        ranks = (rank for rank in self._ranks if rank <= ticket.precedence)
+        queues = (queue for rank in ranks for queue in self._levels[rank].values())
+        longest = max(queues, key=len, default=None)
+        return next(reversed(longest)) if longest is not None and len(longest) > 1 else None
 
     def clear(self) -> list[Ticket]:
         """Nobody waits any more; returns those who did, by arrival."""

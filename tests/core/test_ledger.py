@@ -110,7 +110,14 @@ class LedgerMachine(RuleBasedStateMachine):
         else:
             assert outcome is (Reason.QUEUE_FULL if full else Reason.QUEUE_BYTES_FULL)
             assert full or heavy
-            self.outcomes[ticket] = "refused"
+            other = self.ledger.make_way(ticket, self.now) if full else None
+            self.outcomes[ticket if other is None else other] = "refused"
+            if other is not None:
+                assert (ticket.state, other.state) == (State.WAITING, State.LEFT)
+                assert not heavy
+                assert other.precedence <= ticket.precedence
+                theirs = [t.number for t in waiting if t.caller == other.caller]
+                assert len(theirs) > 1, "it had no more than the one that came"
         self._forget_who_left()
 
     @rule(slots=st.integers(1, 3))
@@ -350,6 +357,27 @@ def test_who_leaves_gives_up_no_turn_of_its_caller():
     ledger.leave(first, 1.0)
     ledger.leave(running, 1.0)
     assert ledger.release(1.0) == [second]
+
+
+def test_a_full_queue_makes_way_for_who_has_nobody_in_it():
+    ledger = Ledger(limit=4, limit_bytes=1000, choosing=ANY)
+    tickets = [Ticket(object(), 0, caller=caller) for caller in "abbbbcdef"]
+    first = tickets[:4]
+    assert [ledger.arrive(one, 0.0) for one in first] == [None] * 4
+
+    def comes(one: Ticket) -> Ticket | None:
+        assert ledger.arrive(one, 0.0) is Reason.QUEUE_FULL
+        return ledger.make_way(one, 0.0)
+
+    assert comes(tickets[4]) is None, "its caller has the most itself"
+    assert comes(tickets[5]) is tickets[3]
+    assert comes(tickets[6]) is tickets[2]
+    assert comes(tickets[7]) is None, "everybody has one"
+    assert ledger.refuse_all(0.0) == [tickets[number] for number in (0, 1, 5, 6)]
+    urgent = [Ticket(object(), 0, caller="b", precedence=1) for _ in range(4)]
+    urgent[0] = Ticket(object(), 0, caller="a")
+    assert [ledger.arrive(one, 0.0) for one in urgent] == [None] * 4
+    assert comes(tickets[8]) is None, "a has one, and b's are more urgent"
 
 
 def test_a_higher_precedence_goes_first_and_keeps_its_order():

@@ -255,3 +255,29 @@ async def test_connections_that_end_need_no_garbage_collector():
             await s.until(lambda: inbounds() == before)
         finally:
             gc.enable()
+
+
+async def test_a_full_queue_keeps_nobody_else_out(tmp_path):
+    path = tmp_path / "keys"
+    path.write_text("\n".join(key_line(name, Key(name=name)) for name in ("many", "one")))
+    policy = Policy(slots=1, queue_limit=3, warm_up=WarmUp.NONE)
+    async with stage(policy=policy, settings=Settings(api_keys=str(path))) as s:
+        s.recorder.script = gate = Gate()
+        many, one = b"Ebbtide-Key: many\r\n", b"Ebbtide-Key: one\r\n"
+        clients = [await s.client() for _ in range(6)]
+        clients[0].send(infer(b"running", many))
+        await s.recorder.seen(1)
+        for number in range(1, 4):
+            await waiting(s, clients[number], number, infer(b"many %d" % number, many))
+        clients[4].send(infer(b"one", one))
+        assert (await clients[3].answer()).field("ebbtide-reason") == "queue_full"
+        # It has a place now: no other is taken for it.
+        clients[5].send(infer(b"another", one))
+        assert (await clients[5].answer()).field("ebbtide-reason") == "queue_full"
+        assert s.line.waiting == 3
+        gate.open.set()
+        for number in (0, 1, 2, 4):
+            assert (await clients[number].answer()).status == 200
+        bodies = [one.body for one in s.recorder.requests]
+        assert bodies == [b"running", b"many 1", b"one", b"many 2"]
+        await s.until(s.idle)
