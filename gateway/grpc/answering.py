@@ -49,6 +49,9 @@ class _Nobody:
     def expire(self) -> None:
         """It has all the time."""
 
+    def heed(self) -> None:
+        """It has all the time."""
+
     def data(self, _payload: bytes, _length: int, _end: int) -> None:
         """Pass it over."""
 

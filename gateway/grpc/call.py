@@ -13,7 +13,7 @@ Rule 4: a client that leaves, or whose deadline passes, ends the call at the rep
 """
 
 from math import inf
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from activator.core.ledger import Seat, Ticket
 from activator.core.retries import Loss
@@ -39,11 +39,13 @@ from gateway.grpc.core.leads import Lead, by_name
 from gateway.grpc.core.statuses import OK, http_status
 from gateway.grpc.core.timeouts import timeout_field
 from gateway.grpc.leaving import run_on, told_until
+from gateway.grpc.listening import expire, heed, listen
 from gateway.grpc.pool import Pool, pool_of
-from gateway.grpc.resending import again, failed, judge
+from gateway.grpc.resending import again, judge
 from gateway.grpc.stream import Stream
 from gateway.grpc.upstream import Upstream
 from gateway.grpc.wishing import waits_for_more, wish_of
+from gateway.http.pace import Pace
 
 if TYPE_CHECKING:
     from gateway.grpc.downstream import Downstream
@@ -56,24 +58,23 @@ _SENDING_ROOM = 512 * 2**10
 class Call:
     """One call and its answer."""
 
-    attempts: ClassVar[type[Attempt]] = Attempt
     __slots__ = (
         "_copy_key",
-        "_down",
         "_lead",
         "_mine",
         "_owed",
         "_sent_at",
-        "_until",
         "asked",
         "attempt",
         "context",
         "deadline",
+        "down",
         "due",
         "entry",
         "kind",
         "limit",
         "over",
+        "pace",
         "pool",
         "refreshed",
         "seat",
@@ -81,14 +82,17 @@ class Call:
         "sent",
         "stream",
         "ticket",
+        "unary",
+        "until",
     )
 
     def __init__(self, down: "Downstream", stream: Stream, lead: Lead, mine: Admitted) -> None:
         self.stream = stream
         self.kind = lead.kind
+        self.unary = lead.unary
         self.due = inf
         """Until when it must be over; loop time."""
-        self._down = down
+        self.down = down
         self.context = down.context
         self._lead = lead
         self._mine = mine
@@ -102,9 +106,12 @@ class Call:
         self.pool: Pool | None = None
         self.attempt: Attempt | None = None
         self._sent_at = 0.0
-        self._until = inf
+        self.until = inf
+        """What `due` is but for pauses."""
         self.limit = inf
         """Until when its replica may take; loop time."""
+        self.pace: Pace | None = None
+        """How its request comes in; None: there was no need to ask."""
         self.sends = 0
         self.deadline = inf
         down.context.requests += 1
@@ -115,8 +122,8 @@ class Call:
         """The head has come; `end`: nothing follows it."""
         lead, context = self._lead, self.context
         if lead.head.timeout is not None:
-            self.due = self.deadline = context.now() + lead.head.timeout
-            context.deadlines.file(self._down, self.due)
+            self.due = self.until = self.deadline = context.now() + lead.head.timeout
+            context.deadlines.file(self.down, self.due)
         if end:
             self.asked.complete = True
             self._step()
@@ -139,8 +146,8 @@ class Call:
                 self._step()
             return
         asked.sent()
-        if self._lead.unary:
-            self._listen(end)
+        if self.unary:
+            listen(self, end)
         if payload or end:
             attempt.stream.sending.data(attempt.stream, payload, end, self.stream, length)
         else:
@@ -165,18 +172,13 @@ class Call:
             self._finish()
 
     def expire(self) -> None:
-        """Its time is up, or its client has said nothing for long."""
-        if self.seat is None:
-            self.give_up(Reason.WAIT_TIMEOUT)
-        elif self.due >= self._until:
-            headed = self.attempt is not None and self.attempt.begun
-            (run_on if self.due < self.limit else failed)(self)
-            self.give_up(Reason.REQUEST_TIMEOUT, headed=headed)
-        elif self.stream.room < self.stream.grain:
-            # Its replica takes no more of it: the client may not go on.
-            self._listen(0)
-        else:
-            self.give_up(Reason.BODY_TIMEOUT)
+        """Its time is up, or its client has said too little."""
+        expire(self)
+
+    def heed(self) -> None:
+        """Its connection is looked at."""
+        if self.due == inf:
+            heed(self)
 
     # What the line calls.
 
@@ -198,12 +200,12 @@ class Call:
         """A connection to the seat: everything so far goes out on it."""
         asked = self.asked
         kept, complete = asked.kept or [], asked.complete
-        block = told_block(self._lead.head, self._down.edge)
+        block = told_block(self._lead.head, self.down.edge)
         if self.deadline < inf:
             block += timeout_field(told_until(self) - self.context.now())
         self.sent = True
         self.sends += 1
-        attempt = self.attempt = self.attempts(self, upstream, block, end=complete and not kept)
+        attempt = self.attempt = Attempt(self, upstream, block, end=complete and not kept)
         stream = attempt.stream
         for piece in kept[:-1]:
             stream.sending.data(stream, piece, 0, None, 0)
@@ -212,8 +214,8 @@ class Call:
             stream.sending.data(stream, kept[-1], int(complete), self.stream, owed)
         if not complete:
             self.stream.widen(_SENDING_ROOM)
-            if self._lead.unary:
-                self._listen(0)
+            if self.unary:
+                listen(self, 0)
         asked.sent()
 
     def connect_failed(self) -> None:
@@ -294,6 +296,8 @@ class Call:
             if entry is not None:
                 self.entry = entry
                 self._enter(entry)
+            elif self.unary:
+                listen(self, 0)
         except RefusedError as error:
             self.give_up(error.reason, error.detail)
 
@@ -335,11 +339,13 @@ class Call:
             if message is not None:
                 self._answer(message)
                 return
+        if self.pace is not None:
+            self.pace, self.due = None, self.until
         mine, asked = self._mine, self.asked
         asked.hand_back()
         wish = ANYWHERE
         if entry.wishes or entry.line.sequential:
-            wish = wish_of(entry, self._lead.head, asked.kept or (), self._down.visitor)
+            wish = wish_of(entry, self._lead.head, asked.kept or (), self.down.visitor)
         ticket = entry.line.enter(
             self, size=asked.size, caller=mine.caller, precedence=mine.precedence, wish=wish
         )
@@ -353,10 +359,10 @@ class Call:
         now = context.now()
         self.seat, self.sent, self._sent_at = seat, False, now
         self.limit = now + entry.revision.policy.request_timeout
-        self._until = min(self.limit, self.deadline)
-        self.due = self._until
-        if self.due < self._down.filed:
-            context.deadlines.file(self._down, self.due)
+        self.until = min(self.limit, self.deadline)
+        self.due = self.until
+        if self.due < self.down.filed:
+            context.deadlines.file(self.down, self.due)
         pool = self.pool = pool_of(context, seat)
         upstream = pool.take()
         if upstream is None:
@@ -368,14 +374,6 @@ class Call:
         """Waited, and since dispatch; seconds."""
         now, ticket = self.context.now(), self.ticket
         return (0.0 if ticket is None else ticket.waited), now - self._sent_at
-
-    def _listen(self, end: int) -> None:
-        """A request that has begun goes on within the time that a body may pause."""
-        context = self.context
-        pause = inf if end else context.now() + context.limits.body_timeout
-        self.due = min(self._until, pause)
-        if self.due < self._down.filed:
-            context.deadlines.file(self._down, self.due)
 
     def _answer(self, message: bytes) -> None:
         self._tally.count(200)

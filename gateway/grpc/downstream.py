@@ -31,7 +31,6 @@ from gateway.grpc.core.hops import look_for_loop
 from gateway.grpc.core.hpack import Field, ListTooLargeError
 from gateway.grpc.core.leads import Lead, find_lead
 from gateway.grpc.foreign import Foreign
-from gateway.grpc.noting import NotedCall, note_refused
 from gateway.grpc.stream import Stream
 from gateway.http.context import Context
 from gateway.visitor import Visitor
@@ -52,6 +51,10 @@ class _Timed(Protocol):
 
     def expire(self) -> None:
         """Its time is up."""
+        ...
+
+    def heed(self) -> None:
+        """Its connection is looked at."""
         ...
 
 
@@ -78,7 +81,6 @@ class Downstream:
     """The side of one client connection."""
 
     __slots__ = (
-        "_calls",
         "_check",
         "_final",
         "_going",
@@ -91,7 +93,6 @@ class Downstream:
         "last",
         "limit",
         "most",
-        "noted",
         "visitor",
     )
 
@@ -108,9 +109,6 @@ class Downstream:
         self.most = context.settings.max_calls_per_connection
         """Calls that may be open at once."""
         self.filed: float = inf
-        self.noted = context.settings.access_log
-        """What comes here has lines in the log."""
-        self._calls = NotedCall if self.noted else Call
         self._check = inf
         self._heard = 0
         self._pinged = self._going = False
@@ -135,13 +133,16 @@ class Downstream:
     def overdue(self, now: float) -> float:
         """See `gateway.http.deadlines.Timed`."""
         due = inf
+        looks = self._check - now <= _SLACK_S
         for stream in tuple(self.connection.streams.values()):
             taker = cast(_Timed, stream.taker)
+            if looks:
+                taker.heed()
             if taker.due - now <= _SLACK_S:
                 taker.expire()
             elif taker.due < due:
                 due = taker.due
-        if self._check - now <= _SLACK_S:
+        if looks:
             self._check = inf
             self._check = min(self._check, self._silent(now))
         return min(due, self._check)
@@ -202,8 +203,6 @@ class Downstream:
             tally = self.context.other
             tally.refuse(error.reason)
             tally.count(ERRORS[error.reason].status)
-            if self.noted:
-                note_refused(error)
             refuse(stream, error)
 
     def idle(self, number: int) -> bool:
@@ -258,7 +257,7 @@ class Downstream:
         else:
             mine, table = visitor.unasked(), context.tables.now
         lead = found.lead(table, head, context.settings)
-        stream.taker = call = self._calls(self, stream, lead, mine)
+        stream.taker = call = Call(self, stream, lead, mine)
         call.start(end)
 
     def _trailers(self, stream: Stream, found: object, end: int) -> None:
