@@ -163,3 +163,13 @@ async def test_a_connection_has_as_many_calls_as_the_setting_says() -> None:
         told = await client.over(numbers[2])
         assert told.reset == 7
         assert not any(client.told[number].over for number in numbers[:2])
+
+
+async def test_health_is_not_watched_and_clients_are_told_so() -> None:
+    """By any other status they would take the gateway for one that does not serve."""
+    async with calls(awake=False) as on:
+        client = await on.client()
+        number = client.call("/grpc.health.v1.Health/Watch")
+        client.data(number, message(b""), end=True)
+        assert (await client.over(number)).status == "12"
+        await on.idle()

@@ -21,6 +21,8 @@ from gateway.grpc.core.v2 import METHODS, Method
 __all__ = ["Lead", "by_name", "find_lead"]
 
 _GRPC = "GRPC"
+_OURS = ("/inference.", "/grpc.health.")
+"""Services that the gateway speaks itself: what they have beside `METHODS` is not there."""
 
 
 class Lead:
@@ -56,7 +58,7 @@ def find_lead(table: Table, head: Call, suffix: str) -> Lead:
             raise RefusedError(Reason.NOT_ALLOWED)
     if method is not None:
         return Lead(head, method.kind, None, method)
-    if head.method.startswith("/inference."):
+    if head.method.startswith(_OURS):
         raise RefusedError(Reason.NOT_ALLOWED)
     raise RefusedError(Reason.NO_MODEL)
 
