@@ -69,9 +69,8 @@ class Settings:
     """Addresses that may speak for others, such as load balancers: networks like `10.0.0.0/8`, with
     commas between. Empty: nobody."""
     forwarded: str = _live("off")
-    """How replicas are told who asked, over HTTP/1.1: `x-forwarded` (For, Proto, Host),
-    `forwarded` (RFC 7239), or `off`. When on, such fields from anyone but a trusted peer are taken
-    out."""
+    """How replicas are told who asked: `x-forwarded` (For, Proto, Host), `forwarded` (RFC 7239),
+    or `off`. When on, such fields from anyone but a trusted peer are taken out."""
     via: str = _live("ebbtide")
     """The name that requests passed on carry in `Via`, by which a loop is seen. Empty: none."""
     underscored_fields: bool = _live(default=False)

@@ -13,7 +13,7 @@ Rule 4: a client that leaves, or whose deadline passes, ends the call at the rep
 """
 
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from activator.core.ledger import Seat, Ticket
 from activator.core.retries import Loss
@@ -58,6 +58,7 @@ _SENDING_ROOM = 512 * 2**10
 class Call:
     """One call and its answer."""
 
+    attempts: ClassVar[type[Attempt]] = Attempt
     __slots__ = (
         "_copy_key",
         "_lead",
@@ -205,7 +206,7 @@ class Call:
             block += timeout_field(told_until(self) - self.context.now())
         self.sent = True
         self.sends += 1
-        attempt = self.attempt = Attempt(self, upstream, block, end=complete and not kept)
+        attempt = self.attempt = self.attempts(self, upstream, block, end=complete and not kept)
         stream = attempt.stream
         for piece in kept[:-1]:
             stream.sending.data(stream, piece, 0, None, 0)

@@ -31,6 +31,7 @@ from gateway.grpc.core.hops import look_for_loop
 from gateway.grpc.core.hpack import Field, ListTooLargeError
 from gateway.grpc.core.leads import Lead, find_lead
 from gateway.grpc.foreign import Foreign
+from gateway.grpc.noting import NotedCall, note_refused
 from gateway.grpc.stream import Stream
 from gateway.http.context import Context
 from gateway.visitor import Visitor
@@ -81,6 +82,7 @@ class Downstream:
     """The side of one client connection."""
 
     __slots__ = (
+        "_calls",
         "_check",
         "_final",
         "_going",
@@ -93,6 +95,7 @@ class Downstream:
         "last",
         "limit",
         "most",
+        "noted",
         "visitor",
     )
 
@@ -109,6 +112,9 @@ class Downstream:
         self.most = context.settings.max_calls_per_connection
         """Calls that may be open at once."""
         self.filed: float = inf
+        self.noted = context.settings.access_log
+        """What comes here has lines in the log."""
+        self._calls = NotedCall if self.noted else Call
         self._check = inf
         self._heard = 0
         self._pinged = self._going = False
@@ -203,6 +209,8 @@ class Downstream:
             tally = self.context.other
             tally.refuse(error.reason)
             tally.count(ERRORS[error.reason].status)
+            if self.noted:
+                note_refused(error)
             refuse(stream, error)
 
     def idle(self, number: int) -> bool:
@@ -257,7 +265,7 @@ class Downstream:
         else:
             mine, table = visitor.unasked(), context.tables.now
         lead = found.lead(table, head, context.settings)
-        stream.taker = call = Call(self, stream, lead, mine)
+        stream.taker = call = self._calls(self, stream, lead, mine)
         call.start(end)
 
     def _trailers(self, stream: Stream, found: object, end: int) -> None:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 from fleet.reasons import Reason
 from fleet.runtimes import ErrorShape
 from gateway.core.limits import DISCARDED_BYTES
+from gateway.core.refused import RefusedError
 from gateway.errors import ERRORS, error_body
 from gateway.grpc.answering import NOBODY
 from gateway.grpc.core.heads import Answer, Call
 from gateway.grpc.core.hpack import encode
+from gateway.grpc.noting import note_refused
 from gateway.grpc.stream import Stream
 
 if TYPE_CHECKING:
@@ -84,6 +86,8 @@ class Foreign:
         stream.taker = NOBODY
         tally.refuse(Reason.NOT_GRPC)
         tally.count(_STATUS)
+        if self._down.noted:
+            note_refused(RefusedError(Reason.NOT_GRPC), len(_BODY))
         bodiless = self._head.verb == b"HEAD"
         if bodiless:
             stream.sending.trailers(stream, _HEAD)

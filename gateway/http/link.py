@@ -1,7 +1,8 @@
 """The connections to one replica: pooled, made when none is idle.
 
 Rule 1: the connection used last is used next, so that few are kept warm.
-Rule 2: making one is the only task of the request path, and only on a pool miss.
+Rule 2: no more are kept than its slots and a few use; calls that take no slot may have needed many.
+Rule 3: making one is the only task of the request path, and only on a pool miss.
 """
 
 import asyncio
@@ -16,7 +17,10 @@ from gateway.http.reaching import reach
 if TYPE_CHECKING:
     from gateway.grpc.pool import Pool
 
-__all__ = ["Caller", "Link", "link_of"]
+__all__ = ["MOST_IDLE", "Caller", "Link", "link_of"]
+
+MOST_IDLE = 64
+"""So many idle connections are kept, or as many as there are slots."""
 
 
 class Caller(Protocol):
@@ -34,7 +38,7 @@ class Caller(Protocol):
 class Link:
     """What the gateway keeps with a seat."""
 
-    __slots__ = ("_idle", "_seat", "closed", "context", "grpc", "host_line", "known")
+    __slots__ = ("_idle", "_most", "_seat", "closed", "context", "grpc", "host_line", "known")
 
     def __init__(self, context: Context, seat: Seat) -> None:
         name = f"[{seat.host}]" if ":" in seat.host else seat.host
@@ -47,6 +51,7 @@ class Link:
         self.grpc: Pool | None = None
         """Those that carry gRPC, once there was a call."""
         self._idle: list[Outbound] = []
+        self._most = max(MOST_IDLE, seat.slots)
         self._seat = seat
 
     @property
@@ -64,7 +69,7 @@ class Link:
 
     def put(self, outbound: Outbound) -> None:
         """A connection is idle."""
-        if self.closed:
+        if self.closed or len(self._idle) >= self._most:
             outbound.transport.close()
         else:
             self._idle.append(outbound)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.http.link import MOST_IDLE
 from tests.fakes.recorder import answer
 from tests.wire.scripts import Gate
 from tests.wire.stage import BOTH_LOOPS, GET, INFER, ONE, infer, stage
@@ -210,3 +211,17 @@ async def test_the_first_byte_of_an_answer_opens_the_other_slots():
             s.cluster.open(replica.name)
         # Without it the slots open after a second.
         await s.until(lambda: len(s.recorder.requests) == 3, seconds=0.8)
+
+
+async def test_a_burst_of_calls_without_slots_leaves_few_connections():
+    async with stage() as s:
+        s.recorder.script = gate = Gate()
+        clients = [await s.client() for _ in range(MOST_IDLE + 8)]
+        for client in clients:
+            client.send(GET % b"/v2/models/demo/stats")
+        await s.recorder.seen(len(clients))
+        assert len(s.front._context.outbounds) == len(clients)
+        gate.open.set()
+        for client in clients:
+            assert (await client.answer()).status == 200
+        await s.until(lambda: len(s.front._context.outbounds) == MOST_IDLE)
