@@ -47,6 +47,7 @@ HEADS = {
     # Pseudo-fields.
     "pseudo behind others": ([METHOD, SCHEME, PATH, GRPC, AUTHORITY], RESET),
     "method twice": ([METHOD, *WELL], RESET),
+    "path again behind others": ([*WELL, PATH], RESET),
     "path twice": ([PATH, *WELL], RESET),
     "authority twice": ([AUTHORITY, *WELL], RESET),
     "scheme twice": ([SCHEME, *WELL], RESET),
