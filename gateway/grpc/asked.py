@@ -114,7 +114,7 @@ class Asked:
             raise RefusedError(Reason.BODY_TOO_LARGE, f"a message of at most {most} bytes")
         messages, field = self._messages, self._field
         if messages is not None:
-            messages.most = most
+            messages.bound(most)
         served = entry.served.encode()
         if field is not None and self.name != served:
             encoding = self._lead.head.encoding

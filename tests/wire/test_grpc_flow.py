@@ -1,6 +1,7 @@
 """Held and woken, windows and limits, deadlines, farewells, and what the gateway answers itself."""
 
 import asyncio
+import gzip
 from dataclasses import replace
 
 import pytest
@@ -374,4 +375,21 @@ async def test_a_client_that_pauses_within_a_message_is_given_up_unless_it_has_t
         pour.cancel()
         client.reset(full)
         client.reset(stream)
+        await on.idle()
+
+
+@pytest.mark.parametrize("cut", [None, 60], ids=["whole", "in two"])
+async def test_a_message_that_inflates_to_more_than_the_model_s_limit_is_refused(cut) -> None:
+    squeezed = gzip.compress(named("demo", b"\x3a\xa0\x8d\x06" + bytes(100_000))[5:])
+    both = message(squeezed, flag=1)
+    async with calls(policy=replace(ONE, max_body=5000)) as on:
+        client = await on.client()
+        number = client.call(INFER, extra=[("grpc-encoding", "gzip")])
+        if cut is not None:
+            client.data(number, both[:cut])
+            await client.pinged()
+        client.data(number, both[cut or 0 :], end=True)
+        told = await client.over(number)
+        assert (told.status, told.head["ebbtide-reason"]) == ("8", "body_too_large")
+        assert not any(one.ended for one in on.replica.calls)
         await on.idle()

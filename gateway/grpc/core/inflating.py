@@ -44,13 +44,15 @@ def inflated(data: bytes, encoding: bytes, most: int) -> bytes | None:
 class Inflating:
     """One compressed message, as it comes."""
 
-    __slots__ = ("_came", "_inflater", "_made", "_most", "_walk")
+    __slots__ = ("_came", "_inflater", "_walk", "made", "most")
 
     def __init__(self, encoding: bytes, walk: Walk, most: int) -> None:
         self._inflater = zlib.decompressobj(_WINDOW[encoding])
         self._walk = walk
-        self._most = most
-        self._came = self._made = 0
+        self.most = most
+        self._came = 0
+        self.made = 0
+        """Bytes that it has inflated to so far."""
 
     def take(self, data: bytes, at: int, end: int) -> None:
         """Look through what `data` from `at` to `end` inflates to. Raises `RefusedError`."""
@@ -66,8 +68,8 @@ class Inflating:
                 piece = inflater.decompress(rest, _PIECE)
             except zlib.error as error:
                 raise RefusedError(Reason.MALFORMED, "a message that does not inflate") from error
-            self._made += len(piece)
-            if self._made > min(self._most, max(FREE, self._came * _RATIO)):
+            self.made += len(piece)
+            if self.made > min(self.most, max(FREE, self._came * _RATIO)):
                 raise RefusedError(Reason.BODY_TOO_LARGE, "a message inflates to too much")
             self._walk.take(piece, 0, len(piece))
             if inflater.unused_data:

@@ -45,6 +45,7 @@ class Messages:
         "_encoding",
         "_field",
         "_inflating",
+        "_largest",
         "_left",
         "_prefix",
         "_walk",
@@ -59,7 +60,8 @@ class Messages:
         self.count = 0
         """Messages that are complete."""
         self.most = most
-        """May be lowered when it is known whose messages they are."""
+        """Lowered when it is known whose messages they are; see `bound`."""
+        self._largest = 0
         self._field = field
         self._encoding = encoding
         self._prefix = b""
@@ -98,6 +100,16 @@ class Messages:
             at = end
             self._look(walk)
 
+    def bound(self, most: int) -> None:
+        """Hold what comes to `most` bytes a message, and what came. Raises `RefusedError`."""
+        self.most = most
+        made = 0
+        if self._inflating is not None:
+            self._inflating.most = most
+            made = self._inflating.made
+        if max(self._largest, made) > most:
+            raise RefusedError(Reason.BODY_TOO_LARGE, f"a message of at most {most} bytes")
+
     def end(self) -> None:
         """Nothing follows. Raises `RefusedError`."""
         if self._walk is not None or self._prefix:
@@ -112,6 +124,7 @@ class Messages:
             return at
         self._prefix = b""
         compressed, self._left = read_prefix(prefix, self._encoding, self.most)
+        self._largest = max(self._largest, self._left)
         walk = self._walk = Walk(self._field)
         if compressed:
             self._inflating = Inflating(self._encoding, walk, self.most)
@@ -127,6 +140,7 @@ class Messages:
             return
         if self._inflating is not None:
             self._inflating.end()
+            self._largest = max(self._largest, self._inflating.made)
             self._inflating = None
         if not walk.whole:
             raise RefusedError(Reason.MALFORMED, "a field goes beyond its message")
