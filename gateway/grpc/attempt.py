@@ -16,7 +16,8 @@ from gateway.core.copies import Copying
 from gateway.grpc.answering import NOBODY
 from gateway.grpc.core.frames import Code, StreamError
 from gateway.grpc.core.heads import Answer
-from gateway.grpc.resending import again, failed
+from gateway.grpc.core.statuses import UNAVAILABLE
+from gateway.grpc.resending import again, failed, turned_away
 from gateway.grpc.stream import Stream
 from gateway.grpc.upstream import Upstream
 
@@ -55,6 +56,9 @@ class Attempt:
             if found.interim or not found.status:
                 if end or not found.status:
                     raise StreamError(Code.PROTOCOL_ERROR, "not the head of an answer")
+                return
+            if end and found.grpc_status == UNAVAILABLE and turned_away(call):
+                self._forsake()
                 return
             self.begun = True
             block = found.block + call.began()
@@ -97,14 +101,18 @@ class Attempt:
 
     # Its own.
 
-    def _over(self, last: Answer | None) -> None:
+    def _forsake(self) -> None:
+        """The stream has said all that is heard of it."""
         stream = self.stream
-        # First, so that whoever gets the slot finds room on the connection.
         if stream.finished:
             stream.connection.close(stream)
         else:
             self.cancel()
         stream.taker = NOBODY
+
+    def _over(self, last: Answer | None) -> None:
+        # First, so that whoever gets the slot finds room on the connection.
+        self._forsake()
         copy = None if self._copy is None else self._copy.copy
         self._call.done(last, copy)
 

@@ -12,7 +12,7 @@ from gateway.core.retries import DETAILS
 if TYPE_CHECKING:
     from gateway.grpc.call import Call
 
-__all__ = ["again", "failed", "judge"]
+__all__ = ["again", "failed", "judge", "turned_away"]
 
 _NOT_ITS_FAULT = 501
 
@@ -47,6 +47,26 @@ def again(call: "Call", loss: Loss) -> None:
         # The server had closed it while it was idle: a fresh one tells whether it is there.
         pool.refresh()
         pool.wait(call)
+
+
+def turned_away(call: "Call") -> bool:
+    """UNAVAILABLE. True: the replica takes nothing new, and another one is asked instead."""
+    seat, ticket, entry = call.seat, call.ticket, call.entry
+    if seat is None or seat.open or ticket is None or entry is None:
+        return False
+    kept = call.asked.kept is not None
+    attempt = Attempt(loss=Loss.DRAINING, policy=entry.retry, kept=kept, sends=call.sends)
+    before = call.attempt, call.pool, call.due
+    call.asked.hand_back()
+    ticket.size = call.asked.size
+    call.attempt = call.seat = call.pool = None
+    call.due = call.deadline
+    if entry.line.again(ticket, attempt):
+        entry.tally.retry(Loss.DRAINING)
+        return True
+    call.attempt, call.pool, call.due = before
+    call.seat = seat
+    return False
 
 
 def judge(call: "Call", status: int) -> None:

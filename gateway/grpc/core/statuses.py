@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-__all__ = ["OK", "http_status"]
+__all__ = ["OK", "UNAVAILABLE", "http_status"]
 
 OK = b"0"
+UNAVAILABLE = b"14"
 
 # As google.rpc.Code says: from CANCELLED (1) to UNAUTHENTICATED (16).
 _HTTP: Mapping[bytes, int] = MappingProxyType(
