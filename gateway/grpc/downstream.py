@@ -25,7 +25,7 @@ from gateway.grpc.connection import Connection
 from gateway.grpc.core import frames
 from gateway.grpc.core.floods import Floods
 from gateway.grpc.core.frames import BrokenError, Code, StreamError
-from gateway.grpc.core.heads import Answer, read_answer, read_call
+from gateway.grpc.core.heads import Answer, read_answer
 from gateway.grpc.core.heads import Call as CallHead
 from gateway.grpc.core.hops import look_for_loop
 from gateway.grpc.core.hpack import Field, ListTooLargeError
@@ -175,7 +175,7 @@ class Downstream:
     def read(self, fields: list[Field]) -> object:
         try:
             if fields and fields[0][0].startswith(_COLON):
-                call = read_call(fields)
+                call = self.context.call_heads.read(fields)
                 if call.vias:
                     look_for_loop(call, self.edge)
                 return _Opening(call)

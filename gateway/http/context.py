@@ -18,6 +18,7 @@ from gateway.core.known import Known
 from gateway.core.limits import Limits, connections_within
 from gateway.core.table import Tables
 from gateway.core.tally import Tally
+from gateway.grpc.core.seen import Heads
 from gateway.grpc.outbox import Outbox
 from gateway.http.deadlines import Deadlines
 from gateway.http.faults import Faults
@@ -84,6 +85,7 @@ class Context:
         self._manner = _manner(settings)
         self.hops = Hops(settings)
         self.request_heads: Known[RequestHead] = Known()
+        self.call_heads = Heads()
         self.response_heads: Known[ResponseHead] = Known()
         self._begin_empty()
 

@@ -173,3 +173,12 @@ async def test_health_is_not_watched_and_clients_are_told_so() -> None:
         client.data(number, message(b""), end=True)
         assert (await client.over(number)).status == "12"
         await on.idle()
+
+
+async def test_calls_with_deadlines_have_their_heads_read_once():
+    async with calls() as on:
+        client = await on.client()
+        for deadline in ("5S", "4999m", "4998m"):
+            found = await told(client, INFER, named("demo"), ("grpc-timeout", deadline))
+            assert found.status == "0"
+        assert len(on.stage.front._context.call_heads) == 1
