@@ -262,6 +262,7 @@ def test_what_is_told_of_hops_is_made_once_for_an_edge_and_holds_no_key() -> Non
     head, edge = read_call(fields), Edge(via=b"here")
     block = told_block(head, edge)
     assert told_block(head, edge) is block
+    assert told_block(head.within(5.0), edge) is block
     assert told_block(head, Edge()) == head.block != block
     told_block(head, edge)
     kept = without_key(head, said_by(head, keyed=True, trusted=False))

@@ -23,7 +23,7 @@ from gateway.grpc.core.frames import Code, StreamError
 from gateway.grpc.core.hpack import Field, encode
 from gateway.grpc.core.timeouts import read_timeout
 
-__all__ = ["Answer", "Call", "block_of", "read_answer", "read_call"]
+__all__ = ["Answer", "Call", "Told", "block_of", "read_answer", "read_call"]
 
 _OURS = b"ebbtide-"
 _COLON = 0x3A
@@ -64,6 +64,16 @@ class _Head:
         """content-length: as many bytes of DATA must come (RFC 9113, 8.1.1)."""
 
 
+class Told:
+    """A note of `gateway.grpc.core.hops.told_block`: what goes on of a head, by which edge."""
+
+    __slots__ = ("block", "edge")
+
+    def __init__(self) -> None:
+        self.edge: Edge | None = None
+        self.block = b""
+
+
 class Call(_Head):
     """The head of a request. Never changed once it is read."""
 
@@ -96,8 +106,8 @@ class Call(_Head):
         """ebbtide-model."""
         self.keyless: Call | None = None
         """A note of `without_key`: the same without authorization."""
-        self.told: tuple[Edge, bytes] | None = None
-        """A note of `gateway.grpc.core.hops.told_block`: what goes on of it, by which edge."""
+        self.told = Told()
+        """Shared by heads that differ in their deadlines alone."""
         self.vias: list[bytes] = []
         """The values of via."""
         self.timeout: float | None = None

@@ -16,8 +16,8 @@ __all__ = ["look_for_loop", "told_block"]
 def told_block(head: Call, edge: Edge) -> bytes:
     """The block of `head` as it goes on, with the fields of this hop."""
     told = head.told
-    if told is not None and told[0] is edge:
-        return told[1]
+    if told.edge is edge:
+        return told.block
     block = head.block
     if edge.via or edge.style is not Style.OFF:
         fields = list(head.fields)
@@ -26,7 +26,7 @@ def told_block(head: Call, edge: Edge) -> bytes:
         if edge.via:
             fields.append((b"via", b"2.0 " + edge.via))
         block = block_of(head, fields)
-    head.told = (edge, block)
+    told.edge, told.block = edge, block
     return block
 
 

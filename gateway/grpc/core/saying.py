@@ -7,7 +7,7 @@ The rules are those of `gateway.core.saying`; the fields are `authorization`, `e
 from copy import copy
 
 from gateway.core.callers import Said, bearer
-from gateway.grpc.core.heads import Call, block_of
+from gateway.grpc.core.heads import Call, Told, block_of
 from gateway.grpc.core.hpack import Field
 
 __all__ = ["forwarded_in", "said_by", "without_key"]
@@ -42,7 +42,7 @@ def without_key(head: Call, said: Said) -> Call:
         made = head.keyless = copy(head)
         made.fields = tuple(field for field in head.fields if field[0] != _AUTHORIZATION)
         made.block = block_of(made, made.fields)
-        made.told = None
+        made.told = Told()
     return made
 
 
