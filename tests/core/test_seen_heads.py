@@ -17,7 +17,7 @@ FIELDS = [*START, (b"content-type", b"application/grpc"), (b"te", b"trailers")]
 
 def facts(call: Call) -> tuple[object, ...]:
     slots = [name for kind in Call.__mro__[:-1] for name in kind.__slots__]
-    return tuple((name, getattr(call, name)) for name in slots)
+    return tuple((name, getattr(call, name)) for name in slots if name != "told")
 
 
 def verdict(read, fields) -> object:
