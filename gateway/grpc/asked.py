@@ -72,6 +72,10 @@ class Asked:
             self.kept.append(payload)
         return payload
 
+    def whole(self, payload: bytes) -> None:
+        """All of it, looked through already, that goes on as it is."""
+        self.kept, self.size, self.complete = [payload], len(payload), True
+
     def hold(self, size: int) -> None:
         """So much more came before it could go on. Raises `RefusedError` where it has no room."""
         if not self._room.has(size):

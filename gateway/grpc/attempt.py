@@ -19,10 +19,10 @@ from gateway.grpc.core.heads import Answer
 from gateway.grpc.core.statuses import UNAVAILABLE
 from gateway.grpc.resending import again, failed, turned_away
 from gateway.grpc.stream import Stream
-from gateway.grpc.upstream import Upstream
 
 if TYPE_CHECKING:
     from gateway.grpc.call import Call
+    from gateway.grpc.upstream import Upstream
 
 __all__ = ["Attempt"]
 
@@ -34,7 +34,7 @@ class Attempt:
 
     __slots__ = ("_call", "_client", "_copy", "begun", "stream", "upstream")
 
-    def __init__(self, call: "Call", upstream: Upstream, block: bytes, *, end: bool) -> None:
+    def __init__(self, call: "Call", upstream: "Upstream") -> None:
         self.upstream = upstream
         self.begun = False
         """A byte of the answer has come."""
@@ -42,7 +42,8 @@ class Attempt:
         self._client = call.stream
         copied = call.kind is not CallKind.INFER and call.kind in _COPIED
         self._copy = Copying(b"") if copied else None
-        self.stream: Stream = upstream.begin(self, block, end=end)
+        self.stream: Stream
+        """Where; set by whoever begins it."""
 
     def cancel(self) -> None:
         """The call is over: nobody wants what comes."""
@@ -82,6 +83,24 @@ class Attempt:
         self._client.sending.data(self._client, payload, end, self.stream, length)
         if end:
             self._over(None)
+
+    def whole(self, found: Answer, payload: bytes, last: Answer) -> bool:
+        """Head, message and trailers of an answer; False: they are to come one by one."""
+        call, client = self._call, self._client
+        sending = client.sending
+        if (
+            self.begun
+            or self._copy is not None
+            or found.interim
+            or not found.status
+            or last.status
+            or not sending.fits(client, len(payload), len(found.block) + len(last.block))
+        ):
+            return False
+        self.begun = self.stream.ended = True
+        sending.answer(client, found.block + call.began(), payload, last.block)
+        self._over(last)
+        return True
 
     def reset(self, code: int) -> None:
         # What it refuses to look at, it has not run: the same as a port that is closed.

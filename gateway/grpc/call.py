@@ -23,7 +23,6 @@ from fleet.runtimes import CallKind
 from gateway.core.answers import timing_line
 from gateway.core.callers import Admitted
 from gateway.core.copies import Copy
-from gateway.core.limits import KEPT_BYTES
 from gateway.core.ports import Refusal
 from gateway.core.refused import RefusedError
 from gateway.core.table import Entry, Table
@@ -35,16 +34,17 @@ from gateway.grpc.attempt import Attempt
 from gateway.grpc.core.frames import Code, StreamError
 from gateway.grpc.core.heads import Answer
 from gateway.grpc.core.hops import told_block
-from gateway.grpc.core.leads import Lead, by_name
+from gateway.grpc.core.leads import Lead
 from gateway.grpc.core.statuses import OK, http_status
 from gateway.grpc.core.timeouts import timeout_field
 from gateway.grpc.leaving import run_on, told_until
 from gateway.grpc.listening import expire, heed, listen
+from gateway.grpc.naming import entry_of
 from gateway.grpc.pool import Pool, pool_of
 from gateway.grpc.resending import again, judge
 from gateway.grpc.stream import Stream
 from gateway.grpc.upstream import Upstream
-from gateway.grpc.wishing import waits_for_more, wish_of
+from gateway.grpc.wishing import wish_of
 from gateway.http.pace import Pace
 
 if TYPE_CHECKING:
@@ -61,9 +61,7 @@ class Call:
     attempts: ClassVar[type[Attempt]] = Attempt
     __slots__ = (
         "_copy_key",
-        "_lead",
         "_mine",
-        "_owed",
         "_sent_at",
         "asked",
         "attempt",
@@ -73,8 +71,10 @@ class Call:
         "due",
         "entry",
         "kind",
+        "lead",
         "limit",
         "over",
+        "owed",
         "pace",
         "pool",
         "refreshed",
@@ -87,7 +87,14 @@ class Call:
         "until",
     )
 
-    def __init__(self, down: "Downstream", stream: Stream, lead: Lead, mine: Admitted) -> None:
+    def __init__(
+        self,
+        down: "Downstream",
+        stream: Stream,
+        lead: Lead,
+        mine: Admitted,
+        timeout: float | None,
+    ) -> None:
         self.stream = stream
         self.kind = lead.kind
         self.unary = lead.unary
@@ -95,12 +102,13 @@ class Call:
         """Until when it must be over; loop time."""
         self.down = down
         self.context = down.context
-        self._lead = lead
+        self.lead = lead
         self._mine = mine
         self.entry: Entry | None = None
         self.asked = Asked(lead, down.context.room)
         self._copy_key = b""
-        self._owed = 0
+        self.owed = 0
+        """What it has taken of its window, and may have back once it is sent on."""
         self.sent = self.refreshed = self.over = False
         self.ticket: Ticket | None = None
         self.seat: Seat | None = None
@@ -116,20 +124,25 @@ class Call:
         self.sends = 0
         self.deadline = inf
         down.context.requests += 1
+        if timeout is not None:
+            self.due = self.until = self.deadline = self.context.now() + timeout
+            self.context.deadlines.file(down, self.due)
 
     # What the client's connection calls.
 
     def start(self, end: int) -> None:
         """The head has come; `end`: nothing follows it."""
-        lead, context = self._lead, self.context
-        if lead.head.timeout is not None:
-            self.due = self.until = self.deadline = context.now() + lead.head.timeout
-            context.deadlines.file(self.down, self.due)
         if end:
             self.asked.complete = True
             self._step()
-        elif lead.field is None:
+        elif self.lead.field is None:
             self._step()
+
+    def take(self, entry: Entry, payload: bytes) -> None:
+        """Head and message have come, and it is an inference of `entry`: nothing is left to ask."""
+        self.asked.whole(payload)
+        self.entry = entry
+        self._enter(entry)
 
     def data(self, payload: bytes, length: int, end: int) -> None:
         asked, attempt = self.asked, self.attempt
@@ -142,7 +155,7 @@ class Call:
             self.give_up(error.reason, error.detail)
             return
         if attempt is None:
-            self._owed += length
+            self.owed += length
             if self.entry is None:
                 self._step()
             return
@@ -181,6 +194,11 @@ class Call:
         if self.due == inf:
             heed(self)
 
+    @property
+    def table(self) -> Table:
+        """The models that are there for its caller."""
+        return self.context.tables.seen(self._mine.models)
+
     # What the line calls.
 
     def dispatched(self, ticket: Ticket, seat: Seat) -> None:
@@ -201,17 +219,21 @@ class Call:
         """A connection to the seat: everything so far goes out on it."""
         asked = self.asked
         kept, complete = asked.kept or [], asked.complete
-        block = told_block(self._lead.head, self.down.edge)
+        block = told_block(self.lead.head, self.down.edge)
         if self.deadline < inf:
             block += timeout_field(told_until(self) - self.context.now())
         self.sent = True
         self.sends += 1
-        attempt = self.attempt = self.attempts(self, upstream, block, end=complete and not kept)
-        stream = attempt.stream
+        attempt = self.attempt = self.attempts(self, upstream)
+        if complete and len(kept) == 1:
+            attempt.stream = upstream.ask(attempt, block, kept[0])
+            asked.sent()
+            return
+        stream = attempt.stream = upstream.begin(attempt, block, end=complete and not kept)
         for piece in kept[:-1]:
             stream.sending.data(stream, piece, 0, None, 0)
         if kept:
-            owed, self._owed = self._owed, 0
+            owed, self.owed = self.owed, 0
             stream.sending.data(stream, kept[-1], int(complete), self.stream, owed)
         if not complete:
             self.stream.widen(_SENDING_ROOM)
@@ -280,20 +302,15 @@ class Call:
     def _tally(self) -> Tally:
         return self.context.other if self.entry is None else self.entry.tally
 
-    @property
-    def _table(self) -> Table:
-        """The models that are there for its caller."""
-        return self.context.tables.seen(self._mine.models)
-
     def _step(self) -> None:
         """Go on, as far as what is known of the call lets it."""
         try:
             if self.kind is CallKind.SERVER:
                 if self.asked.complete:
-                    method, kept = self._lead.head.method, b"".join(self.asked.kept or ())
-                    self._answer(server(self.context, method, kept, self._table))
+                    method, kept = self.lead.head.method, b"".join(self.asked.kept or ())
+                    self._answer(server(self.context, method, kept, self.table))
                 return
-            entry = self._named()
+            entry = entry_of(self)
             if entry is not None:
                 self.entry = entry
                 self._enter(entry)
@@ -302,36 +319,9 @@ class Call:
         except RefusedError as error:
             self.give_up(error.reason, error.detail)
 
-    def _named(self) -> Entry | None:
-        """The model, as soon as it is known and the call can go on. Raises `RefusedError`."""
-        lead, name = self._lead, self.asked.name
-        if lead.field is None:
-            return lead.entry
-        if name is None:
-            self._read_on()
-            return None
-        # Only what is an inference begins before it is complete: it may be large.
-        if self.kind is not CallKind.INFER and not self.asked.complete:
-            return None
-        entry = by_name(self._table, lead, name)
-        whole = self.asked.complete or self.kind is not CallKind.INFER
-        if not whole and waits_for_more(entry, self.asked.kept or ()):
-            self._read_on()
-            return None
-        self.asked.measure(entry)
-        return entry
-
-    def _read_on(self) -> None:
-        """No name yet: what came is taken, so that more can come. Raises `RefusedError`."""
-        if self.asked.complete or self.asked.size > KEPT_BYTES:
-            detail = f"the first {KEPT_BYTES} bytes of a message must name its model"
-            raise RefusedError(Reason.NO_MODEL, detail)
-        owed, self._owed = self._owed, 0
-        self.stream.give_back(owed)
-
     def _enter(self, entry: Entry) -> None:
         if self.kind is not CallKind.INFER:
-            self._copy_key = b"GRPC %b %b" % (self._lead.head.path, b"".join(self.asked.kept or ()))
+            self._copy_key = b"GRPC %b %b" % (self.lead.head.path, b"".join(self.asked.kept or ()))
             seat = entry.line.peek()
             if seat is not None:
                 self._go(seat)
@@ -346,7 +336,7 @@ class Call:
         asked.hand_back()
         wish = ANYWHERE
         if entry.wishes or entry.line.sequential:
-            wish = wish_of(entry, self._lead.head, asked.kept or (), self.down.visitor)
+            wish = wish_of(entry, self.lead.head, asked.kept or (), self.down.visitor)
         ticket = entry.line.enter(
             self, size=asked.size, caller=mine.caller, precedence=mine.precedence, wish=wish
         )

@@ -53,19 +53,19 @@ class Connection(asyncio.Protocol):
         "_cut",
         "_decoder",
         "_expected",
-        "_known",
         "_rest",
-        "_taken",
         "_usual",
         "closing",
         "floods",
         "heard",
+        "known",
         "most_streams",
         "over",
         "room",
         "sending",
         "side",
         "streams",
+        "taken",
         "transport",
     )
 
@@ -86,12 +86,14 @@ class Connection(asyncio.Protocol):
         """How often something was read."""
         self.over: deque[int] = deque(maxlen=_MOST_OVER)
         """Streams that were open not long ago."""
+        self.taken = 0
+        """Bytes of data that were taken and not given back yet."""
+        self.known: dict[bytes, object] = {}
+        """What blocks were read to, while the table stands."""
         self._decoder = Decoder()
-        self._known: dict[bytes, object] = {}
         self._cut: dict[int, None] = {}
         self._rest = b""
         self._expected = b"" if side.client else frames.PREFACE
-        self._taken = 0
         self._usual = False
         self._block: list[bytes] | None = None
         self._block_number = self._block_flags = 0
@@ -140,6 +142,10 @@ class Connection(asyncio.Protocol):
     def begun(self) -> bool:
         """The other side's settings have come."""
         return self._usual or self._block is not None
+
+    def spares(self, size: int) -> bool:
+        """Whether so much data can be taken with nothing to give back and no rule to break."""
+        return size <= _FRAME and self.taken + size <= _WINDOW >> 1
 
     def cut(self, stream: Stream, code: int) -> None:
         """End a stream from our side; its taker hears no more of it."""
@@ -209,7 +215,7 @@ class Connection(asyncio.Protocol):
                 elif word < _HEADERS:
                     self._data(word, number, payload)
                 elif word & ~frames.END_STREAM == _PLAIN_HEAD:
-                    self._head(word, number, payload)
+                    end = self._plain_head(word, number, payload, data, end)
                 else:
                     self._unusual(word, number, payload)
             except StreamError as error:
@@ -266,9 +272,9 @@ class Connection(asyncio.Protocol):
 
     def _data(self, flags: int, number: int, payload: bytes) -> None:
         length = len(payload)
-        taken = self._taken = self._taken + length
+        taken = self.taken = self.taken + length
         if taken > _WINDOW >> 1:
-            self._taken = 0
+            self.taken = 0
             self.sending.put(frames.window_update(0, taken))
         stream = self.streams.get(number)
         if stream is None or stream.ended or length > stream.room:
@@ -337,8 +343,19 @@ class Connection(asyncio.Protocol):
             self._block, self._usual = None, True
             self._head(self._block_flags, self._block_number, b"".join(pieces))
 
+    def _plain_head(self, word: int, number: int, block: bytes, data: bytes, at: int) -> int:
+        """A head in one frame, which ends at `at` in `data`; returns where to go on."""
+        found = self.known.get(block)
+        if found is None:
+            found = self._read_block(block)
+        last = word & frames.END_STREAM
+        end = 0 if last else self.side.whole(number, found, data, at)
+        if not end:
+            self.side.head(number, found, end=last)
+        return end or at
+
     def _head(self, flags: int, number: int, block: bytes) -> None:
-        found = self._known.get(block)
+        found = self.known.get(block)
         if found is None:
             found = self._read_block(block)
         self.side.head(number, found, end=flags & frames.END_STREAM)
@@ -353,9 +370,9 @@ class Connection(asyncio.Protocol):
         except HpackError as error:
             raise BrokenError(Code.COMPRESSION_ERROR, str(error)) from error
         if decoder.changed:
-            self._known.clear()
+            self.known.clear()
         elif len(block) <= _LONGEST_KNOWN and not isinstance(found, Exception):
-            if len(self._known) >= _MOST_KNOWN:
-                self._known.clear()
-            self._known[block] = found
+            if len(self.known) >= _MOST_KNOWN:
+                self.known.clear()
+            self.known[block] = found
         return found

@@ -13,10 +13,8 @@ from math import inf
 from typing import Protocol, cast
 
 from fleet.reasons import Reason
-from fleet.settings import Settings
 from gateway.core.forwarding import PLAIN_EDGE, Edge
 from gateway.core.refused import RefusedError
-from gateway.core.table import Table
 from gateway.errors import ERRORS
 from gateway.grpc.answering import NOBODY, refuse
 from gateway.grpc.asking import ask
@@ -26,13 +24,14 @@ from gateway.grpc.core import frames
 from gateway.grpc.core.floods import Floods
 from gateway.grpc.core.frames import BrokenError, Code, StreamError
 from gateway.grpc.core.heads import Answer, read_answer
-from gateway.grpc.core.heads import Call as CallHead
 from gateway.grpc.core.hops import look_for_loop
 from gateway.grpc.core.hpack import Field, ListTooLargeError
-from gateway.grpc.core.leads import Lead, find_lead
+from gateway.grpc.core.leads import lead_of
+from gateway.grpc.core.seen import Seen
 from gateway.grpc.foreign import Foreign
 from gateway.grpc.noting import NotedCall, note_refused
 from gateway.grpc.stream import Stream
+from gateway.grpc.wholecall import take_call
 from gateway.http.context import Context
 from gateway.visitor import Visitor
 
@@ -59,35 +58,16 @@ class _Timed(Protocol):
         ...
 
 
-class _Opening:
-    """A head that was read, and a note of where it led."""
-
-    __slots__ = ("_found_in", "_lead", "head")
-
-    def __init__(self, head: CallHead) -> None:
-        self.head = head
-        self._found_in: tuple[object, object, object] = (None, None, None)
-        self._lead: Lead
-
-    def lead(self, table: Table, head: CallHead, settings: Settings) -> Lead:
-        """Where it leads now, going on as `head`. Raises `RefusedError`."""
-        found = self._found_in
-        if found[0] is not table or found[1] is not settings or found[2] is not head:
-            self._lead = find_lead(table, head, settings.host_suffix)
-            self._found_in = (table, settings, head)
-        return self._lead
-
-
 class Downstream:
     """The side of one client connection."""
 
     __slots__ = (
-        "_calls",
         "_check",
         "_final",
         "_going",
         "_heard",
         "_pinged",
+        "calls",
         "connection",
         "context",
         "edge",
@@ -114,7 +94,7 @@ class Downstream:
         self.filed: float = inf
         self.noted = context.settings.access_log
         """What comes here has lines in the log."""
-        self._calls = NotedCall if self.noted else Call
+        self.calls = NotedCall if self.noted else Call
         self._check = inf
         self._heard = 0
         self._pinged = self._going = False
@@ -153,6 +133,16 @@ class Downstream:
             self._check = min(self._check, self._silent(now))
         return min(due, self._check)
 
+    def takes(self, number: int) -> bool:
+        """Whether a call may begin there, and need not be asked whose it is."""
+        return (
+            number > self.last
+            and number & 1 == 1
+            and self._final is None
+            and not self.visitor.asked
+            and len(self.connection.streams) < self.most
+        )
+
     # What the connection calls.
 
     def greeting(self) -> bytes:
@@ -175,10 +165,10 @@ class Downstream:
     def read(self, fields: list[Field]) -> object:
         try:
             if fields and fields[0][0].startswith(_COLON):
-                call = self.context.call_heads.read(fields)
-                if call.vias:
-                    look_for_loop(call, self.edge)
-                return _Opening(call)
+                seen = self.context.call_heads.read(fields)
+                if seen.head.vias:
+                    look_for_loop(seen.head, self.edge)
+                return seen
             return read_answer(fields, trailers=True)
         except (StreamError, RefusedError) as error:
             return error
@@ -213,6 +203,9 @@ class Downstream:
                 note_refused(error)
             refuse(stream, error)
 
+    def whole(self, number: int, found: object, data: bytes, at: int) -> int:
+        return take_call(self, number, found, data, at)
+
     def idle(self, number: int) -> bool:
         return number > self.last or not number & 1
 
@@ -244,7 +237,7 @@ class Downstream:
     # Its own.
 
     def _open(self, stream: Stream, found: object, end: int) -> None:
-        if not isinstance(found, _Opening):
+        if not isinstance(found, Seen):
             if isinstance(found, RefusedError):
                 raise RefusedError(found.reason, found.detail)
             if isinstance(found, ListTooLargeError):
@@ -264,8 +257,8 @@ class Downstream:
             table = context.tables.seen(mine.models)
         else:
             mine, table = visitor.unasked(), context.tables.now
-        lead = found.lead(table, head, context.settings)
-        stream.taker = call = self._calls(self, stream, lead, mine)
+        lead = lead_of(table, head, context.settings.host_suffix)
+        stream.taker = call = self.calls(self, stream, lead, mine, found.timeout)
         call.start(end)
 
     def _trailers(self, stream: Stream, found: object, end: int) -> None:

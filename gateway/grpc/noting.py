@@ -35,8 +35,15 @@ class NotedCall(Call):
 
     __slots__ = ("_begun", "_reason", "_status", "_waited", "size")
 
-    def __init__(self, down: "Downstream", stream: Stream, lead: Lead, mine: "Admitted") -> None:
-        super().__init__(down, stream, lead, mine)
+    def __init__(
+        self,
+        down: "Downstream",
+        stream: Stream,
+        lead: Lead,
+        mine: "Admitted",
+        timeout: float | None,
+    ) -> None:
+        super().__init__(down, stream, lead, mine, timeout)
         self.size = 0
         """Bytes of the answer's messages, prefixes included."""
         self._status = 0
@@ -103,6 +110,14 @@ class _NotedAttempt(Attempt):
         if self.begun:
             self._call.size += len(payload)
         super().data(payload, length, end)
+
+    def whole(self, found: Answer, payload: bytes, last: Answer) -> bool:
+        call = self._call
+        before, call.size = call.size, call.size + len(payload)
+        if super().whole(found, payload, last):
+            return True
+        call.size = before
+        return False
 
 
 NotedCall.attempts = _NotedAttempt

@@ -119,6 +119,37 @@ class Sending:
         if end:
             self._finish(stream)
 
+    def fits(self, stream: Stream, size: int, blocks: int) -> bool:
+        """Whether `size` bytes of data, a stream's first, can go out at once with its blocks."""
+        return (
+            size <= stream.window
+            and size <= self.window
+            and size + blocks < _BULKY
+            and not self.choked
+            and not self._first
+        )
+
+    def request(self, stream: Stream, block: bytes, payload: bytes) -> None:
+        """Send the head of a stream, and the data that it ends with."""
+        size, number = len(payload), stream.number
+        if not self.fits(stream, size, len(block)):
+            self.head(stream, block, end=False)
+            self.data(stream, payload, 1, None, 0)
+            return
+        self._spend(stream, size)
+        head = _START(len(block) << 8 | HEADERS, END_HEADERS, number)
+        self._out.append(head + block + _START(size << 8, END_STREAM, number) + payload)
+        self._finish(stream)
+
+    def answer(self, stream: Stream, block: bytes, payload: bytes, last: bytes) -> None:
+        """Send the head of a stream, data and trailers. Only when it `fits`."""
+        size, number = len(payload), stream.number
+        self._spend(stream, size)
+        head = _START(len(block) << 8 | HEADERS, END_HEADERS, number)
+        end = _START(len(last) << 8 | HEADERS, _LAST_HEAD, number)
+        self._out.append(head + block + _START(size << 8, 0, number) + payload + end + last)
+        self._finish(stream)
+
     def trailers(self, stream: Stream, block: bytes) -> None:
         """Send the last header block of a stream, behind all its data."""
         if stream.queue is not None or self.choked:
@@ -189,6 +220,13 @@ class Sending:
             transport.writelines(out)
         else:
             transport.write(out[0] if len(out) == 1 else b"".join(out))
+
+    def _spend(self, stream: Stream, size: int) -> None:
+        """So much data goes out now."""
+        if not self._out:
+            self._outbox.add(self)
+        self.window -= size
+        stream.window -= size
 
     def _data(self, number: int, payload: bytes, size: int, end: int) -> None:
         out = self._out

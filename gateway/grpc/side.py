@@ -41,6 +41,13 @@ class Side(Protocol):
         """What `read` found on a stream. Raises `BrokenError`, `StreamError`."""
         ...
 
+    def whole(self, number: int, found: object, data: bytes, at: int) -> int:
+        """The same, and something follows it in `data`, at `at`: take what belongs to it, too.
+
+        Returns where that ends; 0: nothing was taken, and `head` is to be called.
+        """
+        ...
+
     def idle(self, number: int) -> bool:
         """Whether nobody has begun this stream yet, or nobody may."""
         ...

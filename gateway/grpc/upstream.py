@@ -16,6 +16,7 @@ from gateway.grpc.core.heads import Answer, read_answer
 from gateway.grpc.core.hpack import Field
 from gateway.grpc.pulse import Pulse
 from gateway.grpc.stream import Stream, Taker
+from gateway.grpc.wholeanswer import take_answer
 
 if TYPE_CHECKING:
     from gateway.grpc.pool import Pool
@@ -73,14 +74,14 @@ class Upstream:
 
     def begin(self, taker: Taker, block: bytes, *, end: bool) -> Stream:
         """Begin a stream; `end`: nothing but its head is sent."""
-        connection = self.connection
-        number = self._next
-        self._next = number + 2
-        if number >= _LAST_NUMBER:
-            self.away = True
-        stream = Stream(connection, number, taker)
-        connection.streams[number] = stream
-        connection.sending.head(stream, block, end=end)
+        stream = self._stream(taker)
+        stream.sending.head(stream, block, end=end)
+        return stream
+
+    def ask(self, taker: Taker, block: bytes, payload: bytes) -> Stream:
+        """Begin a stream, and end it: head and data are all that is sent."""
+        stream = self._stream(taker)
+        stream.sending.request(stream, block, payload)
         return stream
 
     def retire(self) -> None:
@@ -126,6 +127,9 @@ class Upstream:
         if end and stream.open and stream.finished:
             self.connection.close(stream)
 
+    def whole(self, number: int, found: object, data: bytes, at: int) -> int:
+        return take_answer(self, number, found, data, at)
+
     def idle(self, number: int) -> bool:
         return number >= self._next or not number & 1
 
@@ -161,3 +165,14 @@ class Upstream:
         self._pool.context.outbounds.discard(self)
         self._pool.forget(self)
         self._pool.settled(self)
+
+    # Its own.
+
+    def _stream(self, taker: Taker) -> Stream:
+        number = self._next
+        self._next = number + 2
+        if number >= _LAST_NUMBER:
+            self.away = True
+        connection = self.connection
+        stream = connection.streams[number] = Stream(connection, number, taker)
+        return stream

@@ -1,6 +1,7 @@
 """From a call to a model: the sources of a name, their conflicts, and what may pass over gRPC."""
 
 from contextlib import contextmanager
+from copy import copy
 
 import pytest
 
@@ -11,7 +12,7 @@ from fleet.runtimes.profiles import profile
 from gateway.core.refused import RefusedError
 from gateway.core.table import Table
 from gateway.grpc.core.heads import read_call
-from gateway.grpc.core.leads import by_name, find_lead
+from gateway.grpc.core.leads import by_name, find_lead, lead_of
 from gateway.grpc.core.statuses import http_status
 from gateway.grpc.core.v2 import METHODS
 from tests.core.test_route import named, tables
@@ -70,6 +71,33 @@ def test_the_messages_of_the_v2_service_name_the_model(table) -> None:
         by_name(table, found, b"nobody")
     with refused(Reason.UNKNOWN_MODEL):
         by_name(table, found, b"\xff")
+
+
+def test_a_head_is_led_once_until_something_changes(table) -> None:
+    head = lead(table).head
+    found = lead_of(table, head, SUFFIX)
+    assert found.head is head
+    assert lead_of(table, head, SUFFIX) is found
+    assert lead_of(tables(*REVISIONS).now, head, SUFFIX) is not found
+    found = lead_of(table, head, SUFFIX)
+    assert lead_of(table, head, "elsewhere.example") is not found
+
+
+def test_a_copy_of_a_head_is_led_anew_for_else_the_key_in_it_went_on(table) -> None:
+    head = lead(table).head
+    lead_of(table, head, SUFFIX)
+    assert lead_of(table, without := copy(head), SUFFIX).head is without
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "most"),
+    [(INFER, b"demo", True), (INFER, b"alias", False), (READY, b"demo", False)],
+)
+def test_what_goes_on_as_it_is_is_noted(table, path, name, most) -> None:
+    found = lead(table, path)
+    entry = by_name(table, found, name)
+    assert (found.noted.table, found.noted.name, found.noted.entry) == (table, name, entry)
+    assert found.noted.most == (entry.revision.policy.max_body if most else -1)
 
 
 def test_a_name_leads_elsewhere_when_the_table_has_changed(table) -> None:

@@ -9,20 +9,26 @@ from gateway.core.refused import RefusedError
 from gateway.grpc.core.frames import StreamError
 from gateway.grpc.core.heads import Call, read_call
 from gateway.grpc.core.hpack import Secret, encode
-from gateway.grpc.core.seen import Heads
+from gateway.grpc.core.seen import Heads, Seen
 
 START = [(b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/a/b"), (b":authority", b"gw")]
 FIELDS = [*START, (b"content-type", b"application/grpc"), (b"te", b"trailers")]
 
 
-def facts(call: Call) -> tuple[object, ...]:
-    slots = [name for kind in Call.__mro__[:-1] for name in kind.__slots__]
-    return tuple((name, getattr(call, name)) for name in slots if name != "told")
+def facts(call: Call, timeout: float | None) -> tuple[object, ...]:
+    slots = {name for kind in Call.__mro__[:-1] for name in kind.__slots__}
+    return timeout, *((name, getattr(call, name)) for name in sorted(slots - {"timeout", "told"}))
+
+
+def anew(fields) -> Seen:
+    call = read_call(fields)
+    return Seen(call, call.timeout)
 
 
 def verdict(read, fields) -> object:
     try:
-        return facts(read(fields))
+        seen = read(fields)
+        return facts(seen.head, seen.timeout)
     except (RefusedError, StreamError) as error:
         return str(error)
 
@@ -50,7 +56,7 @@ def test_what_was_seen_before_changes_nothing(heads):
     known = Heads()
     for more, at in heads:
         fields = [*FIELDS[:at], *more, *FIELDS[at:]]
-        expected = verdict(read_call, fields)
+        expected = verdict(anew, fields)
         assert verdict(known.read, fields) == expected
         assert verdict(known.read, fields) == expected
 
@@ -61,26 +67,17 @@ def test_a_head_is_read_once_whatever_its_deadline():
     second = known.read([*FIELDS, (b"grpc-timeout", b"2S")])
     third = known.read(FIELDS)
     assert (first.timeout, second.timeout, third.timeout) == (1.0, 2.0, None)
-    assert first.block is second.block is third.block
+    assert first.head is second.head is third.head
+    assert first.head.timeout is None
     assert known.read(FIELDS) is third
-
-
-def test_a_note_about_one_deadline_is_not_taken_for_another():
-    known = Heads()
-    first = known.read(FIELDS)
-    first.keyless = read_call(FIELDS[:4])
-    second = known.read([*FIELDS, (b"grpc-timeout", b"2S")])
-    assert second.keyless is not None
-    assert (second.keyless.timeout, second.keyless.block) == (2.0, first.keyless.block)
-    assert first.keyless.timeout is None
 
 
 def test_a_secret_field_is_not_taken_for_one_that_is_none():
     known = Heads()
     plain, secret = (b"x", b"y"), Secret((b"x", b"y"))
-    assert known.read([*FIELDS, plain]).block.endswith(encode([plain]))
-    assert known.read([*FIELDS, secret]).block.endswith(encode([secret]))
-    assert known.read([*FIELDS, plain]).block.endswith(encode([plain]))
+    assert known.read([*FIELDS, plain]).head.block.endswith(encode([plain]))
+    assert known.read([*FIELDS, secret]).head.block.endswith(encode([secret]))
+    assert known.read([*FIELDS, plain]).head.block.endswith(encode([plain]))
     assert plain != secret
     assert secret != plain
     assert secret == Secret((b"x", b"y"))

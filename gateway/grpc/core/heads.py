@@ -12,7 +12,7 @@ Rule 4: what is read depends on the fields alone, so it may be remembered for th
 
 import re
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from fleet.reasons import Reason
 from gateway.core.forwarding import Edge
@@ -22,6 +22,9 @@ from gateway.core.target import is_host
 from gateway.grpc.core.frames import Code, StreamError
 from gateway.grpc.core.hpack import Field, encode
 from gateway.grpc.core.timeouts import read_timeout
+
+if TYPE_CHECKING:
+    from gateway.grpc.core.leads import Lead
 
 __all__ = ["Answer", "Call", "Told", "block_of", "read_answer", "read_call"]
 
@@ -81,6 +84,7 @@ class Call(_Head):
         "authority",
         "grpc",
         "keyless",
+        "led",
         "method",
         "model",
         "path",
@@ -106,26 +110,13 @@ class Call(_Head):
         """ebbtide-model."""
         self.keyless: Call | None = None
         """A note of `without_key`: the same without authorization."""
+        self.led: Lead | None = None
+        """A note of `gateway.grpc.core.leads.lead_of`."""
         self.told = Told()
-        """Shared by heads that differ in their deadlines alone."""
         self.vias: list[bytes] = []
         """The values of via."""
         self.timeout: float | None = None
         """grpc-timeout, in seconds. Not in `block`: the rest is written when it goes on."""
-
-    def within(self, timeout: float) -> "Call":
-        """The same with a deadline."""
-        # `copy.copy` takes twice as long.
-        made = Call.__new__(Call)
-        for slot in _SLOTS:
-            setattr(made, slot, getattr(self, slot))
-        made.timeout = timeout
-        if self.keyless is not None:
-            made.keyless = self.keyless.within(timeout)
-        return made
-
-
-_SLOTS = (*_Head.__slots__, *Call.__slots__)
 
 
 class Answer(_Head):

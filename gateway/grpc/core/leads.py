@@ -18,21 +18,38 @@ from gateway.core.table import Entry, Table
 from gateway.grpc.core.heads import Call
 from gateway.grpc.core.v2 import METHODS, Method
 
-__all__ = ["Lead", "by_name", "find_lead"]
+__all__ = ["Lead", "Note", "by_name", "find_lead", "lead_of"]
 
 _GRPC = "GRPC"
 _OURS = ("/inference.", "/grpc.health.")
 """Services that the gateway speaks itself: what they have beside `METHODS` is not there."""
 
 
+class Note:
+    """In which table a name led to which model."""
+
+    __slots__ = ("entry", "most", "name", "table")
+
+    def __init__(self, table: Table, name: bytes, entry: Entry, most: int) -> None:
+        self.table = table
+        self.name = name
+        self.entry = entry
+        self.most = most
+        """The largest message that goes there as it is, with nothing more to be read from it; -1:
+        none does."""
+
+
 class Lead:
     """What the head of a call leads to. Immutable by use: many calls share one."""
 
-    __slots__ = ("entry", "field", "head", "kind", "noted", "unary")
+    __slots__ = ("entry", "field", "head", "kind", "noted", "suffix", "table", "unary")
 
     def __init__(
         self, head: Call, kind: CallKind, entry: Entry | None, method: Method | None
     ) -> None:
+        self.table: Table | None = None
+        self.suffix = ""
+        """Among which names it was found (`lead_of`)."""
         self.head = head
         self.kind = kind
         self.entry = entry
@@ -41,8 +58,23 @@ class Lead:
         """Where the messages name it; None where they are not looked at."""
         self.unary = method is not None and not method.streaming
         """One message makes the request: what has begun is soon complete."""
-        self.noted: tuple[Table, bytes, Entry] | None = None
-        """A note of `by_name`: in which table a name led to which model."""
+        self.noted: Note | None = None
+        """A note of `by_name`."""
+
+
+def lead_of(table: Table, head: Call, suffix: str) -> Lead:
+    """As `find_lead`, which is asked once for the same head, table and suffix."""
+    lead = head.led
+    # The head without a key is made as a copy of the one with it, note and all.
+    if (
+        lead is None
+        or lead.table is not table
+        or lead.head is not head
+        or lead.suffix is not suffix
+    ):
+        lead = head.led = find_lead(table, head, suffix)
+        lead.table, lead.suffix = table, suffix
+    return lead
 
 
 def find_lead(table: Table, head: Call, suffix: str) -> Lead:
@@ -66,10 +98,12 @@ def find_lead(table: Table, head: Call, suffix: str) -> Lead:
 def by_name(table: Table, lead: Lead, name: bytes) -> Entry:
     """The model that a message names. Raises `RefusedError`."""
     noted = lead.noted
-    if noted is not None and noted[0] is table and noted[1] == name:
-        return noted[2]
+    if noted is not None and noted.table is table and noted.name == name:
+        return noted.entry
     entry = _named(table, lead, name)
-    lead.noted = (table, name, entry)
+    simple = lead.kind is CallKind.INFER and lead.unary and not entry.wishes
+    most = entry.revision.policy.max_body if simple and entry.served.encode() == name else -1
+    lead.noted = Note(table, name, entry, most)
     return entry
 
 
