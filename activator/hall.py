@@ -130,8 +130,10 @@ class Hall:
             line.refuse_waiting(reason)
 
     def close(self) -> None:
-        """Stop listening and forget the timer; probes end with the group."""
+        """Stop listening, end the probes and forget the timer."""
         self._unsubscribe()
+        for line in (*self._lines.values(), *self._leaving):
+            line.close()
         if self._timer is not None:
             self._timer.cancel()
 

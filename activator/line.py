@@ -302,6 +302,10 @@ class Line:
         self._opening.follow(self.revision, (), now)
         self.refuse_waiting(Reason.MODEL_REMOVED)
 
+    def close(self) -> None:
+        """Ask no replica any more."""
+        self._opening.close()
+
     def expire(self, now: float) -> None:
         """Refuse everyone whose time to wait is up."""
         expired = self.ledger.expire(now - self.revision.policy.wait_timeout, now)

@@ -47,6 +47,7 @@ class Opening:
         self._ready = ready
         self._release = release
         self._probes: dict[ReplicaName, asyncio.Task[None]] = {}
+        self._closed = False
         self._revision: Revision | None = None
         """The newest: its policy may change while a replica loads."""
 
@@ -69,6 +70,12 @@ class Opening:
         if before is not None and before.policy.slots != revision.policy.slots:
             self._count_slots_again(revision)
         self._ledger.drain(revision.drain.replicas if revision.drain else ())
+
+    def close(self) -> None:
+        """Ask no more: a probe of what never gets ready would never end."""
+        self._closed = True
+        for probe in tuple(self._probes.values()):
+            probe.cancel()
 
     def doubt(self, seat: Seat) -> None:
         """A request broke there: nothing new until its model answers."""
@@ -128,6 +135,9 @@ class Opening:
             self.widen(seat)
 
     def _start(self, name: ReplicaName, work: Coroutine[Any, Any, None]) -> None:
+        if self._closed:
+            work.close()
+            return
         task = self._wiring.outside.group.create_task(work, name=f"probe {name}")
         self._probes[name] = task
         task.add_done_callback(lambda done: self._ended(name, done))

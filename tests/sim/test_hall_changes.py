@@ -158,3 +158,28 @@ async def test_slots_that_change_while_a_replica_loads_count():
         for _ in range(10):
             w.call(service=50)
         assert w.line.running == 7
+
+
+async def test_a_closed_hall_asks_no_replica_any_more():
+    async with asyncio.timeout(20), world(server=ModelUnderTest(load=1000)) as w:
+        w.cluster.put(revision(replicas=1))
+        await asyncio.sleep(3)
+        asked = w.server.questions
+        assert asked
+        w.hall.close()
+        await asyncio.sleep(1)
+        assert w.server.questions == asked
+
+
+async def test_what_breaks_after_the_hall_is_closed_starts_no_probe():
+    async with asyncio.timeout(20), world() as w:
+        w.cluster.put(revision(replicas=1))
+        await asyncio.sleep(3)
+        client = w.call(service=5)
+        (one,) = replicas(w)
+        w.server.dead.add(one.address)
+        w.hall.close()
+        client.replica_broke(one.name)
+        asked = w.server.questions
+        await asyncio.sleep(1)
+        assert w.server.questions == asked

@@ -163,5 +163,5 @@ async def world(
             running.cancel()
             hall.close()
             for task in asyncio.all_tasks() - {asyncio.current_task(), running}:
-                if task.get_name().startswith(("probe", "wake")):
+                if task.get_name().startswith("wake"):
                     task.cancel()
