@@ -3,8 +3,8 @@
 Usage: tiny_server.py [MODE...]; it listens on $POD_IP:$PORT (8000) and answers every connection
 with 200 and its process id. Modes: ``wildcard`` binds 0.0.0.0; ``crash`` prints and exits 3;
 ``children`` starts a child, and a grandchild in a session of its own (their ids are printed);
-``deaf`` ignores SIGTERM; ``slow`` waits 0.3 s before it listens. Other words are
-not looked at.
+``deaf`` ignores SIGTERM; ``slow`` waits 0.3 s before it listens; ``unready`` answers 503 instead.
+Other words are not looked at.
 """
 
 import os
@@ -35,7 +35,7 @@ def start_children() -> None:
     os.waitpid(middle, 0)
 
 
-def serve(address: str, port: int) -> None:
+def serve(address: str, port: int, status: bytes) -> None:
     with socket.socket() as server:
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         server.bind((address, port))
@@ -48,8 +48,8 @@ def serve(address: str, port: int) -> None:
                 try:
                     connection.recv(4096)
                     body = str(os.getpid()).encode()
-                    head = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
-                    connection.sendall(head % len(body) + body)
+                    head = b"HTTP/1.1 %b X\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+                    connection.sendall(head % (status, len(body)) + body)
                 except OSError:
                     continue
 
@@ -64,7 +64,8 @@ def main(modes: list[str]) -> None:
     if "slow" in modes:
         time.sleep(0.3)
     address = "0.0.0.0" if "wildcard" in modes else os.environ["POD_IP"]
-    serve(address, int(os.environ.get("PORT", "8000")))
+    status = b"503" if "unready" in modes else b"200"
+    serve(address, int(os.environ.get("PORT", "8000")), status)
 
 
 if __name__ == "__main__":
