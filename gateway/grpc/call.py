@@ -20,7 +20,6 @@ from activator.core.retries import Loss
 from activator.core.seats import ANYWHERE
 from fleet.reasons import Reason
 from fleet.runtimes import CallKind
-from gateway.core.answers import timing_line
 from gateway.core.callers import Admitted
 from gateway.core.copies import Copy
 from gateway.core.ports import Refusal
@@ -260,7 +259,7 @@ class Call:
         tally = self._tally
         tally.wait.add(wait)
         tally.upstream.add(upstream)
-        return timing_block(timing_line(wait, upstream, cold, self.sends - 1))
+        return timing_block(wait, upstream, cold, self.sends - 1)
 
     def done(self, last: Answer | None, copy: Copy | None) -> None:
         """The replica's last word."""

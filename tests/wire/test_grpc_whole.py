@@ -8,6 +8,8 @@ import pytest
 from fleet.model import Policy, Served, WarmUp
 from fleet.names import ModelName
 from fleet.settings import Settings
+from gateway.core.answers import timing_line
+from gateway.grpc.answering import timing_block
 from gateway.grpc.downstream import Downstream
 from gateway.grpc.pool import pool_of
 from gateway.grpc.upstream import Upstream
@@ -342,3 +344,12 @@ async def test_its_line_in_the_log_is_the_same(monkeypatch) -> None:
         await outcome(cut, act, settings=Settings(access_log=True))
     assert lines["at_once"] == lines["by_frames"]
     assert [line[-1] for line in lines["at_once"]] == [len(ANSWERED)] * 3 + [5000]
+
+
+@pytest.mark.parametrize("upstream", [0.0, 0.00004, 0.00005, 0.0123, 0.09994, 0.09996, 0.1, 7.0])
+@pytest.mark.parametrize("more", [(0.0,), (1.5,), (0.0, None, 2), (0.0, 2.0)])
+def test_its_times_are_told_as_over_http(upstream, more) -> None:
+    wait, *rest = more
+    (field,) = hpack.Decoder().decode(timing_block(wait, upstream, *rest))
+    line = timing_line(wait, upstream, *rest).decode().lower()
+    assert ": ".join(field) == line
