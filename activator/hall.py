@@ -26,6 +26,8 @@ __all__ = ["Hall"]
 _SAMPLE_S = 1.0
 _SLICE = 64
 """Lines that are looked at without a pause: requests do not wait for a look at a thousand."""
+_BREATH_S = 0.01
+"""A pause: time for many requests, not for a step of one."""
 # A timer may fire a little early (uvloop's clock has steps of 1 ms): look again, do not spin.
 _SLACK_S = 0.002
 
@@ -109,9 +111,10 @@ class Hall:
 
     async def _look(self) -> None:
         lines = tuple(self._lines.values())
+        breath = min(_BREATH_S, _SAMPLE_S * _SLICE / (2 * len(lines) + 1))
         for first in range(0, len(lines), _SLICE):
             if first:
-                await self._clock.sleep(0)
+                await self._clock.sleep(breath)
             now = self._clock.now()
             for line in lines[first : first + _SLICE]:
                 line.look(now)

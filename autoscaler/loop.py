@@ -39,6 +39,8 @@ _DISTURBED = 2
 """How often a decision is taken anew in one look: what is written names the version it is about."""
 _AT_ONCE = 24
 """Models that are decided without a pause."""
+_BREATH_S = 0.005
+"""A pause within a look: time for many requests, not for a step of one."""
 _SPACING = 0.05
 """Seconds between two looks at least: a burst of pokes is one."""
 
@@ -66,9 +68,10 @@ class Autoscaler:
         self._hands = Hands(cluster, bus, clock)
         self._minds = Minds(settings, clock.now())
         self._accounts = Accounts(settings, clock.now())
-        self._record = Record(self._hands, clock)
+        self._record = Record(self._hands, clock, self._breathe)
         self._poked = asyncio.Event()
         self._pokes = 0
+        self._urgent = False
 
     async def run(self) -> None:
         """Endless."""
@@ -79,6 +82,7 @@ class Autoscaler:
         try:
             while True:
                 started = self._clock.now()
+                self._urgent = self._poked.is_set()
                 self._poked.clear()
                 await self.look()
                 await self._pause(started)
@@ -99,7 +103,11 @@ class Autoscaler:
         fleet = self._cluster.fleet()
         self._account(fleet)
         servers = await read_servers(
-            fleet, ready_replicas(self._received()), servers=self._servers, clock=self._clock
+            fleet,
+            ready_replicas(self._received()),
+            servers=self._servers,
+            clock=self._clock,
+            breathe=self._breathe,
         )
         failed: frozenset[RevisionName] = frozenset()
         disturbed = 0
@@ -140,7 +148,7 @@ class Autoscaler:
             if case is not None:
                 cases.append(case)
             if case is None or len(cases) % _AT_ONCE == 0:
-                await self._clock.sleep(0)
+                await self._breathe()
         standings = arrange(
             cases,
             sight.fleet.gpus,
@@ -161,6 +169,10 @@ class Autoscaler:
             # No samples are unknown samples: the scale holds.
             _log("samples_unread", level=logging.WARNING, error=repr(error))
             return {}
+
+    async def _breathe(self) -> None:
+        """Let requests go on, unless somebody waits for this look."""
+        await self._clock.sleep(0 if self._urgent or self._poked.is_set() else _BREATH_S)
 
     async def _pause(self, started: float) -> None:
         """Until the next tick, or a poke."""

@@ -1,10 +1,10 @@
-"""Asks the model servers for their load, all at once, each with a short patience.
+"""Asks the model servers for their load, side by side, each with a short patience.
 
 Rule: a server that fails, or takes too long, is UNKNOWN this time; it holds up nobody else.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from types import MappingProxyType
 
 from autoscaler.core.seen import ServerSeen
@@ -19,6 +19,8 @@ __all__ = ["TIMEOUT", "read_servers"]
 
 TIMEOUT = 0.5
 """Seconds a model server has for its answer."""
+_AT_ONCE = 2
+"""Questions that begin without a pause."""
 
 _log = log(__name__)
 
@@ -29,8 +31,12 @@ async def read_servers(
     *,
     servers: Callable[[RuntimeName], ModelServer],
     clock: Clock,
+    breathe: Callable[[], Awaitable[None]],
 ) -> Mapping[ReplicaName, ServerSeen]:
-    """The answers of the servers of `ready` replicas; who gave none is not in it."""
+    """The answers of the servers of `ready` replicas; who gave none is not in it.
+
+    `breathe` lets others go on in between.
+    """
     wanted = frozenset(ready)
     asked = [
         (revision, replica)
@@ -42,11 +48,11 @@ async def read_servers(
     ]
     questions: list[asyncio.Task[ServerSeen | None]] = []
     async with asyncio.TaskGroup() as group:
-        for revision, replica in asked:
+        for number, (revision, replica) in enumerate(asked, 1):
             question = _ask(revision, replica, servers(revision.runtime), clock)
             questions.append(group.create_task(question))
-            # One begins at a time, and requests may go in between.
-            await clock.sleep(0)
+            if number % _AT_ONCE == 0:
+                await breathe()
     answers = [question.result() for question in questions]
     return MappingProxyType(
         {

@@ -4,7 +4,7 @@ Rule: the journal gets a line when a decision that is not carried out changes, n
       tick after tick: what was refused for want of a GPU, a start given up, advice not taken.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 
 from autoscaler.act import Hands
@@ -41,9 +41,10 @@ class _Said:
 class Record:
     """Reports and changes of all revisions."""
 
-    def __init__(self, hands: Hands, clock: Clock) -> None:
+    def __init__(self, hands: Hands, clock: Clock, breathe: Callable[[], Awaitable[None]]) -> None:
         self._hands = hands
         self._clock = clock
+        self._breathe = breathe
         self._at = 0.0
         """Wall time of the last look."""
         self._reports: dict[RevisionName, DecisionReport] = {}
@@ -66,7 +67,7 @@ class Record:
             self._reports[case.revision.name] = self._reported(case, standing)
             await self._say(case, standing)
             if number % _AT_ONCE == 0:
-                await self._clock.sleep(0)
+                await self._breathe()
         for known in (self._reports, self._said):
             for gone in [name for name in known if name not in registered]:
                 del known[gone]

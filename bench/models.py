@@ -2,6 +2,9 @@
 
 Of 1,000 Deployments 20 are awake, and requests go to those in turns; the other 980 sleep. Beside it
 stand ebbtide with one model, and Envoy with a route for each of the 1,000.
+
+Looking after the many must not halt the requests of the few: one comes every millisecond, and what
+it waits for at the worst is told beside what it waits for where there is one model.
 """
 
 import time
@@ -15,6 +18,7 @@ from bench.contenders import Contender, Model, begin, start
 from bench.entries import Measured, entry_of
 from bench.gateway import Gateway, ask, deployment, infer_path
 from bench.load import Load
+from bench.paced import Paced, paced
 from bench.process import DiedError
 from bench.progress import say
 from bench.rounds import take_rounds
@@ -32,6 +36,8 @@ _REST_S = 4.0
 _NAMES = tuple(f"model-{number}" for number in range(_DEPLOYMENTS))
 _AWAKE = _NAMES[::_AWAKE_EVERY]
 _ONE = "ebbtide, one"
+_P99_OVER_ONE = 2.0
+"""A halt of 100 ms each second would make it ten and more."""
 
 
 def measure(run: Run) -> Measured:
@@ -57,12 +63,13 @@ def measure(run: Run) -> Measured:
         contenders = (_many(run, stack), replace(one, name=_ONE), *others)
         entries = take_rounds(f"{_DEPLOYMENTS:,} models", contenders, drive, run)
         rest = _at_rest(run, contenders[0])
+        halts = _halts(run, contenders[0], contenders[1])
     many, alone = entry_of(entries, "ebbtide"), entry_of(entries, _ONE)
     assert many is not None
     assert alone is not None
     figure = f"CPU, {_DEPLOYMENTS:,} models / one"
     row = Row(case="models", figure=figure, unit="x", values=ratios(many.cpu_us, alone.cpu_us))
-    return Measured(entries=entries, rows=(row, rest), missing=tuple(stage.missing))
+    return Measured(entries=entries, rows=(row, rest, *halts), missing=tuple(stage.missing))
 
 
 def _at_rest(run: Run, contender: Contender) -> Row:
@@ -74,6 +81,26 @@ def _at_rest(run: Run, contender: Contender) -> Row:
         shares.append(100 * (contender.cpu_s() - before) / (time.monotonic() - began))
     figure = f"CPU at rest, {_DEPLOYMENTS:,} models, of a core"
     return Row(case="models", figure=figure, unit="%", values=tuple(shares))
+
+
+def _halts(run: Run, many: Contender, one: Contender) -> tuple[Row, ...]:
+    """What a request waits for, at the worst, when another comes every millisecond."""
+    beside: list[Paced] = []
+    alone: list[Paced] = []
+    for _ in range(run.rounds):
+        beside.append(paced(many.port, [infer_path(_AWAKE[0])], BODY, seconds=_REST_S))
+        alone.append(paced(one.port, [infer_path("fixed")], BODY, seconds=_REST_S))
+    rows = [
+        Row(case="models", figure=f"{figure} of 1,000 rps, {who}", unit="ms", values=values)
+        for who, found in ((f"{_DEPLOYMENTS:,} models", beside), ("one", alone))
+        for figure, values in (
+            ("p99", tuple(each.p99_ms for each in found)),
+            ("longest", tuple(each.longest_ms for each in found)),
+        )
+    ]
+    p99 = ratios([each.p99_ms for each in beside], [each.p99_ms for each in alone])
+    figure = f"p99 of 1,000 rps, {_DEPLOYMENTS:,} models / one"
+    return (*rows, Row(case="models", figure=figure, unit="x", values=p99, aim=_P99_OVER_ONE))
 
 
 def _many(run: Run, stack: ExitStack) -> Contender:

@@ -108,11 +108,11 @@ async def test_others_have_their_turn_while_hundreds_of_lines_are_looked_at():
         async def count():
             while True:
                 turns.append(w.now)
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.001)
 
         await asyncio.sleep(0.5)
         counting = w.loop.create_task(count())
         looked = w.loop.create_task(w.hall._look())
         await looked
         counting.cancel()
-        assert len(turns) >= 300 // 64
+        assert len(turns) > 300 // 64
