@@ -61,6 +61,7 @@ class Line:
             ready=self._ready,
             release=lambda: self._release(self._now()),
         )
+        self.allot, self.close = self._opening.allot, self._opening.close
         self._waking = Waking(
             wiring,
             wanted=self._wanted,
@@ -291,20 +292,12 @@ class Line:
                 self._refuse(self.ledger.refuse_all(now), reason, now, hopeless=True)
         self._resting.looked(revision, self._fleet)
 
-    def allot(self) -> None:
-        """Ask anew how many of the slots are this gateway's."""
-        self._opening.allot()
-
     def remove(self, fleet: Fleet, now: float) -> None:
         """The Deployment is gone: whoever waits is told so; what runs may finish."""
         self._fleet = fleet
         self._removed = True
         self._opening.follow(self.revision, (), now)
         self.refuse_waiting(Reason.MODEL_REMOVED)
-
-    def close(self) -> None:
-        """Ask no replica any more."""
-        self._opening.close()
 
     def expire(self, now: float) -> None:
         """Refuse everyone whose time to wait is up."""
