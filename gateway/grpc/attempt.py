@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Attempt"]
 
+_INFER = CallKind.INFER
 _COPIED = frozenset({CallKind.METADATA, CallKind.CONFIG})
 
 
@@ -40,7 +41,7 @@ class Attempt:
         """A byte of the answer has come."""
         self._call = call
         self._client = call.stream
-        copied = call.kind is not CallKind.INFER and call.kind in _COPIED
+        copied = call.kind is not _INFER and call.kind in _COPIED
         self._copy = Copying(b"") if copied else None
         self.stream: Stream
         """Where; set by whoever begins it."""

@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 __all__ = ["Call"]
 
 _SENDING_ROOM = 512 * 2**10
+# Asked for with every call, and a member of an Enum costs a search each time.
+_INFER, _SERVER = CallKind.INFER, CallKind.SERVER
 
 
 class Call:
@@ -304,7 +306,7 @@ class Call:
     def _step(self) -> None:
         """Go on, as far as what is known of the call lets it."""
         try:
-            if self.kind is CallKind.SERVER:
+            if self.kind is _SERVER:
                 if self.asked.complete:
                     method, kept = self.lead.head.method, b"".join(self.asked.kept or ())
                     self._answer(server(self.context, method, kept, self.table))
@@ -319,7 +321,7 @@ class Call:
             self.give_up(error.reason, error.detail)
 
     def _enter(self, entry: Entry) -> None:
-        if self.kind is not CallKind.INFER:
+        if self.kind is not _INFER:
             self._copy_key = b"GRPC %b %b" % (self.lead.head.path, b"".join(self.asked.kept or ()))
             seat = entry.line.peek()
             if seat is not None:
