@@ -14,6 +14,7 @@ from gateway.grpc.core.heads import read_answer, read_call
 from gateway.grpc.core.hops import told_block
 from gateway.grpc.core.hpack import Secret
 from gateway.grpc.core.saying import said_by, without_key
+from gateway.grpc.core.seen import Heads
 
 PATH = b"/inference.GRPCInferenceService/ModelInfer"
 PSEUDO = [(b":method", b"POST"), (b":scheme", b"http"), (b":path", PATH), (b":authority", b"gw:1")]
@@ -259,10 +260,13 @@ def test_whatever_is_taken_goes_on_well_formed(fields):
 
 def test_what_is_told_of_hops_is_made_once_for_an_edge_and_holds_no_key() -> None:
     fields = [*PSEUDO, *FIELDS, (b"authorization", b"Bearer secret")]
-    head, edge = read_call(fields), Edge(via=b"here")
+    heads, edge = Heads(), Edge(via=b"here")
+    head = heads.read(fields).head
     block = told_block(head, edge)
     assert told_block(head, edge) is block
-    assert told_block(head.within(5.0), edge) is block
+    sooner = heads.read([*fields, (b"grpc-timeout", b"5S")])
+    assert sooner.timeout == 5.0
+    assert told_block(sooner.head, edge) is block
     assert told_block(head, Edge()) == head.block != block
     told_block(head, edge)
     kept = without_key(head, said_by(head, keyed=True, trusted=False))
