@@ -298,9 +298,9 @@ def test_paths_are_relative_to_the_manifest_and_must_be_there(tmp_path: Path) ->
     missing = read_manifests([inner])
     assert missing.deployments == ()
     (message,) = messages(missing)
-    assert (
-        f"ebbtide.dev/warm-up: '{inner}/first.json': auto, none, or a file that is there" in message
-    )
+    # A long value is cut in a message.
+    assert f"ebbtide.dev/warm-up: '{str(inner)[:40]}" in message
+    assert "auto, none, or a file that is there" in message
     (inner / "first.json").write_text("{}")
     (found,) = read_manifests([inner]).deployments
     assert found.revision.policy.warm_up is WarmUp.FILE
