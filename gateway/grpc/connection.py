@@ -264,6 +264,9 @@ class Connection(asyncio.Protocol):
         # Else a client has us reset its streams, and what a reset of its own costs it is free.
         self.floods.misplaced()
         stream = self.streams.get(number)
+        if stream is None and self.side.idle(number):
+            # One that nobody began cannot be reset: whoever began it then would hear of it twice.
+            raise BrokenError(error.code, error.detail) from error
         if stream is None:
             self.refuse(number, error.code)
         else:

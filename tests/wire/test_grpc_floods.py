@@ -112,6 +112,25 @@ async def test_an_attack_ends_its_connection_and_leaves_nothing(attack) -> None:
         assert not on.replica.calls
 
 
+@pytest.mark.parametrize(
+    ("payload", "code"),
+    [(b"x-http-method", 0x6), ((3).to_bytes(4, "big") + b"\x10", 0x1)],
+    ids=["of a wrong length", "by which it depends on itself"],
+)
+async def test_a_stream_that_nobody_began_is_not_reset(payload, code) -> None:
+    """It could be begun the next moment, and would then hear of its end twice."""
+    async with calls() as on:
+        client = await on.client()
+        await client.settled()
+        client.writer.write(
+            frame(PRIORITY, 0, 3, payload) + begun(3) + frame(DATA, END, 3, named("demo"))
+        )
+        await client.until(lambda: client.lost)
+        assert client.goaway == (0, code)
+        assert not [one for one in client.frames if one.stream == 3]
+        await on.idle()
+
+
 def unsent(s: Stage) -> int:
     """What the gateway keeps for clients that do not read."""
     return sum(one.transport.get_write_buffer_size() for one in s.front._context.inbounds)
