@@ -10,7 +10,7 @@ Rule 3: a client that is silent for long is let go when it has no calls; with ca
 
 import asyncio
 from math import inf
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from fleet.reasons import Reason
 from gateway.core.forwarding import PLAIN_EDGE, Edge
@@ -35,7 +35,10 @@ from gateway.grpc.wholecall import take_call
 from gateway.http.context import Context
 from gateway.visitor import Visitor
 
-__all__ = ["Downstream", "speak_http2"]
+if TYPE_CHECKING:
+    from gateway.http.inbound import Inbound
+
+__all__ = ["Downstream", "chose_http2", "speak_http2"]
 
 _ROOM = 65_535
 _PONG_S = 20.0
@@ -312,9 +315,18 @@ class Downstream:
             connection.hang_up()
 
 
-def speak_http2(context: Context, transport: asyncio.Transport, data: bytes) -> None:
-    """Take over a client's connection that began with `data`."""
-    connection = Downstream(context).connection
+def speak_http2(inbound: "Inbound", data: bytes) -> None:
+    """Take over a client's connection that began with `data`, or is about to begin."""
+    inbound.connection_lost(None)
+    transport = inbound.transport
+    connection = Downstream(inbound.context).connection
     transport.set_protocol(connection)
     connection.connection_made(transport)
-    connection.data_received(data)
+    if data:
+        connection.data_received(data)
+
+
+def chose_http2(transport: asyncio.BaseTransport) -> bool:
+    """Whether a client has agreed to nothing but HTTP/2 (ALPN) while it spoke TLS."""
+    secured = transport.get_extra_info("ssl_object")
+    return secured is not None and secured.selected_alpn_protocol() == "h2"

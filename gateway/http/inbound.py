@@ -21,7 +21,7 @@ from gateway.core.forwarding import PLAIN_EDGE, Edge
 from gateway.core.head import RequestHead
 from gateway.core.limits import MOST_LINGERING, WATER_MARK
 from gateway.core.refused import RefusedError
-from gateway.grpc.downstream import speak_http2
+from gateway.grpc.downstream import chose_http2, speak_http2
 from gateway.http.answering import Answering
 from gateway.http.context import Context
 from gateway.http.heartbeat import Beats
@@ -100,6 +100,8 @@ class Inbound(asyncio.Protocol):
         context.inbounds.add(self)
         if over < 0 and welcome:
             self.file(self._since + context.limits.http_keepalive)
+            if context.secured and chose_http2(transport):
+                speak_http2(self, b"")
         elif over < MOST_LINGERING:
             full = Reason.TOO_MANY_CONNECTIONS if welcome else Reason.ADDRESS_CONNECTIONS_FULL
             self.answering.refuse(full)
@@ -323,8 +325,7 @@ class Inbound(asyncio.Protocol):
                 self.reception.open(head)
         except RefusedError as error:
             if reader.preface:
-                self.connection_lost(None)
-                speak_http2(self.context, self.transport, reader.preface)
+                speak_http2(self, reader.preface)
                 return b""
             self.reception.complete = False
             self.answering.refuse(error.reason, error.detail)

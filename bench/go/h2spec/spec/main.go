@@ -1,4 +1,4 @@
-// Runs all of h2spec against a server on this machine: `spec PORT REPORT`.
+// Runs all of h2spec against a server on this machine: `spec PORT REPORT tls|plain`.
 package main
 
 import (
@@ -12,8 +12,8 @@ import (
 )
 
 func main() {
-	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "usage: spec PORT REPORT")
+	if len(os.Args) != 4 {
+		fmt.Fprintln(os.Stderr, "usage: spec PORT REPORT tls|plain")
 		os.Exit(2)
 	}
 	port, err := strconv.Atoi(os.Args[1])
@@ -29,6 +29,8 @@ func main() {
 		MaxHeaderLen: 4000,
 		JUnitReport:  os.Args[2],
 		Strict:       true,
+		TLS:          os.Args[3] == "tls",
+		Insecure:     true,
 	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
