@@ -225,7 +225,7 @@ def go_tool(name: str) -> peers.Tool:
 
 def go_load(port: int, call: str, *flags: str) -> Load:
     url = f"http://127.0.0.1:{port}/v2/models/fixed/{call}"
-    return run_go_load(go_tool("load"), url, seconds=1, flags=flags)
+    return run_go_load(go_tool("load"), "-url", url, seconds=1, flags=flags)
 
 
 def test_a_load_at_a_fixed_rate_keeps_it(long_model: int) -> None:

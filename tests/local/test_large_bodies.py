@@ -1,9 +1,7 @@
 """Bodies of 100 MiB through a real `ebbtide up`: what it holds of them, in all."""
 
 import asyncio
-import json
 import socket
-import sys
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -12,34 +10,13 @@ from pathlib import Path
 import pytest
 
 from tests.local import large_server
+from tests.local.plain_models import write_plain_model
 from tests.local.upped import Up, up
 
 pytestmark = pytest.mark.anyio
 
 MIB = 2**20
 SIZE = len(large_server.PIECE) * large_server.PIECES
-
-
-def manifest() -> dict:
-    container = {
-        "name": "model",
-        "command": [sys.executable, large_server.__file__],
-        "args": ["$(POD_IP)", "9000"],
-        "ports": [{"name": "http", "containerPort": 9000}],
-    }
-    annotations = {
-        "ebbtide.dev/model": "large",
-        "ebbtide.dev/runtime": "plain",
-        "ebbtide.dev/allow": "POST /take, POST /give, POST /given, POST /go",
-        "ebbtide.dev/max-body": "1Gi",
-        "ebbtide.dev/slots": "16",
-    }
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": "large", "annotations": annotations},
-        "spec": {"template": {"spec": {"containers": [container]}}},
-    }
 
 
 def memory(one: Up, line: str = "RssAnon") -> int:
@@ -98,7 +75,16 @@ async def read_all(client: socket.socket, watch: Callable[[], None]) -> int:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "models.json").write_text(json.dumps(manifest()))
+    write_plain_model(
+        tmp_path,
+        "large",
+        large_server.__file__,
+        "$(POD_IP)",
+        "9000",
+        allow="POST /take, POST /give, POST /given, POST /go",
+        max_body="1Gi",
+        slots="16",
+    )
     return tmp_path
 
 

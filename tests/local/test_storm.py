@@ -3,12 +3,13 @@
 import asyncio
 import itertools
 import json
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.local import recorder_server
+from tests.local.plain_models import write_plain_model
 from tests.local.upped import up
 
 pytestmark = [pytest.mark.anyio, pytest.mark.soak]
@@ -18,46 +19,6 @@ _MINUTE_S = 60.0
 _CLIENTS = 200
 _RACE_S = 0.05
 """A client may give up while its request is on its way."""
-
-
-def recorder(folder: Path) -> dict:
-    program = Path(__file__).with_name("recorder_server.py")
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {
-            "name": "slow",
-            "annotations": {
-                "ebbtide.dev/model": "slow",
-                "ebbtide.dev/runtime": "plain",
-                "ebbtide.dev/allow": "POST /predict",
-                "ebbtide.dev/keep-alive": "1s",
-                "ebbtide.dev/slots": "8",
-                "ebbtide.dev/max-replicas": "1",
-            },
-        },
-        "spec": {
-            "template": {
-                "spec": {
-                    "terminationGracePeriodSeconds": 1,
-                    "containers": [
-                        {
-                            "name": "model",
-                            "command": [sys.executable, str(program)],
-                            "args": [
-                                "$(POD_IP)",
-                                "9000",
-                                str(folder / "recorded"),
-                                str(_LOAD_S),
-                                "0",
-                            ],
-                            "ports": [{"name": "http", "containerPort": 9000}],
-                        }
-                    ],
-                }
-            }
-        },
-    }
 
 
 def rss_mib(pid: int) -> float:
@@ -112,7 +73,16 @@ class Storm:
 
 
 async def test_clients_that_give_up_leave_nothing_behind(tmp_path, models_env, soak_seconds):
-    (tmp_path / "slow.json").write_text(json.dumps(recorder(tmp_path)))
+    write_plain_model(
+        tmp_path,
+        "slow",
+        *(recorder_server.__file__, "$(POD_IP)", "9000", str(tmp_path / "recorded")),
+        *(str(_LOAD_S), "0"),
+        allow="POST /predict",
+        keep_alive="1s",
+        slots="8",
+        max_replicas="1",
+    )
     sizes: list[float] = []
     async with up(tmp_path, gpus=0, tritonserver=models_env, log_level="warning") as ebbtide:
         storm = Storm(ebbtide.port)

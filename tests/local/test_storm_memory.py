@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.local.accounts import accounted
+from tests.local.plain_models import write_plain_model
 from tests.local.upped import up
 
 pytestmark = [pytest.mark.anyio, pytest.mark.soak]
@@ -17,37 +18,6 @@ _SLEEPS = "import time; time.sleep(1e6)"
 _SETTLE_S = 6.0
 _WINDOW_S = 5.0
 _GROWTH_MIB = 8.0
-
-
-def stuck() -> dict:
-    """A Deployment whose process runs and never listens."""
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {
-            "name": "stuck",
-            "annotations": {
-                "ebbtide.dev/model": "stuck",
-                "ebbtide.dev/runtime": "plain",
-                "ebbtide.dev/allow": "POST /predict",
-                "ebbtide.dev/start-timeout": "2h",
-            },
-        },
-        "spec": {
-            "template": {
-                "spec": {
-                    "terminationGracePeriodSeconds": 1,
-                    "containers": [
-                        {
-                            "name": "model",
-                            "command": [sys.executable, "-c", _SLEEPS, "$(POD_IP)"],
-                            "ports": [{"name": "http", "containerPort": 9000}],
-                        }
-                    ],
-                }
-            }
-        },
-    }
 
 
 async def storm(port: int, seconds: float) -> asyncio.subprocess.Process:
@@ -63,7 +33,9 @@ async def storm(port: int, seconds: float) -> asyncio.subprocess.Process:
 
 
 async def test_memory_stays_flat_sockets_included(tmp_path, soak_seconds, capsys):
-    (tmp_path / "stuck.json").write_text(json.dumps(stuck()))
+    # It runs and never listens.
+    program = ("-c", _SLEEPS, "$(POD_IP)")
+    write_plain_model(tmp_path, "stuck", *program, allow="POST /predict", start_timeout="2h")
     async with up(tmp_path, gpus=0, log_level="warning") as ebbtide:
         with accounted(ebbtide.process.pid) as account:
             load = await storm(ebbtide.port, soak_seconds)

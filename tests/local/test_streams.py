@@ -1,14 +1,13 @@
 """Streams through a real `ebbtide up`: each event at once, and large uploads at flat memory."""
 
 import asyncio
-import json
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from tests.local import streaming_server
+from tests.local.plain_models import write_plain_model
 from tests.local.upped import Up, up
 
 pytestmark = pytest.mark.anyio
@@ -17,30 +16,17 @@ MIB = 2**20
 PIECE = b"\xa5" * (256 * 1024)
 
 
-def manifest() -> dict:
-    container = {
-        "name": "model",
-        "command": [sys.executable, streaming_server.__file__],
-        "args": ["$(POD_IP)", "9000"],
-        "ports": [{"name": "http", "containerPort": 9000}],
-    }
-    annotations = {
-        "ebbtide.dev/model": "stream",
-        "ebbtide.dev/runtime": "plain",
-        "ebbtide.dev/allow": "GET /events, POST /next, POST /take",
-        "ebbtide.dev/slots": "4",
-    }
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": "stream", "annotations": annotations},
-        "spec": {"template": {"spec": {"containers": [container]}}},
-    }
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "models.json").write_text(json.dumps(manifest()))
+    write_plain_model(
+        tmp_path,
+        "stream",
+        streaming_server.__file__,
+        "$(POD_IP)",
+        "9000",
+        allow="GET /events, POST /next, POST /take",
+        slots="4",
+    )
     return tmp_path
 
 
