@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from fleet.model import AllowRule, Ports, RuntimeName
+from fleet.reasons import Reason
 from tests.fakes.http2 import Peer, Replica, Script, connect, echo, message
 from tests.wire.stage import Stage, model, stage
 
@@ -47,6 +48,19 @@ class Calls:
 
     async def running(self, count: int) -> None:
         await self.stage.until(lambda: self.line.running == count)
+
+
+def infer(client: Peer) -> int:
+    """A whole inference; returns the number of its stream."""
+    number = client.call(INFER)
+    client.data(number, named("demo"), end=True)
+    return number
+
+
+def refused(on: Calls, reason: Reason) -> int:
+    """How many calls of the model were refused for `reason`."""
+    (tally,) = on.stage.front.tallies.values()
+    return tally.refused.get(reason, 0)
 
 
 @asynccontextmanager

@@ -86,9 +86,10 @@ def for_seconds(seconds: float, run: Callable[[], None], *, searching: bool) -> 
         run()
 
 
-async def conversation(s: Stage, data: list[bytes], end: str) -> None:
-    """Say `data`, and hear the gateway out or leave."""
+async def conversation(s: Stage, data: list[bytes], end: str) -> bytes:
+    """Say `data`, and hear the gateway out or leave; returns what was heard."""
     client = await s.client()
+    heard = b""
     for piece in data:
         if client.writer.transport.is_closing():
             # It has been refused and cut off already.
@@ -104,8 +105,10 @@ async def conversation(s: Stage, data: list[bytes], end: str) -> None:
             client.writer.write_eof()
         async with asyncio.timeout(10):
             with suppress(ConnectionResetError):
-                await client.reader.read()
+                while more := await client.reader.read(2**16):
+                    heard += more
         client.abort()
+    return heard
 
 
 async def nothing_is_left(s: Stage) -> None:

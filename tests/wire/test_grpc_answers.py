@@ -8,24 +8,13 @@ import pytest
 from fleet.model import Policy, WarmUp
 from fleet.reasons import Reason
 from tests.fakes.http2 import Peer, Told, echo, message
-from tests.wire.grpcstage import INFER, Calls, calls, named
+from tests.wire.grpcstage import INFER, calls, infer, named, refused
 from tests.wire.stage import BOTH_LOOPS
 
 pytestmark = [pytest.mark.anyio, BOTH_LOOPS]
 
 ONE = Policy(slots=1, warm_up=WarmUp.NONE)
 HEAD = [(":status", "200"), ("content-type", "application/grpc")]
-
-
-def infer(client: Peer) -> int:
-    number = client.call(INFER)
-    client.data(number, named("demo"), end=True)
-    return number
-
-
-def refused(on: Calls, reason: Reason) -> int:
-    (tally,) = on.stage.front.tallies.values()
-    return tally.refused.get(reason, 0)
 
 
 async def test_trailers_alone_and_their_details_come_as_they_are() -> None:

@@ -45,7 +45,7 @@ from tests.wire.bentframes import (
 )
 from tests.wire.grpcstage import INFER, STREAM, Calls, calls, named
 from tests.wire.stage import Stage, model, stage
-from tests.wire.test_fuzz import for_seconds, nothing_is_left
+from tests.wire.test_fuzz import conversation, for_seconds, nothing_is_left
 
 pytestmark = pytest.mark.soak
 
@@ -74,29 +74,11 @@ def hurry(s: Stage) -> None:
     context.limits = replace(context.limits, linger=0.1)
 
 
-async def conversation(s: Stage, data: list[bytes], end: str) -> None:
-    """Say `data`, and hear the gateway out or leave."""
-    client = await s.client()
-    for piece in data:
-        if client.writer.transport.is_closing():
-            break
-        client.send(piece)
-        await asyncio.sleep(0)
-    if end == "abort":
-        client.abort()
-    elif end == "close":
-        client.writer.close()
-    else:
-        if end == "eof" and not client.writer.transport.is_closing():
-            client.writer.write_eof()
-        heard = b""
-        async with asyncio.timeout(10):
-            with suppress(OSError):
-                while more := await client.reader.read(2**16):
-                    heard += more
-        if not heard.startswith(b"HTTP/1.1 "):
-            judge(frames_of(heard))
-        client.abort()
+async def judged(s: Stage, data: list[bytes], end: str) -> None:
+    """Say `data`, and hold what comes back to HTTP/2's rules."""
+    heard = await conversation(s, data, end)
+    if not heard.startswith(b"HTTP/1.1 "):
+        judge(frames_of(heard))
 
 
 async def nothing_of_calls_is_left(s: Stage) -> None:
@@ -180,7 +162,7 @@ def test_bent_calls(soak_seconds, pytestconfig):
                 async with asyncio.TaskGroup() as group:
                     for moves, bends, cuts, end in drawn:
                         data = pieces(bent(spoken(moves), bends), cuts)
-                        group.create_task(conversation(on.stage, data, end))
+                        group.create_task(judged(on.stage, data, end))
                 await nothing_of_calls_is_left(on.stage)
                 on.replica.script = echo
                 await well(on.stage)

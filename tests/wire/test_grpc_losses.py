@@ -7,7 +7,7 @@ import pytest
 from fleet.model import Policy, WarmUp
 from fleet.reasons import Reason
 from tests.fakes.http2 import GOAWAY, Peer, Told, echo, message
-from tests.wire.grpcstage import INFER, STREAM, Calls, calls, named
+from tests.wire.grpcstage import INFER, STREAM, calls, infer, named, refused
 from tests.wire.stage import BOTH_LOOPS
 
 pytestmark = [pytest.mark.anyio, BOTH_LOOPS]
@@ -26,17 +26,6 @@ async def begins(peer: Peer, told: Told) -> None:
     await peer.until(lambda: told.data)
     peer.head(told.number, HEAD)
     peer.data(told.number, message(b"12345678")[:7])
-
-
-def infer(client: Peer) -> int:
-    number = client.call(INFER)
-    client.data(number, named("demo"), end=True)
-    return number
-
-
-def refused(on: Calls, reason: Reason) -> int:
-    (tally,) = on.stage.front.tallies.values()
-    return tally.refused.get(reason, 0)
 
 
 @pytest.mark.parametrize("how", ["reset", "abort"])
