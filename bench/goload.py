@@ -1,6 +1,7 @@
 """The load that wrk cannot make: bodies read to their end, a fixed rate, slow readers."""
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.golang import go_program
@@ -18,10 +19,10 @@ def load_program(cache: Path) -> Tool:
 
 
 def run_go_load(
-    tool: Tool, url: str, *, seconds: int, flags: tuple[str, ...], body: str = ""
+    tool: Tool, *target: str, seconds: int, flags: Sequence[str], body: str = ""
 ) -> Load:
-    """Drive `url`. Raises `BrokenLoadError` unless every request got its whole answer, with 200."""
-    command = [str(tool.path), "-url", url, "-d", f"{seconds}s", *flags]
+    """Drive `target`, the flags that name it. Raises `BrokenLoadError` unless all went well."""
+    command = [str(tool.path), *target, "-d", f"{seconds}s", *flags]
     try:
         done = subprocess.run(
             command,
@@ -33,7 +34,7 @@ def run_go_load(
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        msg = f"{url} was not done {_SLOWEST_S} s after its load of {seconds} s"
+        msg = f"{target[-1]} was not done {_SLOWEST_S} s after its load of {seconds} s"
         raise BrokenLoadError(msg) from error
     if done.returncode != 0:
         msg = f"the load ended with {done.returncode}: {done.stdout}{done.stderr}"

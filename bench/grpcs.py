@@ -4,7 +4,6 @@ Behind both is a model server of ours with grpc-go, and the load is grpc-go's to
 `bench/go/grpc`). Messages are of about 130 bytes and name their model, as clients' do.
 """
 
-import subprocess
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,7 +12,8 @@ from bench.case import Run
 from bench.contenders import Contender, Model, begin, start
 from bench.entries import Entry, Measured, bound
 from bench.golang import go_program
-from bench.load import BrokenLoadError, Load, read_load
+from bench.goload import run_go_load
+from bench.load import Load
 from bench.peers import Tool
 from bench.process import free_port
 from bench.rounds import Drive, take_rounds
@@ -22,7 +22,6 @@ from bench.stats import Row
 __all__ = ["grpc_model", "measure"]
 
 _HTTP, _GRPC = "8000", "8001"
-_SLOWEST_S = 30
 _CASES: tuple[tuple[str, tuple[str, ...], float | None], ...] = (
     ("gRPC calls, c=32", ("-c", "32"), 0.7),
     ("gRPC calls, 32 connections", ("-c", "32", "-connections", "32"), 1.2),
@@ -50,20 +49,7 @@ def measure(run: Run) -> Measured:
 def _drive(tool: Tool, flags: Sequence[str]) -> Drive:
     def drive(contender: Contender, seconds: int) -> Load:
         address = f"127.0.0.1:{contender.port}"
-        command = [str(tool.path), "-a", address, "-d", f"{seconds}s", *flags]
-        try:
-            done = subprocess.run(
-                command,
-                env=tool.env,
-                capture_output=True,
-                text=True,
-                timeout=seconds + _SLOWEST_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            msg = f"calls were not done {_SLOWEST_S} s after their load of {seconds} s"
-            raise BrokenLoadError(msg) from error
-        return read_load(done.stdout or done.stderr)
+        return run_go_load(tool, "-a", address, seconds=seconds, flags=flags)
 
     return drive
 

@@ -75,6 +75,7 @@ def _profile(run: Run, wrk: peers.Tool, contender: Contender, connections: int) 
 def _watched(watch: _Watch, pid: int, out: Path, load: Callable[[], Load]) -> Load:
     """The load, from beginning to end under the eyes of a tool."""
     tool = watch(pid, out)
+    # It says nothing when it has begun to look.
     time.sleep(0.5)
     try:
         return load()

@@ -31,7 +31,7 @@ def latency(run: Run) -> Measured:
 
     def drive(contender: Contender, seconds: int) -> Load:
         url = f"http://127.0.0.1:{contender.port}{infer_path('fixed')}"
-        return run_go_load(tool, url, seconds=seconds, flags=flags, body=BODY)
+        return run_go_load(tool, "-url", url, seconds=seconds, flags=flags, body=BODY)
 
     with ExitStack() as stack:
         stage, contenders = small_stage(run, stack)

@@ -82,7 +82,7 @@ def _slow_row(run: Run, tool: Tool, contender: Contender) -> Row:
     rest = contender.process.rss_bytes()  # what a round leaves behind counts in the next one too
     for _ in range(run.rounds):
         contender.process.forget_peak()
-        run_go_load(tool, _url(contender, "generate"), seconds=_SLOWLY_S, flags=flags)
+        run_go_load(tool, "-url", _url(contender, "generate"), seconds=_SLOWLY_S, flags=flags)
         grown.append((contender.process.peak_bytes() - rest) / _MIB)
     ours = contender.name == "ebbtide"
     return Row(
@@ -103,7 +103,7 @@ def _measure(run: Run, long: _Long) -> Measured:
 
         def drive(contender: Contender, seconds: int) -> Load:
             url = _url(contender, long.path)
-            return run_go_load(tool, url, seconds=seconds, flags=long.flags)
+            return run_go_load(tool, "-url", url, seconds=seconds, flags=long.flags)
 
         entries = take_rounds(long.case, contenders, drive, run)
     rows = () if long.over_envoy is None else bound(entries, "envoy", long.over_envoy)

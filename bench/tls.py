@@ -40,7 +40,7 @@ def measure(run: Run) -> Measured:
         )
 
     def handshakes(contender: Contender, seconds: int) -> Load:
-        return run_go_load(load, _url(contender), seconds=seconds, flags=shakes, body=BODY)
+        return run_go_load(load, "-url", _url(contender), seconds=seconds, flags=shakes, body=BODY)
 
     with ExitStack() as stack:
         stage, contenders = small_stage(run, stack, tls=make_certificate(run.folder))
