@@ -183,7 +183,7 @@ class SummedLine:
             return Phase.FAILED
         return Phase.DRAINING if replicas else Phase.ASLEEP
 
-    def sample(self, now: float) -> RevisionSample:  # noqa: ARG002  # as of the workers' own
+    def sample(self, now: float) -> RevisionSample:  # noqa: ARG002 - as of the workers' own
         return self._sample
 
 

@@ -98,6 +98,6 @@ class Channel(asyncio.Protocol):
         self.crowded = False
         self._room.tell(None)
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+    def connection_lost(self, _exc: Exception | None) -> None:
         self._transport = None
         self.closed.set()

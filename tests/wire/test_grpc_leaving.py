@@ -93,13 +93,13 @@ async def test_its_slot_is_free_too_when_the_replica_breaks_or_its_time_is_up() 
             number = infer(client)
             await on.replica.seen(1 + gone)
             client.reset(number)
-            await on.stage.until(lambda: left(on) == 1 + gone)  # noqa: B023
+            await on.stage.until(lambda gone=gone: left(on) == 1 + gone)
             if gone:
                 on.replica.peers[0].abort()
             await on.idle()
             if not gone:
                 (seen,) = on.replica.calls
-                await on.replica.peers[0].until(lambda: seen.reset == 8)  # noqa: B023
+                await on.replica.peers[0].until(lambda seen=seen: seen.reset == 8)
         assert on.stage.front.requests == 0
 
 
