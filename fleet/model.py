@@ -20,6 +20,7 @@ __all__ = [
     "AllowRule",
     "Drain",
     "Fleet",
+    "GpuNode",
     "GpuPool",
     "Mode",
     "Phase",
@@ -211,6 +212,8 @@ class Drain:
 
     number: int
     replicas: frozenset[ReplicaName]
+    term: int = 0
+    """Of the leader that marked it; 0 where there is only ever one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,6 +241,10 @@ class Revision:
     source: str = ""
     """Where it is written, for messages: a file, or the cluster."""
     drain: Drain | None = None
+    nodes: frozenset[str] | None = None
+    """The nodes with GPUs that its pods may be placed on; None: any."""
+    second_writer: str = ""
+    """Who else scales it, in words for the operator: then ebbtide does not. Empty: nobody."""
 
     @property
     def model(self) -> ModelName:
@@ -265,6 +272,8 @@ class Replica:
     gpus: int = 0
     """GPUs it holds now: 0 while PENDING and between tries."""
     gpu_ids: tuple[str, ...] = ()
+    node: str | None = None
+    """Where it was placed; None while PENDING, and on a machine of its own."""
     started: float | None = None
     """When it got its GPU and its process was started, or the pod scheduled; None while PENDING."""
     reason: Reason | None = None
@@ -279,6 +288,19 @@ class GpuPool:
     """The GPUs of one class. `free` ones are held by no replica, not even one being stopped."""
 
     name: str
+    total: int
+    """As many as ebbtide may count on: those there are, or fewer where the budget says so."""
+    free: int
+    elastic: int = 0
+    """How many more may be asked for: a cluster autoscaler adds nodes for them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuNode:
+    """The GPUs of one node; `free` as in `GpuPool`."""
+
+    name: str
+    gpu_class: str
     total: int
     free: int
 
@@ -312,6 +334,8 @@ class Fleet:
     )
     """Eldest first. Also holds the last replicas of a revision just removed."""
     gpus: tuple[GpuPool, ...] = ()
+    nodes: tuple[GpuNode, ...] = ()
+    """By node, where nodes can be told apart; empty: each pool is one place."""
     problems: tuple[Problem, ...] = ()
 
     def of(self, revision: RevisionName) -> tuple[Replica, ...]:
