@@ -86,6 +86,11 @@ class Recorder:
             await self.came.wait_for(lambda: len(self.heads) >= count)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not self._server.is_serving():
+            # It was on its way when the port closed; a task made now might never begin.
+            writer.transport.abort()
+            return
+        self.writers.add(writer)
         task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
@@ -93,7 +98,6 @@ class Recorder:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         number = self.connections
-        self.writers.add(writer)
         try:
             with suppress(ConnectionError, asyncio.IncompleteReadError):
                 while await self._one(reader, writer, number):
