@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fleet.errors import SettingError
-from fleet.settings import Settings, taken_over
+from fleet.settings import Settings, secret_settings, taken_over
 from fleet.settings_file import settings_of
 from fleet.subscribers import Subscribers
 from fleet.telemetry import log, set_level
@@ -54,4 +54,6 @@ class Reloading:
 
 
 def _told(name: str, before: Settings, after: Settings) -> str:
+    if name in secret_settings():
+        return name
     return f"{name}:{getattr(before, name)}->{getattr(after, name)}"

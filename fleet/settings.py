@@ -9,16 +9,13 @@ Rule: a field made with `_live` is taken over by a running process (`taken_over`
 """
 
 import difflib
-import ipaddress
 import os
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
 from typing import TypeVar
 
 from fleet.errors import SettingError
-from fleet.quantities import parse_bool, parse_bytes, parse_duration, parse_int, parse_number
+from fleet.setting_values import parse_value
 
 __all__ = [
     "Settings",
@@ -27,6 +24,7 @@ __all__ = [
     "live_settings",
     "parse_settings",
     "read_settings",
+    "secret_settings",
     "settings_in",
     "taken_over",
 ]
@@ -38,6 +36,12 @@ _T = TypeVar("_T")
 def _live(default: _T) -> _T:
     """A setting that SIGHUP changes without a restart."""
     made: _T = field(default=default, metadata={"live": True})
+    return made
+
+
+def _secret(default: _T) -> _T:
+    """A setting whose value is shown nowhere."""
+    made: _T = field(default=default, metadata={"secret": True}, repr=False)
     return made
 
 
@@ -153,42 +157,20 @@ class Settings:
     """Failed starts in a row after which everyone waiting is refused."""
     start_retry: float = 60.0
     """How long new callers are then refused at once, before one start is tried again."""
-
-
-_PARSERS: dict[type, Callable[[str], object]] = {
-    str: str,
-    bool: parse_bool,
-    float: parse_number,
-}
-_DURATIONS = {
-    "header_timeout",
-    "http_keepalive",
-    "body_timeout",
-    "shutdown_delay",
-    "tunnel_idle",
-    "shutdown_grace",
-    "worker_timeout",
-    "tick",
-    "stable_window",
-    "panic_window",
-    "min_residency",
-    "start_retry",
-}
-_POSITIVE = {
-    "worker_timeout",
-    "tick",
-    "stable_window",
-    "panic_window",
-    "header_timeout",
-    "body_timeout",
-    "http_keepalive",
-    "tunnel_idle",
-}
-_SIZES = {"max_waiting_bytes", "held_bodies"}
-_MAY_BE_OFF = {"caller_wakes", "max_connections_per_address"}
-_FORWARDED = ("off", "x-forwarded", "forwarded")
-_TOKEN = re.compile(r"[A-Za-z0-9._~-]{1,64}")
-_LEVELS = ("debug", "info", "warning", "error")
+    admin_token_file: str = _live("")
+    """A file with tokens that open the admin port, a line each, of 16 characters at least; read
+    again when it changes. Empty: it asks nobody, and `ebbtide gateway` and `ebbtide autoscaler`
+    then tell other machines only `/healthz`, `/readyz` and `/metrics`."""
+    namespaces: str = ""
+    """In a cluster: the namespaces whose Deployments are looked at, with commas between. Empty:
+    all."""
+    namespace: str = ""
+    """In a cluster: where ebbtide's own Leases are. Empty: the pod's own, else `ebbtide`."""
+    redis_url: str = _secret("")
+    """The Redis between gateways and autoscaler: `redis://[USER:PASSWORD@]HOST[:PORT][/DB]`, or
+    `rediss://` for TLS. `ebbtide up` needs none."""
+    redis_prefix: str = "ebbtide:"
+    """What all keys and channels in it begin with."""
 
 
 def environment() -> Mapping[str, str]:
@@ -223,9 +205,10 @@ def parse_settings(written: Iterable[tuple[str, str, str]]) -> Settings:
             wrong.append(f"{place}{variable}: no such setting{hint}")
             continue
         try:
-            values[name] = _parse(name, text)
+            values[name] = parse_value(name, text, default=getattr(Settings(), name))
         except ValueError as error:
-            wrong.append(f"{place}{variable}={text!r}: expected {error}")
+            shown = "" if name in secret_settings() else f"={text!r}"
+            wrong.append(f"{place}{variable}{shown}: expected {error}")
     if wrong:
         raise SettingError("\n".join(wrong))
     return Settings(**values)  # type: ignore[arg-type]  # checked field by field above
@@ -234,6 +217,11 @@ def parse_settings(written: Iterable[tuple[str, str, str]]) -> Settings:
 def live_settings() -> frozenset[str]:
     """The names of the fields that a running process takes over."""
     return frozenset(field.name for field in fields(Settings) if field.metadata.get("live"))
+
+
+def secret_settings() -> frozenset[str]:
+    """The names of the fields whose values may hold passwords."""
+    return frozenset(field.name for field in fields(Settings) if field.metadata.get("secret"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,110 +251,3 @@ def taken_over(running: Settings, wanted: Settings) -> SettingsChange:
         changed=changed,
         restart=tuple(name for name in different if name not in live),
     )
-
-
-def _parse(name: str, text: str) -> object:
-    special = _SPECIAL.get(name)
-    if special is not None:
-        return special(text)
-    if name in _DURATIONS:
-        return _duration(text, positive=name in _POSITIVE)
-    default = getattr(Settings(), name)
-    if name in _SIZES:
-        return _size(text)
-    if name in _MAY_BE_OFF:
-        return parse_int(text, low=0, high=1_000_000)
-    if type(default) is int:
-        return parse_int(text, low=1, high=1_000_000)
-    return _PARSERS[type(default)](text)
-
-
-def _duration(text: str, *, positive: bool) -> float:
-    seconds = parse_duration(text)
-    if positive and seconds <= 0:
-        msg = "a duration over 0"
-        raise ValueError(msg)
-    return seconds
-
-
-def _level(text: str) -> str:
-    if text.lower() not in _LEVELS:
-        raise ValueError(", ".join(_LEVELS))
-    return text.lower()
-
-
-def _head(text: str) -> int:
-    size = parse_bytes(text)
-    if not 2**10 <= size <= 2**20:
-        msg = "a size from 1Ki to 1Mi"
-        raise ValueError(msg)
-    return size
-
-
-def _size(text: str) -> int:
-    size = parse_bytes(text)
-    if size < 2**20:
-        msg = "a size of at least 1Mi"
-        raise ValueError(msg)
-    return size
-
-
-def _naming(text: str) -> int:
-    size = parse_bytes(text)
-    if not 2**10 <= size <= 64 * 2**20:
-        msg = "a size from 1Ki to 64Mi"
-        raise ValueError(msg)
-    return size
-
-
-def _networks(text: str) -> str:
-    words = [word.strip() for word in text.split(",") if word.strip()]
-    try:
-        return ",".join(str(ipaddress.ip_network(word)) for word in words)
-    except ValueError as error:
-        msg = f"networks like 10.0.0.0/8, with commas between ({error})"
-        raise ValueError(msg) from None
-
-
-def _forwarded(text: str) -> str:
-    if text.lower() not in _FORWARDED:
-        raise ValueError(", ".join(_FORWARDED))
-    return text.lower()
-
-
-def _half_close(text: str) -> str:
-    if text.lower() not in ("gone", "serve"):
-        msg = "gone or serve"
-        raise ValueError(msg)
-    return text.lower()
-
-
-def _via(text: str) -> str:
-    if text and _TOKEN.fullmatch(text) is None:
-        msg = "a word of letters, digits and -._~, or nothing"
-        raise ValueError(msg)
-    return text
-
-
-def _one_of(*words: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text.lower() not in words:
-            raise ValueError(" or ".join(words))
-        return text.lower()
-
-    return parse
-
-
-_SPECIAL: dict[str, Callable[[str], object]] = {
-    "tls_min_version": _one_of("1.2", "1.3"),
-    "tls_client_auth": _one_of("required", "optional"),
-    "log_level": _level,
-    "max_head": _head,
-    "naming_body": _naming,
-    "trusted_peers": _networks,
-    "forwarded": _forwarded,
-    "via": _via,
-    "half_close": _half_close,
-    "state_dir": lambda text: str(Path(text).expanduser()),
-    "api_keys": lambda text: str(Path(text).expanduser()) if text else "",
-}

@@ -10,6 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from fleet import settings
+from fleet.setting_values import DURATIONS
 from fleet.settings import Settings
 
 __all__ = ["page"]
@@ -69,7 +70,7 @@ def _shown(name: str) -> str:
         case bool():
             text = str(default).lower()
         case float():
-            text = f"{default:g}s" if name in settings._DURATIONS else f"{default:g}"
+            text = f"{default:g}s" if name in DURATIONS else f"{default:g}"
         case int() if default and default % 2**20 == 0:
             text = f"{default // 2**20}Mi"
         case int() if default and default % 2**10 == 0:
