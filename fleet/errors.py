@@ -4,6 +4,8 @@ EbbtideError
 ├── ConflictError     a write was decided on an old version: read again, decide again
 ├── GoneError         the revision or replica is no longer there
 ├── UnavailableError  the cluster, bus or model server cannot be reached now: try again later
+│   ├── ForbiddenError    it answers, but not to us: a permission or the credentials are lacking
+│   └── RejectedError     it answers, but will not have this, whoever says it
 ├── LoopDiedError     an endless task ended
 └── SettingError      a setting, flag or file from outside is wrong; the text says what is right
 """
@@ -11,8 +13,10 @@ EbbtideError
 __all__ = [
     "ConflictError",
     "EbbtideError",
+    "ForbiddenError",
     "GoneError",
     "LoopDiedError",
+    "RejectedError",
     "SettingError",
     "UnavailableError",
 ]
@@ -32,6 +36,14 @@ class GoneError(EbbtideError):
 
 class UnavailableError(EbbtideError):
     """The other side of a port cannot be reached now."""
+
+
+class ForbiddenError(UnavailableError):
+    """The other side does not let us; the message says what, in its words."""
+
+
+class RejectedError(UnavailableError):
+    """The other side refuses what was said; the message says why, in its words."""
 
 
 class LoopDiedError(EbbtideError):
