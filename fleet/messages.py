@@ -17,6 +17,8 @@ __all__ = [
     "CostReport",
     "DecisionReport",
     "Entry",
+    "Look",
+    "Looked",
     "Received",
     "ReplicaSample",
     "RevisionSample",
@@ -102,6 +104,31 @@ class Received:
 
     sample: Sample
     at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What the leader says at the end of every look: what it is good for is written."""
+
+    term: int
+    """The leader's: of two leaders the one with the higher is right."""
+    number: int
+    """Counts the leader's looks, from 1."""
+    seconds: float = 0.0
+    """How long it took."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """A look, and when its end was heard of on the reader's own clock."""
+
+    look: Look
+    at: float
+
+    @property
+    def began(self) -> float:
+        """When the look began, or a little before: a poke that is older was answered by it."""
+        return self.at - self.look.seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -195,7 +195,7 @@ class Crew:
         channel.handle(Held, partial(self._sharing.held, name))
         channel.handle(Crowded, lambda told: self._sharing.lacks(name, told.sample))
         channel.handle(Retiring, partial(self._retires, post))
-        share_bus(self._means.bus, channel, name, published=self._published)
+        unheard = share_bus(self._means.bus, channel, name, published=self._published)
         unshare = share_cluster(self._means.cluster, channel, self._means.group)
         if self._turning_away:
             channel.send(TurnAway())
@@ -204,6 +204,7 @@ class Crew:
         try:
             return await post.end()
         finally:
+            unheard()
             unshare()
             post.kill()
             del self._posts[name]

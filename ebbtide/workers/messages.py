@@ -8,7 +8,7 @@ from fleet.channel.messages import MarkAsked, Noted, Poked, ScaleAsked, Written
 from fleet.channel.news import FleetNews
 from fleet.channel.samples import SampleNews
 from fleet.codec import Codec
-from fleet.messages import Entry, RevisionSample
+from fleet.messages import Entry, Look, RevisionSample
 from fleet.model import Phase
 from fleet.names import GatewayName, ReplicaName, RevisionName
 from fleet.settings import Settings
@@ -122,4 +122,5 @@ def codec() -> Codec:
     """Reads and writes all that goes between the two."""
     from_worker = (SampleNews, Entry, Poked, ScaleAsked, MarkAsked, Noted)
     own = (Listening, Report, Retiring, Held, Crowded)
-    return Codec(*from_worker, *own, FleetNews, Written, Begin, Allot, Reload, TurnAway, Leave)
+    to_worker = (FleetNews, Written, Look, Begin, Allot, Reload, TurnAway, Leave)
+    return Codec(*from_worker, *own, *to_worker)

@@ -8,14 +8,17 @@ It carries readings and hints, never authority over a scale: losing a message co
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from fleet.messages import Entry, Received, Sample
+from fleet.messages import Entry, Look, Looked, Received, Sample
 from fleet.names import GatewayName, RevisionName
 
 __all__ = ["Bus", "Reports"]
 
 
 class Reports(Protocol):
-    """What a gateway says."""
+    """A gateway's half: what it says, and whether a leader hears it.
+
+    No call waits, and none raises because the other side is away.
+    """
 
     def publish(self, sample: Sample) -> None:
         """Replace this gateway's sample."""
@@ -32,6 +35,13 @@ class Reports(Protocol):
         """
         ...
 
+    def last_look(self) -> Looked | None:
+        """The newest look that a leader has ended: the answer to pokes from before it began.
+
+        None before any was heard of. A look of an older term than one heard before counts not.
+        """
+        ...
+
 
 class Bus(Reports, Protocol):
     """Publishes and reads the messages of `fleet.messages`."""
@@ -42,6 +52,14 @@ class Bus(Reports, Protocol):
 
     def on_poke(self, listener: Callable[[RevisionName], None]) -> Callable[[], None]:
         """Call `listener` for every poke from now on; returns what ends that."""
+        ...
+
+    def looked(self, look: Look) -> None:
+        """Say that the leader, which is this process, has ended a look."""
+        ...
+
+    def on_look(self, listener: Callable[[Look], None]) -> Callable[[], None]:
+        """Call `listener` after every look from now on; returns what ends that."""
         ...
 
     def tail(self, limit: int, *, revision: RevisionName | None = None) -> Sequence[Entry]:

@@ -11,7 +11,7 @@ from fleet.channel.channel import Channel
 from fleet.channel.messages import Poked
 from fleet.channel.samples import SampleNews, SamplesHeard, SamplesTold
 from fleet.clock import Clock
-from fleet.messages import Entry, Sample
+from fleet.messages import Entry, Look, Looked, Sample
 from fleet.names import GatewayName, RevisionName
 
 __all__ = ["FarBus", "share_bus"]
@@ -23,6 +23,8 @@ class FarBus:
     def __init__(self, channel: Channel, clock: Clock) -> None:
         self._channel, self._clock = channel, clock
         self._told = SamplesTold()
+        self._looked: Looked | None = None
+        channel.handle(Look, self._hear)
 
     def publish(self, sample: Sample) -> None:
         if not self._channel.crowded:
@@ -35,6 +37,12 @@ class FarBus:
     def append(self, entry: Entry) -> None:
         self._channel.send(entry)
 
+    def last_look(self) -> Looked | None:
+        return self._looked
+
+    def _hear(self, look: Look) -> None:
+        self._looked = Looked(look=look, at=self._clock.now())
+
 
 def share_bus(
     bus: Bus,
@@ -42,8 +50,8 @@ def share_bus(
     gateway: GatewayName,
     *,
     published: Callable[[Sample], None] = lambda _: None,
-) -> None:
-    """Let the other end of `channel`, which is `gateway`, report to `bus`.
+) -> Callable[[], None]:
+    """Let the other end of `channel`, which is `gateway`, report to `bus`; returns what ends that.
 
     `published` is called after each of its samples; one that speaks for another gateway is dropped.
     """
@@ -59,3 +67,4 @@ def share_bus(
     channel.handle(SampleNews, publish)
     channel.handle(Poked, lambda poked: bus.poke(poked.revision))
     channel.handle(Entry, bus.append)
+    return bus.on_look(channel.send)

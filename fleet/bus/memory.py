@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 from fleet.clock import Clock
-from fleet.messages import Entry, Received, Sample
+from fleet.messages import Entry, Look, Looked, Received, Sample
 from fleet.names import GatewayName, ReplicaName, RevisionName
 from fleet.subscribers import Subscribers
 
@@ -20,6 +20,8 @@ class MemoryBus:
         self._clock = clock
         self._samples: dict[GatewayName, Received] = {}
         self._pokes = Subscribers[RevisionName]()
+        self._looks = Subscribers[Look]()
+        self._looked: Looked | None = None
         self._journal: deque[Entry] = deque(maxlen=_JOURNAL)
         self._told: dict[tuple[ReplicaName, str], None] = {}
         """What several gateways may tell, in order."""
@@ -35,6 +37,16 @@ class MemoryBus:
 
     def on_poke(self, listener: Callable[[RevisionName], None]) -> Callable[[], None]:
         return self._pokes.add(listener)
+
+    def looked(self, look: Look) -> None:
+        self._looked = Looked(look=look, at=self._clock.now())
+        self._looks.tell(look)
+
+    def last_look(self) -> Looked | None:
+        return self._looked
+
+    def on_look(self, listener: Callable[[Look], None]) -> Callable[[], None]:
+        return self._looks.add(listener)
 
     def append(self, entry: Entry) -> None:
         if entry.replica is not None:

@@ -14,7 +14,7 @@ from fleet.channel.messages import Poked
 from fleet.channel.samples import SampleNews
 from fleet.clock import LoopClock
 from fleet.codec import Codec
-from fleet.messages import Entry, RevisionSample, Sample
+from fleet.messages import Entry, Look, Looked, RevisionSample, Sample
 from fleet.names import GatewayName, ModelName, ReplicaName, RevisionName
 from fleet.reasons import Reason
 from tests.contract.channels import channels
@@ -39,7 +39,7 @@ def sides(request: pytest.FixtureRequest) -> Open:
     @contextlib.asynccontextmanager
     async def far() -> AsyncIterator[tuple[Reports, Bus]]:
         bus = MemoryBus(LoopClock())
-        async with channels(Codec(SampleNews, Entry, Poked)) as (near, other):
+        async with channels(Codec(SampleNews, Entry, Poked, Look)) as (near, other):
             share_bus(bus, other, GATEWAY)
             yield FarBus(near, LoopClock()), bus
 
@@ -131,10 +131,22 @@ class TestBus:
             await soon(lambda: seen)
             assert seen == [True]
 
+    async def test_a_gateway_hears_of_the_leaders_newest_look_and_when_it_began(self, sides: Open):
+        async with sides() as (gateway, reader):
+            assert gateway.last_look() is None
+            before = LoopClock().now()
+            reader.looked(Look(term=1, number=1))
+            reader.looked(Look(term=1, number=2, seconds=0.5))
+            await soon(lambda: (heard := gateway.last_look()) and heard.look.number == 2)
+            heard = gateway.last_look()
+            assert heard == Looked(look=Look(term=1, number=2, seconds=0.5), at=heard.at)
+            assert before <= heard.at <= LoopClock().now()
+            assert heard.began == heard.at - 0.5
+
 
 async def test_one_end_cannot_speak_for_another_gateway() -> None:
     bus = MemoryBus(LoopClock())
-    async with channels(Codec(SampleNews, Entry, Poked)) as (near, far):
+    async with channels(Codec(SampleNews, Entry, Poked, Look)) as (near, far):
         share_bus(bus, far, GATEWAY)
         FarBus(near, LoopClock()).publish(sample(waiting=1, gateway=GatewayName("other")))
         FarBus(near, LoopClock()).publish(sample(waiting=3))
@@ -144,7 +156,7 @@ async def test_one_end_cannot_speak_for_another_gateway() -> None:
 
 async def test_an_end_that_does_not_keep_up_loses_samples_and_no_entry() -> None:
     bus = MemoryBus(LoopClock())
-    async with channels(Codec(SampleNews, Entry, Poked)) as (near, far):
+    async with channels(Codec(SampleNews, Entry, Poked, Look)) as (near, far):
         gateway = FarBus(near, LoopClock())
         # Nothing is read on the other side until this task lets go of the loop.
         big = "x" * 2**18
