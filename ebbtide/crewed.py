@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from autoscaler.loop import Autoscaler
+from ebbtide.greeting import greeting
 from ebbtide.machine import Machine, machine
 from ebbtide.serving import Options, Serving
 from ebbtide.signals import Stop
@@ -95,14 +96,14 @@ async def _serving(
     loops = [endless(here.group, work, name=name) for name, work in works.items()]
     try:
         await crew.start()
-        yield Serving(
-            fleet=here.cluster.fleet(),
-            gpus=here.gpus,
+        told = greeting(
+            options,
+            here.cluster.fleet(),
+            here.gpus,
             port=listeners.port,
             admin_port=admin.port,
-            reload=parts.reload,
-            leave=parts.leave,
         )
+        yield Serving(greeting=told, reload=parts.reload, leave=parts.leave)
     finally:
         crew.close()
         for loop in loops:

@@ -1,15 +1,13 @@
-"""What `ebbtide up` is called with, and what it has running; the same with workers and without."""
+"""What `ebbtide up` is called with, and what a serving process has running, whatever its parts."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ebbtide.signals import Stop
-from fleet.cluster.local.gpus import Gpus
-from fleet.model import Fleet
 from fleet.settings import Settings
 
-__all__ = ["Options", "Serving"]
+__all__ = ["Options", "Serving", "shown_url"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,12 +30,15 @@ class Options:
 class Serving:
     """The parts, running."""
 
-    fleet: Fleet
-    """As it was at the start."""
-    gpus: Gpus
-    port: int
-    admin_port: int
+    greeting: Mapping[str, str]
+    """What whoever started it is told at once: a word each, and what there is of it."""
     reload: Callable[[Settings], None]
     """Take over what of these settings may change while running, and read files again."""
     leave: Callable[[Stop, Settings], Awaitable[None]]
     """Finish what runs or can still be dispatched, as long as the grace time allows."""
+
+
+def shown_url(host: str, port: int, *, tls: bool = False) -> str:
+    """Where somebody reaches what listens on `host`."""
+    shown = f"[{host}]" if ":" in host else host
+    return f"{'https' if tls else 'http'}://{shown}:{port}"
