@@ -29,11 +29,10 @@ from fleet.errors import (
 )
 from fleet.kubernetes.connection import Connection
 from fleet.kubernetes.credentials import read_credentials, same
+from fleet.kubernetes.objects import Object
 
-__all__ = ["MERGE", "Api", "ExpiredError", "Object"]
+__all__ = ["MERGE", "Api", "ExpiredError"]
 
-Object = dict[str, Any]
-"""An object of the API as it was sent."""
 MERGE = "application/merge-patch+json"
 """The content type of a merge patch (RFC 7386)."""
 
