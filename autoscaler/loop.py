@@ -24,7 +24,7 @@ from fleet.bus import Bus
 from fleet.clock import Clock
 from fleet.cluster import Cluster
 from fleet.errors import EbbtideError
-from fleet.messages import CostReport, DecisionReport, Received
+from fleet.messages import CostReport, DecisionReport, Look, Received
 from fleet.model import Fleet, RuntimeName
 from fleet.names import GatewayName, RevisionName
 from fleet.runtimes import ModelServer
@@ -71,6 +71,7 @@ class Autoscaler:
         self._record = Record(self._hands, clock, self._breathe)
         self._poked = asyncio.Event()
         self._pokes = 0
+        self._looks = 0
         self._urgent = False
 
     async def run(self) -> None:
@@ -85,6 +86,7 @@ class Autoscaler:
                 self._urgent = self._poked.is_set()
                 self._poked.clear()
                 await self.look()
+                self._say_looked(started)
                 await self._pause(started)
         finally:
             for end in ends:
@@ -158,6 +160,16 @@ class Autoscaler:
         )
         await self._record.take(cases, standings, sight.fleet.revisions)
         return standings
+
+    def _say_looked(self, started: float) -> None:
+        """Answer the pokes from before this look."""
+        self._looks += 1
+        took = self._clock.now() - started
+        gateways = max(1, len(self._gateways()))
+        try:
+            self._bus.looked(Look(term=0, number=self._looks, seconds=took, gateways=gateways))
+        except EbbtideError as error:
+            _log("look_untold", level=logging.WARNING, error=repr(error))
 
     def _account(self, fleet: Fleet) -> None:
         self._accounts.take(fleet, self._received(), self._gateways(), now=self._clock.now())

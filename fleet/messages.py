@@ -116,6 +116,8 @@ class Look:
     """Counts the leader's looks, from 1."""
     seconds: float = 0.0
     """How long it took."""
+    gateways: int = 1
+    """The gateways that there are: each writes no more wakes at once than its part."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -293,6 +293,8 @@ class GpuPool:
     free: int
     elastic: int = 0
     """How many more may be asked for: a cluster autoscaler adds nodes for them."""
+    grows: bool = False
+    """A cluster autoscaler adds nodes of this class for pods that find no GPU, asked for or not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

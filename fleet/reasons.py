@@ -42,6 +42,7 @@ class Reason(Enum):
     START_FAILED = "start_failed"
     NO_FREE_GPU = "no_free_gpu"
     ASLEEP = "asleep"
+    SECOND_WRITER = "second_writer"
     SHUTTING_DOWN = "shutting_down"
     REPLICA_LOST = "replica_lost"
     SEQUENCE_LOST = "sequence_lost"

@@ -187,6 +187,7 @@ _SPECIAL: dict[str, Callable[[str], object]] = {
     "tls_min_version": _one_of("1.2", "1.3"),
     "tls_client_auth": _one_of("required", "optional"),
     "log_level": _level,
+    "no_free_gpu": _one_of("evict-first", "grow-first"),
     "max_head": _head,
     "naming_body": _naming,
     "trusted_peers": _networks,

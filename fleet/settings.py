@@ -153,6 +153,10 @@ class Settings:
     """The short window that sudden load is seen on."""
     min_residency: float = _live(0.0)
     """How long a replica that got ready is safe from eviction."""
+    no_free_gpu: str = _live("evict-first")
+    """What a model that is called gets when no GPU is free, in a pool of GPUs that may grow:
+    `evict-first`, that of an idle model, and a new node only where no eviction helps; `grow-first`,
+    a new node for as long as more may be asked for."""
     start_tries: int = 3
     """Failed starts in a row after which everyone waiting is refused."""
     start_retry: float = 60.0

@@ -85,6 +85,9 @@ ERRORS: Mapping[Reason, ErrorRow] = MappingProxyType(
             status=503, text="no GPU became free for the model", retry_after=10
         ),
         Reason.ASLEEP: ErrorRow(status=503, text="the model is asleep, and this does not wake it"),
+        Reason.SECOND_WRITER: ErrorRow(
+            status=503, text="the model is asleep, and another controller scales it"
+        ),
         Reason.SHUTTING_DOWN: ErrorRow(
             status=503, text="the gateway is shutting down", retry_after=5
         ),

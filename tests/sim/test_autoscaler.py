@@ -53,6 +53,19 @@ async def test_keep_alive_runs_from_ready_when_nobody_came():
         assert 20.0 <= slept - ready + 0.02 <= 22.1
 
 
+async def test_every_look_is_told_with_its_beginning_and_the_gateways_there_are():
+    async with World() as world:
+        world.members |= {"another"}
+        await world.at(5.0)
+        told = world.bus.last_look()
+        assert (told.look.number, told.look.gateways) == (3, 2)
+        assert told.began == pytest.approx(4.0, abs=0.05)
+        world.bus.poke(A)
+        poked = world.loop.time()
+        await asyncio.sleep(0.1)
+        assert world.bus.last_look().began >= poked
+
+
 async def test_a_server_that_works_for_others_keeps_its_gpu():
     async with World() as world:
         world.add(A, replicas=1)
