@@ -11,7 +11,8 @@ help: ## show this
 demo: setup ## four sleeping models, two GPUs, real requests: see it work and what it cost
 	@$(BIN)/python scripts/demo.py
 
-test: setup ## pass the tests, those with real Triton among them
+test: setup ## pass the tests, those with real Triton and a real control plane of Kubernetes among them
+	@python3 scripts/setup.py kube
 	@$(BIN)/python -m pytest -n 3 tests --ignore=tests/e2e
 
 e2e: setup ## other people's clients, unchanged: Python, curl, a browser, Go, Node, load tools

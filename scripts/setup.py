@@ -1,7 +1,8 @@
 """Makes the environments that `make` needs: `.venv` (development), `.venv-models` (real Triton),
-and `.cache/clients` (other people's clients).
+`.cache/clients` (other people's clients), and in `.cache/kube` the programs of a real Kubernetes:
+its control plane with Helm (`kube`), and what makes this machine a node of it (`node`).
 
-    python3 scripts/setup.py [dev] [models] [clients]
+    python3 scripts/setup.py [dev] [models] [clients] [kube] [node]
 
 Runs on any Python 3.8 or newer, without packages. Says what it does and how long it takes.
 
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from debian import FetchError, fetch
+from kube import binaries, build
 from pythons import Python, choose
 from telling import Failure, say, watch
 
@@ -53,19 +55,22 @@ KINDS = {
 }
 
 
+NAMES = (*KINDS, "kube", "node")
+
+
 def main() -> int:
     """Make what is asked for. 0, or 1 after a message."""
     arguments = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    arguments.add_argument("kinds", nargs="*", metavar="|".join(KINDS), help="default: dev models")
+    arguments.add_argument("kinds", nargs="*", metavar="|".join(NAMES), help="default: dev models")
     given = arguments.parse_args().kinds or ["dev", "models"]
-    if set(given) - set(KINDS):
-        arguments.error("expected dev, models, clients, or nothing for the first two")
+    if set(given) - set(NAMES):
+        arguments.error(f"expected {', '.join(NAMES)}, or nothing for the first two")
     CACHE.mkdir(parents=True, exist_ok=True)
     try:
         with (CACHE / "lock").open("w") as lock:
             take_turns(lock)
             for name in given:
-                provide(KINDS[name])
+                provide_named(name)
     except Failure as failure:
         print(f"setup: {failure}", file=sys.stderr, flush=True)
         return 1
@@ -82,6 +87,17 @@ def take_turns(lock) -> None:
     except BlockingIOError:
         say("another call is at work, waiting for it")
         fcntl.flock(lock, fcntl.LOCK_EX)
+
+
+def provide_named(name: str) -> None:
+    """An environment, or programs of Kubernetes."""
+    if name == "kube":
+        build.provide(binaries.CONTROL_PLANE)
+    elif name == "node":
+        build.provide_from_distribution()
+        build.provide(binaries.NODE)
+    else:
+        provide(KINDS[name])
 
 
 def provide(kind: Kind) -> None:

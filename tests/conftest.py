@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+pytest_plugins = ["tests.kube.fixtures"]
+
 _ROOT = Path(__file__).resolve().parent.parent
 _SHORT, _FULL = 20.0, 600.0
 

@@ -1,0 +1,3 @@
+module ebbtide.dev/kube/pause
+
+go 1.22

@@ -1,0 +1,116 @@
+"""What a test says to the API server as its administrator: plain JSON, one call at a time."""
+
+import ssl
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+__all__ = ["Admin", "RefusedError", "write_kubeconfig"]
+
+_MERGE = "application/merge-patch+json"
+_APPLY = "application/apply-patch+yaml"
+
+
+class RefusedError(Exception):
+    """The API server's answer is not 2xx."""
+
+    def __init__(self, status: int, said: str) -> None:
+        super().__init__(f"{status}: {said}")
+        self.status = status
+
+
+class Admin:
+    """A blocking client with all rights; paths are the API's own, bodies are dicts."""
+
+    def __init__(self, url: str, *, token: str, ca: Path) -> None:
+        context = ssl.create_default_context(cafile=str(ca))
+        headers = {"authorization": f"Bearer {token}"}
+        self._client = httpx.Client(
+            base_url=url, headers=headers, verify=context, timeout=30.0, trust_env=False
+        )
+
+    def get(self, path: str, **query: str | int) -> dict[str, Any]:
+        return self._call("GET", path, query=query)
+
+    def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        return self._call("POST", path, body=body)
+
+    def put(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        return self._call("PUT", path, body=body)
+
+    def patch(
+        self, path: str, body: Mapping[str, Any], *, content_type: str = _MERGE
+    ) -> dict[str, Any]:
+        """A merge patch, unless another type is named."""
+        return self._call("PATCH", path, body=body, content_type=content_type)
+
+    def apply(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Server-side apply, as `kubectl apply --server-side --force-conflicts`."""
+        query = {"fieldManager": "tests", "force": "true"}
+        return self._call("PATCH", path, body=body, query=query, content_type=_APPLY)
+
+    def delete(self, path: str, *, grace_s: int | None = None) -> dict[str, Any]:
+        """Absent already is as good."""
+        query = {} if grace_s is None else {"gracePeriodSeconds": grace_s}
+        try:
+            return self._call("DELETE", path, query=query)
+        except RefusedError as error:
+            if error.status != httpx.codes.NOT_FOUND:
+                raise
+            return {}
+
+    def ready(self) -> bool:
+        """Whether the API server says that it is."""
+        try:
+            return self._client.get("/readyz", timeout=2.0).status_code == httpx.codes.OK
+        except httpx.TransportError:
+            return False
+
+    def until(self, path: str, condition: Any, *, timeout: float = 30.0) -> dict[str, Any]:
+        """The object at `path` as soon as it is there and `condition(object)` holds."""
+        end = time.monotonic() + timeout
+        last: object = None
+        while time.monotonic() < end:
+            try:
+                last = self.get(path)
+            except RefusedError as error:
+                last = error
+            else:
+                if condition(last):
+                    return last
+            time.sleep(0.02)
+        raise TimeoutError(f"{path}: not within {timeout} s; last: {last}")
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        query: Mapping[str, str | int] | None = None,
+        content_type: str = "application/json",
+    ) -> dict[str, Any]:
+        headers = {"content-type": content_type}
+        answer = self._client.request(method, path, params=query, json=body, headers=headers)
+        if not answer.is_success:
+            raise RefusedError(answer.status_code, answer.text)
+        return answer.json()
+
+
+def write_kubeconfig(path: Path, *, url: str, ca: Path, token: str) -> Path:
+    """A kubeconfig as kubectl writes it (JSON is YAML), for the user known by `token`."""
+    cluster = f'{{"server": "{url}", "certificate-authority": "{ca}"}}'
+    path.write_text(
+        '{"apiVersion": "v1", "kind": "Config", "current-context": "test",'
+        f' "clusters": [{{"name": "test", "cluster": {cluster}}}],'
+        f' "users": [{{"name": "test", "user": {{"token": "{token}"}}}}],'
+        ' "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}]}\n'
+    )
+    path.chmod(0o600)
+    return path
