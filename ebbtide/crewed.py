@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from autoscaler.loop import Autoscaler
+from ebbtide.adminport import AdminPort
 from ebbtide.greeting import greeting
 from ebbtide.machine import Machine, machine
 from ebbtide.serving import Options, Serving
@@ -21,8 +22,7 @@ from fleet.clock import Clock
 from fleet.settings import Settings
 from fleet.tasks import endless
 from fleet.tls import Certificates
-from gateway.admin.app import make_app
-from gateway.admin.server import AdminServer
+from gateway.core.admission import Reach
 
 __all__ = ["crewed"]
 
@@ -34,6 +34,7 @@ class _Parts:
     view: View
     crew: Crew
     autoscaler: Autoscaler
+    admin: AdminPort
     clock: Clock
     certificates: Certificates
 
@@ -41,6 +42,7 @@ class _Parts:
         self.certificates.follow(settings)
         self.crew.reload(settings)
         self.autoscaler.reload(settings)
+        self.admin.reload(settings)
 
     async def leave(self, stop: Stop, settings: Settings) -> None:
         self.view.leaving = True
@@ -83,15 +85,22 @@ async def _serving(
     )
     summed = Summed(here.cluster, here.bus, crew.totals)
     view = View(summed, autoscaler=autoscaler, bus=here.bus, clock=here.clock)
-    admin = AdminServer(make_app(view), host=options.admin_host, port=options.admin_port)
+    admin = AdminPort(
+        view,
+        settings,
+        host=options.admin_host,
+        port=options.admin_port,
+        reach=Reach.MACHINE,
+    )
     parts = _Parts(
         view=view,
         crew=crew,
         autoscaler=autoscaler,
+        admin=admin,
         clock=here.clock,
         certificates=here.certificates,
     )
-    works = {"workers": crew.run(), "autoscaler": autoscaler.run(), "admin": admin.run()}
+    works = {"workers": crew.run(), "autoscaler": autoscaler.run(), **admin.works(here.clock)}
     works["certificates"] = here.certificates.run(here.clock)
     loops = [endless(here.group, work, name=name) for name, work in works.items()]
     try:

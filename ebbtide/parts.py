@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from activator.hall import Hall
 from activator.wiring import Outside
 from autoscaler.loop import Autoscaler
+from ebbtide.adminport import AdminPort
 from ebbtide.greeting import greeting
 from ebbtide.machine import Machine, machine
 from ebbtide.requestpath import RequestPath
@@ -19,8 +20,7 @@ from ebbtide.view import Own, View
 from fleet.names import GatewayName
 from fleet.settings import Settings
 from fleet.tasks import endless
-from gateway.admin.app import make_app
-from gateway.admin.server import AdminServer
+from gateway.core.admission import Reach
 from gateway.front import Front
 
 __all__ = ["alone"]
@@ -35,10 +35,12 @@ class _Parts:
     view: View
     path: RequestPath
     autoscaler: Autoscaler
+    admin: AdminPort
 
     def reload(self, settings: Settings) -> None:
         self.path.reload(settings)
         self.autoscaler.reload(settings)
+        self.admin.reload(settings)
 
     async def leave(self, stop: Stop, settings: Settings) -> None:
         self.view.leaving = True
@@ -75,9 +77,15 @@ async def _serving(options: Options, here: Machine, hall: Hall) -> AsyncIterator
     front = Front(hall, settings, certificates=here.certificates)
     path = RequestPath(hall=hall, front=front, clock=here.clock, certificates=here.certificates)
     view = View(Own(hall, front), autoscaler=autoscaler, bus=here.bus, clock=here.clock)
-    admin = AdminServer(make_app(view), host=options.admin_host, port=options.admin_port)
-    parts = _Parts(view=view, path=path, autoscaler=autoscaler)
-    works = {**path.works(), "autoscaler": autoscaler.run(), "admin": admin.run()}
+    admin = AdminPort(
+        view,
+        settings,
+        host=options.admin_host,
+        port=options.admin_port,
+        reach=Reach.MACHINE,
+    )
+    parts = _Parts(view=view, path=path, autoscaler=autoscaler, admin=admin)
+    works = {**path.works(), "autoscaler": autoscaler.run(), **admin.works(here.clock)}
     loops = [endless(here.group, work, name=name) for name, work in works.items()]
     try:
         port = await path.listen(options.host, options.port)

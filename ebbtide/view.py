@@ -10,11 +10,14 @@ from fleet.clock import Clock
 from fleet.messages import CostReport, DecisionReport, Entry
 from fleet.model import Fleet
 from fleet.names import RevisionName
-from gateway.admin.ports import LineView
+from fleet.reasons import Reason
+from gateway.admin.ports import LineView, ProcessState, Unready
 from gateway.core.tally import Tally
 from gateway.front import Front
 
-__all__ = ["Figures", "Own", "View"]
+__all__ = ["LEAVING", "Figures", "Own", "View"]
+
+LEAVING = Unready(reason=Reason.SHUTTING_DOWN, message="it takes no new requests: it is leaving")
 
 
 class Figures(Protocol):
@@ -83,8 +86,11 @@ class View:
     def cost(self) -> CostReport:
         return self._autoscaler.cost()
 
-    def ready(self) -> bool:
-        return not self.leaving
+    def unready(self) -> Unready | None:
+        return LEAVING if self.leaving else None
+
+    def process(self) -> ProcessState:
+        return ProcessState()
 
     def now(self) -> float:
         return self._clock.now()

@@ -4,7 +4,7 @@ Rule 1: answers are JSON, errors too (`reason`, `message`), but for /metrics and
 Rule 2: a browser may show them on this page only: nothing is cached, framed or guessed at.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import asdict
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -18,11 +18,13 @@ from starlette.types import ASGIApp
 from fleet.reasons import Reason
 from gateway.admin.bill import bill
 from gateway.admin.detail import detail, journal_entry
-from gateway.admin.host import HostCheck
+from gateway.admin.guard import Guard
 from gateway.admin.metrics import registry
 from gateway.admin.page import read_page
 from gateway.admin.ports import AdminView
 from gateway.admin.state import gpus, holders, model_state, model_states, revision_called
+from gateway.core.admission import Admission
+from gateway.core.tokens import Tokens
 
 __all__ = ["make_app"]
 
@@ -34,8 +36,17 @@ _HEADERS = {
 _JOURNAL_DEFAULT, _JOURNAL_MOST = 100, 1000
 
 
-def make_app(view: AdminView, *, hosts: Iterable[str] = ()) -> ASGIApp:
-    """The admin application over `view`. `hosts`: names it goes by, beside localhost and any IP."""
+def _nobody() -> None:
+    """There are no tokens."""
+
+
+def make_app(
+    view: AdminView,
+    *,
+    admission: Admission | None = None,
+    tokens: Callable[[], Tokens | None] = _nobody,
+) -> ASGIApp:
+    """The admin application over `view`. `tokens`: those that open it now; None: none do."""
     answers = _Answers(view)
     app = Starlette(
         routes=[
@@ -49,10 +60,11 @@ def make_app(view: AdminView, *, hosts: Iterable[str] = ()) -> ASGIApp:
             Route("/api/cost", answers.cost),
             Route("/api/journal", answers.journal),
             Route("/api/problems", answers.problems),
+            Route("/api/process", answers.process),
         ],
         exception_handlers={HTTPException: _refused, _RefusedError: _refused, Exception: _broken},
     )
-    return HostCheck(app, hosts)
+    return Guard(app, admission or Admission(), tokens)
 
 
 class _RefusedError(Exception):
@@ -75,9 +87,14 @@ class _Answers:
         return _json({"alive": True})
 
     async def ready(self, _request: Request) -> Response:
-        if self._view.ready():
+        unready = self._view.unready()
+        if unready is None:
             return _json({"ready": True})
-        return _json({"ready": False, "reason": Reason.SHUTTING_DOWN.value}, status=503)
+        told = {"ready": False, "reason": unready.reason.value, "message": unready.message}
+        return _json(told, status=503)
+
+    async def process(self, _request: Request) -> Response:
+        return _json(asdict(self._view.process()))
 
     async def metrics(self, _request: Request) -> Response:
         text = generate_latest(self._registry)

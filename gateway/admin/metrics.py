@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 
 from fleet.model import Phase
 from gateway.admin.bill import Bill, bill
-from gateway.admin.ports import AdminView
+from gateway.admin.ports import AdminView, ProcessState
 from gateway.admin.state import ModelState, gpus, model_states
 from gateway.core.tally import Buckets, Tally
 
@@ -46,6 +46,7 @@ class _Figures(Collector):
         yield from _requests(self._tallies(states))
         yield from _models(states)
         yield from _fleet(self._view)
+        yield from _process(self._view.process())
         yield from _cost(bill(self._view.cost()), self._highest)
 
     def _tallies(self, states: Sequence[ModelState]) -> list[tuple[tuple[str, str], Tally]]:
@@ -157,8 +158,21 @@ def _fleet(view: AdminView) -> Iterator[Metric]:
     faults = sum(not problem.warning for problem in fleet.problems)
     yield GaugeMetricFamily("ebbtide_problems", "Faults in the manifests now.", value=faults)
     yield GaugeMetricFamily(
-        "ebbtide_ready", "Whether new requests are welcome.", value=float(view.ready())
+        "ebbtide_ready", "Whether new requests are welcome.", value=float(view.unready() is None)
     )
+
+
+def _process(state: ProcessState) -> Iterator[Metric]:
+    """Of a process of its own among others; on one machine there is none of it."""
+    told = (
+        ("leader", "Whether this autoscaler leads.", state.leader),
+        ("gateways", "Gateways that are members now.", state.gateways),
+        ("cluster_cut_seconds", "Since the API server was last heard of.", state.cluster_cut_s),
+        ("bus_cut_seconds", "Since Redis was last heard of.", state.bus_cut_s),
+    )
+    for name, text, value in told:
+        if value is not None:
+            yield GaugeMetricFamily(f"ebbtide_{name}", text, value=float(value))
 
 
 def _cost(account: Bill, highest: dict[tuple[str, ...], float]) -> Iterator[Metric]:

@@ -1,15 +1,17 @@
 """What the admin side reads, and nothing that it could change."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from fleet.messages import CostReport, DecisionReport, Entry, RevisionSample
 from fleet.model import Fleet, Phase
 from fleet.names import RevisionName
+from fleet.reasons import Reason
 from fleet.starts import Failure
 from gateway.core.tally import Tally
 
-__all__ = ["AdminView", "LineView"]
+__all__ = ["AdminView", "LineView", "ProcessState", "Unready"]
 
 
 class LineView(Protocol):
@@ -44,6 +46,28 @@ class LineView(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unready:
+    """Why a process is not ready: what it still lacks, or that it is leaving."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessState:
+    """How a process stands to the cluster and to the others; None: there is none of that."""
+
+    leader: bool | None = None
+    """Whether this autoscaler leads."""
+    gateways: int | None = None
+    """The gateways that are members now."""
+    cluster_cut_s: float | None = None
+    """Seconds since the API server was last heard of; 0 while it is in touch."""
+    bus_cut_s: float | None = None
+    """The same for Redis."""
+
+
 class AdminView(Protocol):
     """The whole process, as the admin side sees it. Every call is quick and waits for nothing."""
 
@@ -71,8 +95,12 @@ class AdminView(Protocol):
         """The bill so far."""
         ...
 
-    def ready(self) -> bool:
-        """Whether new requests are welcome: False from SIGTERM on."""
+    def unready(self) -> Unready | None:
+        """Why new requests are not welcome; None while they are."""
+        ...
+
+    def process(self) -> ProcessState:
+        """How this process stands to the others."""
         ...
 
     def now(self) -> float:

@@ -16,6 +16,7 @@ from fleet.model import Drain, Fleet, GpuPool, Phase, Problem, Replica, Served
 from fleet.names import ModelName, ReplicaName, RevisionName
 from fleet.reasons import Reason
 from fleet.starts import Failure
+from gateway.admin.ports import ProcessState, Unready
 from gateway.core.tally import Tally
 from tests.fakes.cluster import revision
 
@@ -50,7 +51,8 @@ class FakeView:
     account: CostReport = field(
         default_factory=lambda: CostReport(currency="USD", seconds=0.0, lines=())
     )
-    accepting: bool = True
+    lacks: Unready | None = None
+    state: ProcessState = field(default_factory=ProcessState)
     time: float = 1000.0
 
     def fleet(self) -> Fleet:
@@ -71,8 +73,11 @@ class FakeView:
     def cost(self) -> CostReport:
         return self.account
 
-    def ready(self) -> bool:
-        return self.accepting
+    def unready(self) -> Unready | None:
+        return self.lacks
+
+    def process(self) -> ProcessState:
+        return self.state
 
     def now(self) -> float:
         return self.time
@@ -253,6 +258,7 @@ def busy_view() -> FakeView:
             cost_line("magika", gpu_seconds=(5.0, 20.0, 40.0, 2.0), always_on=600.0),
         ),
     )
+    view.state = ProcessState(leader=True, gateways=2, cluster_cut_s=0.0, bus_cut_s=12.5)
     return view
 
 

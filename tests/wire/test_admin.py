@@ -13,9 +13,11 @@ import pytest
 from fleet.errors import SettingError
 from fleet.model import Phase
 from fleet.names import RevisionName
+from fleet.reasons import Reason
 from gateway.admin.app import make_app
-from gateway.admin.host import host_is_allowed
+from gateway.admin.ports import Unready
 from gateway.admin.server import AdminServer
+from gateway.core.admission import Admission, host_is_allowed
 from tests.fakes.adminview import FakeLine, FakeView, busy_view, sample
 from tests.wire.adminport import asking
 
@@ -240,12 +242,13 @@ async def test_problems_are_told(client: httpx.AsyncClient) -> None:
     assert second["warning"] is True
 
 
-async def test_ready_ends_with_sigterm_and_alive_does_not(view: FakeView) -> None:
+async def test_what_is_not_ready_says_why_and_is_alive(view: FakeView) -> None:
     async with asking(view) as client:
         assert (await client.get("/readyz")).status_code == 200
-        view.accepting = False
+        view.lacks = Unready(reason=Reason.STARTING, message="no fleet yet")
         answer = await client.get("/readyz")
-        assert (answer.status_code, answer.json()["reason"]) == (503, "shutting_down")
+        assert answer.status_code == 503
+        assert answer.json() == {"ready": False, "reason": "starting", "message": "no fleet yet"}
         assert (await client.get("/healthz")).status_code == 200
 
 
@@ -271,7 +274,7 @@ async def test_ready_ends_with_sigterm_and_alive_does_not(view: FakeView) -> Non
     ],
 )
 async def test_only_its_own_names_and_addresses_are_answered(host: str, allowed: bool) -> None:
-    async with asking(FakeView(), hosts=["Box.lan"]) as client:
+    async with asking(FakeView(), admission=Admission(names=("localhost", "box.lan"))) as client:
         for path in ("/", "/api/models", "/metrics", "/healthz"):
             answer = await client.get(path, headers={"Host": host})
             assert answer.status_code == (200 if allowed else 403)
