@@ -169,18 +169,7 @@ class Opening:
         await self._learn_sequences(revision, server, endpoint)
         now = clock.now()
         revision = self._revision or revision
-        seat = Seat(
-            replica.name,
-            host=endpoint.address,
-            port=revision.ports.http,
-            slots=revision.policy.slots or 1,
-        )
-        seat.allotted = self._wiring.outside.allotted(seat.name)
-        seat.tls, seat.grpc_tls = revision.policy.http_tls, revision.policy.grpc_tls
-        # A server that says nothing of a port of its own for gRPC takes it on the one it has.
-        seat.grpc_port = revision.ports.grpc or revision.ports.http
-        seat.ready_at = now
-        seat.ready_after = 0.0 if replica.started is None else now - replica.started
+        seat = self._made(revision, replica, endpoint.address, now)
         somebody_waits = self._ledger.waiting > 0
         seat.limit = 1 if somebody_waits else 0
         self._ledger.seat(seat)
@@ -198,6 +187,25 @@ class Opening:
         except asyncio.CancelledError:
             alone.cancel()
             raise
+
+    def _made(self, revision: Revision, replica: Replica, host: str, now: float) -> Seat:
+        """A seat that nobody has."""
+        seat = Seat(
+            replica.name,
+            host=host,
+            port=revision.ports.http,
+            slots=revision.policy.slots or 1,
+        )
+        seat.allotted = self._wiring.outside.allotted(seat.name)
+        seat.tls, seat.grpc_tls = revision.policy.http_tls, revision.policy.grpc_tls
+        # A server that says nothing of a port of its own for gRPC takes it on the one it has.
+        seat.grpc_port = revision.ports.grpc or revision.ports.http
+        seat.ready_at = now
+        seat.ready_after = 0.0 if replica.started is None else now - replica.started
+        # The drain may be older than the seat, and acknowledged by now.
+        drain = revision.drain
+        seat.turn(draining=drain is not None and seat.name in drain.replicas)
+        return seat
 
     async def _learn_sequences(
         self, revision: Revision, server: ModelServer, endpoint: Endpoint

@@ -102,6 +102,23 @@ async def test_an_idle_replica_is_acknowledged_within_the_mark():
         assert w.bus.samples()["g1"].sample.revisions[w.revision].drained == 1
 
 
+async def test_a_replica_that_gets_ready_after_its_drain_was_acknowledged_takes_nothing():
+    async with world(start=1.0) as w:
+        w.cluster.put(revision(replicas=1))
+        await asyncio.sleep(1.2)
+        (one,) = replicas(w)
+        assert one.address is not None, "it is being probed, and not ready yet"
+        drain = Drain(number=3, replicas=frozenset({one.name}))
+        await w.cluster.mark(w.revision, drain, expect=w.line.revision.version)
+        assert w.bus.samples()["g1"].sample.revisions[w.revision].drained == 3
+        late = w.call()
+        await asyncio.sleep(3)
+        assert one.name in w.line.ledger.seats, "its model answers"
+        assert not late.dispatches
+        await w.cluster.mark(w.revision, None, expect=w.line.revision.version)
+        assert late.dispatches
+
+
 async def test_a_replica_that_is_stopped_while_idle_is_quiet_at_once():
     async with world() as w:
         w.cluster.put(revision(replicas=1))
