@@ -10,7 +10,7 @@ Rule 4: an error of a port touches only the revision it is about, and only until
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Mapping
 
 from autoscaler.account import Accounts
 from autoscaler.act import Hands
@@ -20,14 +20,11 @@ from autoscaler.minds import Minds
 from autoscaler.observe import Servers, Sight, ready_replicas
 from autoscaler.readings import read_servers
 from autoscaler.record import Record
-from fleet.bus import Bus
-from fleet.clock import Clock
-from fleet.cluster import Cluster
+from autoscaler.surroundings import Surroundings
 from fleet.errors import EbbtideError
 from fleet.messages import CostReport, DecisionReport, Look, Received
-from fleet.model import Fleet, RuntimeName
+from fleet.model import Fleet
 from fleet.names import GatewayName, RevisionName
-from fleet.runtimes import ModelServer
 from fleet.settings import Settings
 from fleet.telemetry import log
 
@@ -48,24 +45,16 @@ _log = log(__name__)
 
 
 class Autoscaler:
-    """Drives the replicas of a cluster. `gateways` are the members that must be heard."""
+    """Drives the replicas of a cluster."""
 
-    def __init__(
-        self,
-        cluster: Cluster,
-        bus: Bus,
-        clock: Clock,
-        servers: Callable[[RuntimeName], ModelServer],
-        settings: Settings,
-        gateways: Callable[[], Collection[GatewayName]],
-    ) -> None:
-        self._cluster = cluster
-        self._bus = bus
-        self._clock = clock
-        self._servers = servers
+    def __init__(self, around: Surroundings, settings: Settings) -> None:
+        self._cluster = around.cluster
+        self._bus = around.bus
+        self._clock = clock = around.clock
+        self._servers = around.servers
+        self._members = around.members
         self._settings = settings
-        self._gateways = gateways
-        self._hands = Hands(cluster, bus, clock)
+        self._hands = Hands(around.cluster, around.bus, clock)
         self._minds = Minds(settings, clock.now())
         self._accounts = Accounts(settings, clock.now())
         self._record = Record(self._hands, clock, self._breathe)
@@ -139,7 +128,7 @@ class Autoscaler:
         return Sight(
             fleet=self._cluster.fleet(),
             received=self._received(),
-            members=self._gateways(),
+            members=self._members.names(),
             servers=servers,
             now=self._clock.now(),
         )
@@ -165,14 +154,14 @@ class Autoscaler:
         """Answer the pokes from before this look."""
         self._looks += 1
         took = self._clock.now() - started
-        gateways = max(1, len(self._gateways()))
+        gateways = max(1, len(self._members.names()))
         try:
             self._bus.looked(Look(term=0, number=self._looks, seconds=took, gateways=gateways))
         except EbbtideError as error:
             _log("look_untold", level=logging.WARNING, error=repr(error))
 
     def _account(self, fleet: Fleet) -> None:
-        self._accounts.take(fleet, self._received(), self._gateways(), now=self._clock.now())
+        self._accounts.take(fleet, self._received(), self._members.names(), now=self._clock.now())
 
     def _received(self) -> Mapping[GatewayName, Received]:
         try:

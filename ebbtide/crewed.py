@@ -80,9 +80,7 @@ async def _serving(
 ) -> AsyncIterator[Serving]:
     """The control loop, the workers and the admin port."""
     settings = options.settings
-    autoscaler = Autoscaler(
-        here.cluster, here.bus, here.clock, here.servers, settings, crew.members
-    )
+    autoscaler = here.autoscaler(crew.members, settings)
     summed = Summed(here.cluster, here.bus, crew.totals)
     view = View(summed, autoscaler=autoscaler, bus=here.bus, clock=here.clock)
     admin = AdminPort(

@@ -4,23 +4,27 @@ Rule: the replicas' tasks outlive everything that may still need a replica.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from autoscaler.loop import Autoscaler
+from autoscaler.surroundings import Surroundings
 from ebbtide.serving import Options
 from fleet.bus.memory import MemoryBus
 from fleet.clock import LoopClock
 from fleet.cluster.local.cluster import Host, LocalCluster
 from fleet.cluster.local.gpus import Gpus, count_gpus
 from fleet.cluster.local.tritonserver import locate
+from fleet.leases.fixed import Always, Fixed
 from fleet.model import RuntimeName
-from fleet.names import ReplicaName
+from fleet.names import GatewayName, ReplicaName
 from fleet.runtimes import ModelServer
 from fleet.runtimes.asking import asking_client
 from fleet.runtimes.profiles import profile
 from fleet.runtimes.servers import servers
+from fleet.settings import Settings
 from fleet.tls import Certificates
 from gateway.keyfile import KeyFile
 
@@ -38,6 +42,20 @@ class Machine:
     group: asyncio.TaskGroup
     servers: Callable[[RuntimeName], ModelServer]
     certificates: Certificates
+
+    def autoscaler(
+        self, gateways: Callable[[], Collection[GatewayName]], settings: Settings
+    ) -> Autoscaler:
+        """The control loop over it. `gateways`: all there are now."""
+        around = Surroundings(
+            cluster=self.cluster,
+            bus=self.bus,
+            clock=self.clock,
+            servers=self.servers,
+            members=Fixed(gateways),
+            lease=Always(),
+        )
+        return Autoscaler(around, settings)
 
 
 @asynccontextmanager

@@ -71,9 +71,7 @@ async def alone(options: Options) -> AsyncIterator[Serving]:
 async def _serving(options: Options, here: Machine, hall: Hall) -> AsyncIterator[Serving]:
     """The control loop, the request port and the admin port over a hall."""
     settings = options.settings
-    autoscaler = Autoscaler(
-        here.cluster, here.bus, here.clock, here.servers, settings, lambda: (hall.name,)
-    )
+    autoscaler = here.autoscaler(lambda: (hall.name,), settings)
     front = Front(hall, settings, certificates=here.certificates)
     path = RequestPath(hall=hall, front=front, clock=here.clock, certificates=here.certificates)
     view = View(Own(hall, front), autoscaler=autoscaler, bus=here.bus, clock=here.clock)

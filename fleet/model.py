@@ -245,6 +245,10 @@ class Revision:
     """The nodes with GPUs that its pods may be placed on; None: any."""
     second_writer: str = ""
     """Who else scales it, in words for the operator: then ebbtide does not. Empty: nobody."""
+    settled: bool = True
+    """Its rollout is over, and `Fleet` shows as many replicas as the cluster itself counts."""
+    enacted: bool = True
+    """The cluster has done what was written last: none that is here now goes for that any more."""
 
     @property
     def model(self) -> ModelName:
@@ -281,6 +285,8 @@ class Replica:
     """The cause in the runtime's own words."""
     log: tuple[str, ...] = ()
     """The last lines it printed; only for a replica that failed."""
+    available: bool = True
+    """The cluster itself holds it ready: those that it does not go before any that is drained."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,9 @@ Rule 1: `fleet()` is an immutable snapshot and costs nothing; listeners are call
 Rule 2: every write carries the `Revision.version` it was decided on and raises `ConflictError`
         when the revision has moved on since; nothing is ever forced.
 Rule 3: when `scale` lowers the count, replicas named in the revision's drain go first; then those
-        that are not open yet; then the youngest.
+        that are not open yet; then the youngest. In Kubernetes the drained have the lowest deletion
+        cost before `mark` returns, and only they; but who is not `Replica.available` goes before
+        them, and any may go while the revision is not `Revision.settled`.
 Rule 4: when a GPU is free, the eldest PENDING replica gets it.
 """
 

@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 
 from autoscaler.loop import Autoscaler
+from autoscaler.surroundings import Surroundings
 from fleet.bus.memory import MemoryBus
 from fleet.clock import LoopClock
+from fleet.leases.fixed import Always, Fixed
 from fleet.model import Policy
 from fleet.settings import Settings
 from tests.fakes.cluster import FakeCluster, revision
@@ -33,14 +35,15 @@ class World:
 
     def control(self):
         """A control loop that remembers nothing."""
-        return Autoscaler(
-            self.cluster,
-            self.bus,
-            self.clock,
-            self.servers,
-            self.settings,
-            lambda: self.members,
+        around = Surroundings(
+            cluster=self.cluster,
+            bus=self.bus,
+            clock=self.clock,
+            servers=self.servers,
+            members=Fixed(lambda: self.members),
+            lease=Always(),
         )
+        return Autoscaler(around, self.settings)
 
     async def __aenter__(self):
         self.tasks = [

@@ -5,12 +5,9 @@ import contextlib
 
 import pytest
 
-from autoscaler.loop import Autoscaler
-from fleet.clock import LoopClock
 from fleet.model import Policy
 from fleet.names import RevisionName
 from fleet.reasons import Reason
-from fleet.settings import Settings
 from tests.fakes.cluster import revision
 from tests.sim.loop import VIRTUAL
 from tests.sim.world import world
@@ -27,14 +24,7 @@ def anyio_backend():
 @contextlib.asynccontextmanager
 async def controlled(*, gpus):
     async with world(gpus=gpus) as hall:
-        autoscaler = Autoscaler(
-            hall.cluster,
-            hall.bus,
-            LoopClock(),
-            lambda _: hall.server,
-            Settings(),
-            lambda: (hall.hall.name,),
-        )
+        autoscaler = hall.autoscaler()
         running = hall.loop.create_task(autoscaler.run())
         try:
             yield hall, autoscaler

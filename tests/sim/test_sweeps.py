@@ -9,12 +9,9 @@ import itertools
 
 import pytest
 
-from autoscaler.loop import Autoscaler
-from fleet.clock import LoopClock
 from fleet.errors import ConflictError, UnavailableError
 from fleet.model import Phase, Policy
 from fleet.names import RevisionName
-from fleet.settings import Settings
 from tests.fakes.cluster import revision
 from tests.sim.loop import VirtualLoop
 from tests.sim.world import Client, World, world
@@ -66,14 +63,7 @@ class Scenario:
             if self.faults is not None:
                 self.faults.over(w.cluster, "scale", "mark")
                 self.faults.over(w.server, "slots", "warm_up")
-            autoscaler = Autoscaler(
-                w.cluster,
-                w.bus,
-                LoopClock(),
-                lambda _: w.server,
-                Settings(),
-                lambda: (w.hall.name,),
-            )
+            autoscaler = w.autoscaler()
             loop = w.loop.create_task(autoscaler.run())
             for name in ("a", "b"):
                 w.cluster.put(revision(name, policy=POLICY))

@@ -8,8 +8,11 @@ from activator.core.retries import Attempt, Loss
 from activator.hall import Hall
 from activator.line import Line
 from activator.wiring import Outside, Refusal
+from autoscaler.loop import Autoscaler
+from autoscaler.surroundings import Surroundings
 from fleet.bus.memory import MemoryBus
 from fleet.clock import LoopClock
+from fleet.leases.fixed import Always, Fixed
 from fleet.model import Retry
 from fleet.names import GatewayName, ReplicaName, RevisionName
 from fleet.reasons import Reason
@@ -119,6 +122,18 @@ class World:
         self.loop = asyncio.get_running_loop()
         self.order: list[Client] = []
         self.revision = RevisionName("default/demo")
+
+    def autoscaler(self) -> Autoscaler:
+        """A control loop over it, which does not run yet."""
+        around = Surroundings(
+            cluster=self.cluster,
+            bus=self.bus,
+            clock=LoopClock(),
+            servers=lambda _: self.server,
+            members=Fixed(lambda: (self.hall.name,)),
+            lease=Always(),
+        )
+        return Autoscaler(around, Settings())
 
     @property
     def now(self) -> float:
