@@ -8,7 +8,9 @@ from fleet.starts import Starts
 
 __all__ = ["Refusing"]
 
-_NEVER_HELPS = frozenset({Reason.ASLEEP, Reason.MODEL_REMOVED, Reason.SEQUENCE_LOST})
+_NEVER_HELPS = frozenset(
+    {Reason.ASLEEP, Reason.SECOND_WRITER, Reason.MODEL_REMOVED, Reason.SEQUENCE_LOST}
+)
 
 
 class Refusing:

@@ -138,6 +138,7 @@ def see(
         ),
         load=_load(heard, now) if heard.complete else UNKNOWN,
         blocked=blocked,
+        second_writer=revision.second_writer,
     )
 
 

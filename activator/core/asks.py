@@ -1,6 +1,6 @@
 """When to wake, whom to ask, and what somebody who waits in vain is told. Pure.
 
-Rule 1: only demand wakes, and only where ebbtide may scale (`mode: auto`).
+Rule 1: only demand wakes, and only where ebbtide may scale (`mode: auto`, no second writer).
 Rule 2: with a free GPU and no older replica pending for it, the activator writes 0 -> 1 itself;
         else it pokes the leader, which chooses evict, grow or wait.
 Rule 3: level-triggered: the same facts give the same answer, however often they are looked at.
@@ -43,7 +43,7 @@ def hopeless(revision: Revision, fleet: Fleet, *, blocked: bool) -> Reason | Non
     if revision.replicas == 0 and not _may_wake(revision):
         stopping = (Phase.DRAINING, Phase.FAILED)
         if all(replica.phase in stopping for replica in fleet.of(revision.name)):
-            return Reason.ASLEEP
+            return Reason.SECOND_WRITER if revision.second_writer else Reason.ASLEEP
     return None
 
 
@@ -60,7 +60,8 @@ def in_vain(revision: Revision, fleet: Fleet, *, ready: int) -> Reason:
 
 
 def _may_wake(revision: Revision) -> bool:
-    return revision.policy.mode is Mode.AUTO and revision.policy.max_replicas > 0
+    policy = revision.policy
+    return policy.mode is Mode.AUTO and policy.max_replicas > 0 and not revision.second_writer
 
 
 def _gpu_is_free(revision: Revision, fleet: Fleet) -> bool:

@@ -2,7 +2,8 @@
 
 Puts `budget` and `evict` between `decide` and `plan`.
 
-Rule 1: only models in mode `auto` are moved; the others' replicas count as held.
+Rule 1: only models in mode `auto` that nobody else scales are moved; the others' replicas count as
+        held.
 Rule 2: a model that somebody waits for and whose replicas all wait for a GPU is a newcomer still.
 Rule 3: a newcomer for whom a GPU is free is left to the activator for one tick.
 Rule 4: models that sleep undisturbed take no part: they hold, want and free nothing.
@@ -37,7 +38,8 @@ class Case:
 
     @property
     def auto(self) -> bool:
-        return self.revision.policy.mode is Mode.AUTO
+        revision = self.revision
+        return revision.policy.mode is Mode.AUTO and not revision.second_writer
 
     @property
     def asleep(self) -> bool:
@@ -76,6 +78,7 @@ def arrange(
         case.revision.name: _candidate(case)
         for case in cases
         if case.revision.gpus > 0
+        and case.auto
         and may_go(case.seen, case.revision.policy, min_residency=min_residency, now=now)
     }
     wishes = {

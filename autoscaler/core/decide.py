@@ -3,7 +3,9 @@
 Rule 1: 1 -> 0 belongs to the idle clock alone (and to starting being given up); the windows and
         the table of queue and GPU choose among 1..n; 0 -> 1 follows whoever waits, or the minimum.
 Rule 2: a reading that is missing holds the scale: it may be raised to the minimum, never lowered.
-Rule 3: the answer is bounded by minimum and maximum; what the GPUs allow is `budget.py`'s to say.
+Rule 3: what the operator scales (`mode: off`), or something else in the cluster (a second writer),
+        stays as it is, whatever the load and the minimum.
+Rule 4: the answer is bounded by minimum and maximum; what the GPUs allow is `budget.py`'s to say.
 """
 
 from dataclasses import dataclass, replace
@@ -49,8 +51,9 @@ def decide(memory: Memory, seen: Seen, policy: Policy, now: float) -> Decision:
 
 def _choose(memory: Memory, seen: Seen, policy: Policy, now: float) -> tuple[Memory, Choice]:
     load = seen.load
-    if policy.mode is Mode.OFF:
-        return memory, Choice(after=seen.replicas, reason=Reason.MODE_OFF)
+    others = _others(seen, policy)
+    if others is not None:
+        return memory, others
     if isinstance(load, Unknown):
         # What may have been needed meanwhile counts as needed.
         held = replace(memory, wishes=memory.wishes.add(now, seen.replicas))
@@ -62,6 +65,15 @@ def _choose(memory: Memory, seen: Seen, policy: Policy, now: float) -> tuple[Mem
     if seen.replicas == 0:
         return memory, _asleep(load, policy)
     return _awake(memory, seen, load, policy=policy, now=now)
+
+
+def _others(seen: Seen, policy: Policy) -> Choice | None:
+    """As it is, where the scale is not ebbtide's to decide."""
+    if policy.mode is Mode.OFF:
+        return Choice(after=seen.replicas, reason=Reason.MODE_OFF)
+    if seen.second_writer and policy.mode is Mode.AUTO:
+        return Choice(after=seen.replicas, reason=Reason.SECOND_WRITER, message=seen.second_writer)
+    return None
 
 
 def _unknown(seen: Seen, policy: Policy) -> Choice:

@@ -91,6 +91,8 @@ class Seen:
     load: Load | Unknown = UNKNOWN
     blocked: str | None = None
     """Why starting is given up for a while; None while it is not."""
+    second_writer: str = ""
+    """Who else scales it; empty: nobody."""
 
     def count(self, *phases: Phase) -> int:
         """Replicas in one of `phases`."""

@@ -48,6 +48,8 @@ PENDING_CPU = (revision("cpu", replicas=1, gpus=0), Phase.PENDING)
         ({"policy": Policy(mode=Mode.OFF)}, (), 1, (), Ask.NOTHING),
         ({"policy": Policy(mode=Mode.ADVISE)}, (), 1, (), Ask.NOTHING),
         ({"policy": Policy(max_replicas=0)}, (), 1, (), Ask.NOTHING),
+        ({"second_writer": "keda"}, (), 1, (), Ask.NOTHING),
+        ({"second_writer": "keda", "replicas": 1}, (Phase.PENDING,), 0, (), Ask.NOTHING),
     ],
 )
 def test_ask(changes, phases, free, others, expected):
@@ -78,6 +80,15 @@ def test_hopeless(mode, replicas, phases, expected):
     rev = revision(policy=Policy(mode=mode), replicas=replicas)
     assert hopeless(rev, fleet(rev, *phases), blocked=False) is expected
     assert hopeless(rev, fleet(rev, *phases), blocked=True) is Reason.START_FAILED
+
+
+@pytest.mark.parametrize(
+    ("replicas", "phases", "expected"),
+    [(0, (), Reason.SECOND_WRITER), (0, (Phase.LOADING,), None), (1, (), None)],
+)
+def test_what_something_else_scales_cannot_be_woken(replicas, phases, expected):
+    rev = revision(second_writer="HorizontalPodAutoscaler demo", replicas=replicas)
+    assert hopeless(rev, fleet(rev, *phases), blocked=False) is expected
 
 
 @pytest.mark.parametrize(

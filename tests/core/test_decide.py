@@ -52,6 +52,21 @@ def test_asleep(policy, waiting, expected):
     assert answer(Story(ready=0, policy=policy).look(waiting=waiting)) == expected
 
 
+@pytest.mark.parametrize("replicas", [0, 1, 3])
+@pytest.mark.parametrize("blocked", [None, "broken"])
+def test_what_something_else_scales_stays_as_it_is(replicas, blocked):
+    policy = Policy(min_replicas=2, keep_alive=1.0, max_replicas=2)
+    story = Story(ready=replicas, policy=policy)
+    story.blocked = blocked
+    for known in (True, False):
+        seen = {"second_writer": "HorizontalPodAutoscaler demo", "known": known}
+        decision = story.look(waiting=9 * known, **seen)
+        assert answer(decision) == (replicas, Reason.SECOND_WRITER)
+        assert decision.message == "HorizontalPodAutoscaler demo"
+    story.policy = replace(policy, mode=Mode.ADVISE)
+    assert story.look(waiting=9, **seen).reason is not Reason.SECOND_WRITER
+
+
 # Unknown.
 
 

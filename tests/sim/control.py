@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from dataclasses import replace
 
 from autoscaler.loop import Autoscaler
 from autoscaler.surroundings import Surroundings
@@ -58,10 +59,11 @@ class World:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
-    def add(self, *names, replicas=0, **policy):
+    def add(self, *names, replicas=0, second_writer="", **policy):
         policy = Policy(**{"slots": 4, "keep_alive": 20.0, **policy})
         for name in names:
-            self.cluster.put(revision(name.partition("/")[2], policy=policy, replicas=replicas))
+            made = revision(name.partition("/")[2], policy=policy, replicas=replicas)
+            self.cluster.put(replace(made, second_writer=second_writer))
 
     async def at(self, time):
         await asyncio.sleep(time - self.loop.time())

@@ -255,6 +255,34 @@ async def test_advise_and_off_never_write(mode, reason):
         assert world.events(A) == (["advised"] if mode is Mode.ADVISE else [])
 
 
+async def test_what_something_else_scales_is_routed_to_and_never_scaled():
+    async with World(gpus=1) as world:
+        world.add(A, keep_alive=1.0, second_writer="HorizontalPodAutoscaler a", replicas=1)
+        world.add(B)
+        await world.until(lambda: world.ready(A))
+        world.gateway.arrive(A)
+        world.gateway.arrive(B)
+        await asyncio.sleep(30)
+        assert world.gateway.rows[A].completions == 1
+        assert world.cluster.writes == []
+        assert world.autoscaler.decision(A).reason is Reason.SECOND_WRITER
+        assert world.autoscaler.decision(B).reason is Reason.NO_FREE_GPU
+        world.add(A, keep_alive=1.0, second_writer="HorizontalPodAutoscaler a")
+        world.gateway.arrive(A)
+        await world.until(lambda: world.ready(B))
+        assert world.cluster.writes == [(B, 1, Reason.DEMAND)]
+
+
+async def test_a_drain_is_taken_back_when_something_else_begins_to_scale():
+    async with World() as world:
+        world.add(A, replicas=2)
+        found = world.cluster.fleet()
+        drain = Drain(number=7, replicas=frozenset({found.of(A)[0].name}))
+        world.cluster.put(replace(found.revisions[A], drain=drain, second_writer="keda"))
+        await world.until(lambda: world.cluster.fleet().revisions[A].drain is None, limit=5.0)
+        assert world.cluster.writes == []
+
+
 async def test_failed_starts_give_the_gpu_back_for_a_while():
     async with World(settings=Settings(start_tries=3, start_retry=60.0)) as world:
         world.add(A)
