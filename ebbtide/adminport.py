@@ -4,6 +4,8 @@ import ipaddress
 from collections.abc import Coroutine, Mapping
 from typing import Any
 
+from starlette.types import ASGIApp, Receive, Scope, Send
+
 from fleet.clock import Clock
 from fleet.settings import Settings
 from gateway.admin.app import make_app
@@ -16,19 +18,25 @@ __all__ = ["AdminPort", "reach_of"]
 
 
 class AdminPort:
-    """Raises `SettingError` for a port that is taken, and for a wrong file of tokens."""
+    """Bound when made, and shown a view before it runs: a process may be named by its port.
 
-    def __init__(
-        self, view: AdminView, settings: Settings, *, host: str, port: int, reach: Reach
-    ) -> None:
+    Raises `SettingError` for a port that is taken, and for a wrong file of tokens.
+    """
+
+    def __init__(self, settings: Settings, *, host: str, port: int, reach: Reach) -> None:
         self._tokens = token_file(settings)
-        app = make_app(view, admission=Admission(reach=reach), tokens=lambda: self._tokens.found)
-        self._server = AdminServer(app, host=host, port=port)
+        self._admission = Admission(reach=reach)
+        self._server = AdminServer(self._answer, host=host, port=port)
+        self._app: ASGIApp | None = None
 
     @property
     def port(self) -> int:
         """The real port."""
         return self._server.port
+
+    def show(self, view: AdminView) -> None:
+        """Answer from this."""
+        self._app = make_app(view, admission=self._admission, tokens=lambda: self._tokens.found)
 
     def works(self, clock: Clock) -> Mapping[str, Coroutine[Any, Any, None]]:
         """Its endless tasks, by name."""
@@ -37,6 +45,14 @@ class AdminPort:
     def reload(self, settings: Settings) -> None:
         """Read the tokens again, or those that are named now."""
         self._tokens.follow(settings.admin_token_file)
+
+    def close(self) -> None:
+        """Let go of the port if it never ran."""
+        self._server.close()
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._app is not None:
+            await self._app(scope, receive, send)
 
 
 def reach_of(host: str) -> Reach:

@@ -14,7 +14,7 @@ from ebbtide.greeting import greeting
 from ebbtide.machine import Machine, machine
 from ebbtide.serving import Options, Serving
 from ebbtide.signals import Stop
-from ebbtide.view import View
+from ebbtide.view import Alone, View
 from ebbtide.workers.crew import Crew, Means
 from ebbtide.workers.listeners import Listeners, listen
 from ebbtide.workers.sums import Summed
@@ -31,7 +31,7 @@ __all__ = ["crewed"]
 class _Parts:
     """What signals reach."""
 
-    view: View
+    standing: Alone
     crew: Crew
     autoscaler: Autoscaler
     admin: AdminPort
@@ -45,7 +45,7 @@ class _Parts:
         self.admin.reload(settings)
 
     async def leave(self, stop: Stop, settings: Settings) -> None:
-        self.view.leaving = True
+        self.standing.leaving = True
         self.crew.turn_away()
         await stop.unless_urgent(self.clock.sleep(settings.shutdown_delay))
         await self.crew.leave(stop, settings)
@@ -82,16 +82,14 @@ async def _serving(
     settings = options.settings
     autoscaler = here.autoscaler(crew.members, settings)
     summed = Summed(here.cluster, here.bus, crew.totals)
-    view = View(summed, autoscaler=autoscaler, bus=here.bus, clock=here.clock)
+    standing = Alone()
+    view = View(summed, reports=autoscaler, standing=standing, bus=here.bus, clock=here.clock)
     admin = AdminPort(
-        view,
-        settings,
-        host=options.admin_host,
-        port=options.admin_port,
-        reach=Reach.MACHINE,
+        settings, host=options.admin_host, port=options.admin_port, reach=Reach.MACHINE
     )
+    admin.show(view)
     parts = _Parts(
-        view=view,
+        standing=standing,
         crew=crew,
         autoscaler=autoscaler,
         admin=admin,

@@ -16,7 +16,7 @@ from ebbtide.machine import Machine, machine
 from ebbtide.requestpath import RequestPath
 from ebbtide.serving import Options, Serving
 from ebbtide.signals import Stop
-from ebbtide.view import Own, View
+from ebbtide.view import Alone, Own, View
 from fleet.names import GatewayName
 from fleet.settings import Settings
 from fleet.tasks import endless
@@ -32,7 +32,7 @@ _NAME = GatewayName("up")
 class _Parts:
     """What signals reach."""
 
-    view: View
+    standing: Alone
     path: RequestPath
     autoscaler: Autoscaler
     admin: AdminPort
@@ -43,7 +43,7 @@ class _Parts:
         self.admin.reload(settings)
 
     async def leave(self, stop: Stop, settings: Settings) -> None:
-        self.view.leaving = True
+        self.standing.leaving = True
         await self.path.leave(stop, settings)
 
 
@@ -74,15 +74,15 @@ async def _serving(options: Options, here: Machine, hall: Hall) -> AsyncIterator
     autoscaler = here.autoscaler(lambda: (hall.name,), settings)
     front = Front(hall, settings, certificates=here.certificates)
     path = RequestPath(hall=hall, front=front, clock=here.clock, certificates=here.certificates)
-    view = View(Own(hall, front), autoscaler=autoscaler, bus=here.bus, clock=here.clock)
-    admin = AdminPort(
-        view,
-        settings,
-        host=options.admin_host,
-        port=options.admin_port,
-        reach=Reach.MACHINE,
+    standing = Alone()
+    view = View(
+        Own(hall, front), reports=autoscaler, standing=standing, bus=here.bus, clock=here.clock
     )
-    parts = _Parts(view=view, path=path, autoscaler=autoscaler, admin=admin)
+    admin = AdminPort(
+        settings, host=options.admin_host, port=options.admin_port, reach=Reach.MACHINE
+    )
+    admin.show(view)
+    parts = _Parts(standing=standing, path=path, autoscaler=autoscaler, admin=admin)
     works = {**path.works(), "autoscaler": autoscaler.run(), **admin.works(here.clock)}
     loops = [endless(here.group, work, name=name) for name, work in works.items()]
     try:

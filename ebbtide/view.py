@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from activator.hall import Hall
-from autoscaler.loop import Autoscaler
 from fleet.bus import Bus
 from fleet.clock import Clock
 from fleet.messages import CostReport, DecisionReport, Entry
@@ -15,7 +14,7 @@ from gateway.admin.ports import LineView, ProcessState, Unready
 from gateway.core.tally import Tally
 from gateway.front import Front
 
-__all__ = ["LEAVING", "Figures", "Own", "View"]
+__all__ = ["LEAVING", "Alone", "Figures", "Own", "Reports", "Standing", "View"]
 
 LEAVING = Unready(reason=Reason.SHUTTING_DOWN, message="it takes no new requests: it is leaving")
 
@@ -52,21 +51,52 @@ class Own:
         return self._front.other if revision is None else self._front.tallies.get(revision)
 
 
-class View:
-    """An `AdminView` over the parts of `ebbtide up`."""
+class Reports(Protocol):
+    """What whoever leads says of its decisions."""
 
-    def __init__(
-        self,
-        figures: Figures,
-        *,
-        autoscaler: Autoscaler,
-        bus: Bus,
-        clock: Clock,
-    ) -> None:
-        self._figures, self._autoscaler = figures, autoscaler
-        self._bus, self._clock = bus, clock
+    def decision(self, revision: RevisionName) -> DecisionReport | None:
+        """Its last answer for a revision, with its inputs; None before the first."""
+        ...
+
+    def cost(self) -> CostReport:
+        """The bill so far."""
+        ...
+
+
+class Standing(Protocol):
+    """How the process stands."""
+
+    def unready(self) -> Unready | None:
+        """Why it is not ready; None while it is."""
+        ...
+
+    def process(self) -> ProcessState:
+        """How it stands to others."""
+        ...
+
+
+class Alone:
+    """The standing of a process that has nobody beside it."""
+
+    def __init__(self) -> None:
         self.leaving = False
         """From SIGTERM on."""
+
+    def unready(self) -> Unready | None:
+        return LEAVING if self.leaving else None
+
+    def process(self) -> ProcessState:
+        return ProcessState()
+
+
+class View:
+    """An `AdminView` over the parts of a process."""
+
+    def __init__(
+        self, figures: Figures, *, reports: Reports, standing: Standing, bus: Bus, clock: Clock
+    ) -> None:
+        self._figures, self._reports, self._standing = figures, reports, standing
+        self._bus, self._clock = bus, clock
 
     def fleet(self) -> Fleet:
         return self._figures.fleet()
@@ -81,16 +111,16 @@ class View:
         return self._bus.tail(limit, revision=revision)
 
     def decision(self, revision: RevisionName) -> DecisionReport | None:
-        return self._autoscaler.decision(revision)
+        return self._reports.decision(revision)
 
     def cost(self) -> CostReport:
-        return self._autoscaler.cost()
+        return self._reports.cost()
 
     def unready(self) -> Unready | None:
-        return LEAVING if self.leaving else None
+        return self._standing.unready()
 
     def process(self) -> ProcessState:
-        return ProcessState()
+        return self._standing.process()
 
     def now(self) -> float:
         return self._clock.now()

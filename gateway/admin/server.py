@@ -37,6 +37,7 @@ class AdminServer:
         self._server = _Quiet(
             uvicorn.Config(
                 app,
+                interface="asgi3",
                 lifespan="off",
                 ws="none",
                 log_config=None,
@@ -61,6 +62,10 @@ class AdminServer:
             for listening in getattr(self._server, "servers", ()):
                 listening.close()
             self._socket.close()
+
+    def close(self) -> None:
+        """Let go of the port: for one that never runs."""
+        self._socket.close()
 
     def stop(self) -> None:
         """End `run`, once what is being answered is (a second at most)."""

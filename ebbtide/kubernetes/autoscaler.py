@@ -1,0 +1,141 @@
+"""The parts of an autoscaler, over what it stands on: one of several, of which one leads.
+
+Rule 1: it wants to lead only once it knows what there is.
+Rule 2: who does not lead looks on, and is as ready as who does: it is there to take over.
+Rule 3: on the way out it writes no more first, then lets somebody else lead at once.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from autoscaler.loop import Autoscaler
+from autoscaler.surroundings import Surroundings
+from ebbtide.adminport import AdminPort
+from ebbtide.kubernetes.flags import Options
+from ebbtide.kubernetes.ground import Ground
+from ebbtide.kubernetes.standing import Need, Standing
+from ebbtide.serving import Serving, shown_url
+from ebbtide.signals import Stop
+from ebbtide.view import Reports, View
+from ebbtide.workers.sums import Summed, Totals
+from fleet.leases import Lease
+from fleet.messages import CostReport, DecisionReport
+from fleet.names import RevisionName
+from fleet.settings import Settings
+from fleet.tasks import endless
+
+__all__ = ["Leadership", "autoscaler"]
+
+
+class Leadership(Lease, Protocol):
+    """The right to lead, and the loop that wins it and keeps it."""
+
+    async def run(self) -> None:
+        """Endless: try to get it, and to keep it."""
+        ...
+
+    async def release(self) -> None:
+        """Let somebody else have it at once. Never raises."""
+        ...
+
+
+class _Led:
+    """What is said of decisions: by this process while it leads, else by whoever does."""
+
+    def __init__(self, own: Autoscaler, others: Reports, lease: Lease) -> None:
+        self._own, self._others, self._lease = own, others, lease
+
+    def _now(self) -> Reports:
+        return self._own if self._lease.held() else self._others
+
+    def decision(self, revision: RevisionName) -> DecisionReport | None:
+        return self._now().decision(revision)
+
+    def cost(self) -> CostReport:
+        return self._now().cost()
+
+
+class _Parts:
+    """What signals reach."""
+
+    def __init__(
+        self, here: Ground, admin: AdminPort, leadership: Leadership, settings: Settings
+    ) -> None:
+        around = Surroundings(
+            cluster=here.cluster,
+            bus=here.bus,
+            clock=here.clock,
+            servers=here.servers,
+            members=here.members,
+            lease=leadership,
+        )
+        self._leadership, self._here, self._admin = leadership, here, admin
+        self._autoscaler = Autoscaler(around, settings)
+        need = Need(
+            what="the cluster has not been read yet", met=here.known, touch=here.cluster_touch
+        )
+        self._standing = Standing(
+            here.clock,
+            needs=(need,),
+            cluster=here.cluster_touch,
+            bus=here.bus_touch,
+            members=here.members,
+            lease=leadership,
+        )
+        admin.show(
+            View(
+                Summed(here.cluster, here.bus, Totals()),
+                reports=_Led(self._autoscaler, here.reports, leadership),
+                standing=self._standing,
+                bus=here.bus,
+                clock=here.clock,
+            )
+        )
+        self._work: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin once there is something to decide on."""
+        self._work = endless(self._here.group, self._run(), name="autoscaler")
+
+    async def _run(self) -> None:
+        await self._standing.met()
+        self._standing.begun = True
+        async with asyncio.TaskGroup() as group:
+            endless(group, self._leadership.run(), name="lease")
+            endless(group, self._autoscaler.run(), name="looks")
+
+    def reload(self, settings: Settings) -> None:
+        self._here.certificates.follow(settings)
+        self._autoscaler.reload(settings)
+        self._admin.reload(settings)
+
+    async def leave(self, _stop: Stop, _settings: Settings) -> None:
+        self._standing.leaving = True
+
+    async def end(self) -> None:
+        """Write no more, then lead no more."""
+        if self._work is not None:
+            self._work.cancel()
+            await asyncio.wait([self._work])
+        await self._leadership.release()
+
+
+@asynccontextmanager
+async def autoscaler(
+    options: Options, here: Ground, admin: AdminPort, leadership: Leadership
+) -> AsyncIterator[Serving]:
+    """Everything started; stopped in order at the end."""
+    parts = _Parts(here, admin, leadership, options.settings)
+    certificates = here.certificates.run(here.clock)
+    works = {**admin.works(here.clock), "certificates": certificates}
+    loops = [endless(here.group, work, name=name) for name, work in works.items()]
+    parts.start()
+    told = {"admin": shown_url(options.admin_host, admin.port), "name": here.name}
+    try:
+        yield Serving(greeting=told, reload=parts.reload, leave=parts.leave)
+    finally:
+        await parts.end()
+        for loop in loops:
+            loop.cancel()

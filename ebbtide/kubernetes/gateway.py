@@ -1,0 +1,137 @@
+"""The parts of a gateway, over what it stands on.
+
+Rule 1: it takes connections once it knows what there is and is a member: who dispatches must have
+        been heard of by whoever takes replicas away.
+Rule 2: from then on it serves what it can, whatever is away.
+Rule 3: on the way out readiness goes first, the place among the members last.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from activator.hall import Hall
+from activator.wiring import Outside
+from ebbtide.adminport import AdminPort
+from ebbtide.kubernetes.flags import Options
+from ebbtide.kubernetes.ground import Ground, Membership
+from ebbtide.kubernetes.standing import Need, Standing
+from ebbtide.requestpath import RequestPath
+from ebbtide.reserved import Reserved, reserve
+from ebbtide.serving import Serving, shown_url
+from ebbtide.signals import Stop
+from ebbtide.view import Own, View
+from fleet.settings import Settings
+from fleet.tasks import endless
+from fleet.telemetry import log
+from gateway.front import Front
+
+__all__ = ["gateway"]
+
+_log = log(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parts:
+    """What signals reach."""
+
+    standing: Standing
+    path: RequestPath
+    admin: AdminPort
+    membership: Membership
+
+    def reload(self, settings: Settings) -> None:
+        self.path.reload(settings)
+        self.admin.reload(settings)
+
+    async def leave(self, stop: Stop, settings: Settings) -> None:
+        self.standing.leaving = True
+        await self.path.leave(stop, settings)
+
+    async def begin(self, reserved: Reserved) -> None:
+        """Open the request port once all that is needed is there."""
+        await self.standing.met()
+        if self.standing.leaving:
+            return
+        await self.path.front.adopt(reserved.listen())
+        self.standing.begun = True
+        _log("begun", port=reserved.port)
+
+
+@asynccontextmanager
+async def gateway(
+    options: Options, here: Ground, admin: AdminPort, membership: Membership
+) -> AsyncIterator[Serving]:
+    """Everything started; stopped in order at the end."""
+    reserved = await reserve(options.host, options.port)
+    parts = _parts(options.settings, here, admin, membership)
+    works = {**parts.path.works(), **admin.works(here.clock)}
+    loops = [endless(here.group, work, name=name) for name, work in works.items()]
+    beginning = here.group.create_task(parts.begin(reserved), name="begin")
+    tls = bool(options.settings.tls_cert)
+    told = {
+        "requests": shown_url(options.host, reserved.port, tls=tls),
+        "admin": shown_url(options.admin_host, admin.port),
+        "name": here.name,
+    }
+    try:
+        yield Serving(greeting=told, reload=parts.reload, leave=parts.leave)
+    finally:
+        await _end(beginning)
+        parts.path.close()
+        reserved.close()
+        await membership.release()
+        for loop in loops:
+            loop.cancel()
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+
+
+def _parts(settings: Settings, here: Ground, admin: AdminPort, membership: Membership) -> _Parts:
+    outside = Outside(
+        cluster=here.cluster,
+        bus=here.bus,
+        clock=here.clock,
+        servers=here.servers,
+        settings=settings,
+        group=here.group,
+        allotted=here.allotted,
+        crowded=here.crowded,
+    )
+    hall = Hall(here.name, outside)
+    here.attach(hall.allot)
+    front = Front(hall, settings, certificates=here.certificates)
+    needs = (
+        Need(
+            what="the cluster has not been read yet",
+            met=here.known,
+            touch=here.cluster_touch,
+        ),
+        Need(
+            what="this gateway has no place among the members yet",
+            met=membership.taken,
+            touch=membership,
+        ),
+    )
+    standing = Standing(
+        here.clock,
+        needs=needs,
+        cluster=here.cluster_touch,
+        bus=here.bus_touch,
+        members=here.members,
+    )
+    path = RequestPath(hall=hall, front=front, clock=here.clock, certificates=here.certificates)
+    admin.show(
+        View(
+            Own(hall, front),
+            reports=here.reports,
+            standing=standing,
+            bus=here.bus,
+            clock=here.clock,
+        )
+    )
+    return _Parts(standing=standing, path=path, admin=admin, membership=membership)

@@ -1,0 +1,75 @@
+"""What a process of a cluster stands on: the API server, Redis, the Leases.
+
+Rule: nothing here waits for the other side: a process comes up, says what it lacks, and goes on
+      trying.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from ebbtide.view import Reports
+from fleet.bus import Bus
+from fleet.clock import Clock
+from fleet.cluster import Cluster
+from fleet.leases import Members
+from fleet.model import RuntimeName
+from fleet.names import GatewayName, ReplicaName, RevisionName
+from fleet.runtimes import ModelServer
+from fleet.tls import Certificates
+
+__all__ = ["Ground", "Membership", "Touch"]
+
+
+class Touch(Protocol):
+    """Whether a process is in touch with something."""
+
+    @property
+    def cut_since(self) -> float | None:
+        """Since when it is not, on the clock's `now`; None while it is."""
+        ...
+
+    @property
+    def trouble(self) -> str:
+        """Why it is not, in words; empty while nothing is known to be wrong."""
+        ...
+
+
+class Membership(Touch, Protocol):
+    """A gateway's place among the members."""
+
+    async def taken(self) -> None:
+        """Returns once it is a member; what it loses later, it goes on without."""
+        ...
+
+    async def release(self) -> None:
+        """Be a member no more: nothing is sent to a replica from here any more. Never raises."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """All of it, running."""
+
+    name: GatewayName
+    """Of this process, a gateway or not."""
+    cluster: Cluster
+    known: Callable[[], Awaitable[None]]
+    """Returns once there is a first snapshot."""
+    cluster_touch: Touch
+    bus: Bus
+    bus_touch: Touch
+    reports: Reports
+    """As the leader publishes them."""
+    allotted: Callable[[ReplicaName], int | None]
+    """How many of a replica's slots are this gateway's; None: all of them."""
+    crowded: Callable[[RevisionName], None]
+    """Called when somebody waits and no wake is needed: more of the slots would help."""
+    attach: Callable[[Callable[[], None]], object]
+    """Have this called when other parts of the slots are this gateway's."""
+    members: Members
+    clock: Clock
+    group: asyncio.TaskGroup
+    servers: Callable[[RuntimeName], ModelServer]
+    certificates: Certificates
