@@ -105,25 +105,7 @@ def _parts(settings: Settings, here: Ground, admin: AdminPort, membership: Membe
     hall = Hall(here.name, outside)
     here.attach(hall.allot)
     front = Front(hall, settings, certificates=here.certificates)
-    needs = (
-        Need(
-            what="the cluster has not been read yet",
-            met=here.known,
-            touch=here.cluster_touch,
-        ),
-        Need(
-            what="this gateway has no place among the members yet",
-            met=membership.taken,
-            touch=membership,
-        ),
-    )
-    standing = Standing(
-        here.clock,
-        needs=needs,
-        cluster=here.cluster_touch,
-        bus=here.bus_touch,
-        members=here.members,
-    )
+    standing = _standing(here, membership)
     path = RequestPath(hall=hall, front=front, clock=here.clock, certificates=here.certificates)
     admin.show(
         View(
@@ -135,3 +117,19 @@ def _parts(settings: Settings, here: Ground, admin: AdminPort, membership: Membe
         )
     )
     return _Parts(standing=standing, path=path, admin=admin, membership=membership)
+
+
+def _standing(here: Ground, membership: Membership) -> Standing:
+    read = Need(what="the cluster has not been read yet", met=here.known, touch=here.cluster_touch)
+    member = Need(
+        what="this gateway has no place among the members yet",
+        met=membership.taken,
+        touch=membership,
+    )
+    return Standing(
+        here.clock,
+        needs=(read, member),
+        cluster=here.cluster_touch,
+        bus=here.bus_touch,
+        members=here.members,
+    )
