@@ -15,10 +15,11 @@ test: setup ## pass the tests, those with real Triton and a real control plane o
 	@python3 scripts/setup.py kube
 	@$(BIN)/python -m pytest -n 3 tests --ignore=tests/e2e
 
-e2e: setup ## other people's clients, unchanged: Python, curl, a browser, Go, Node, load tools
-	@python3 scripts/setup.py clients
+e2e: setup ## other people's clients, unchanged; then the chart on a real cluster with real Triton
+	@python3 scripts/setup.py clients cluster
 	@$(BIN)/python -m tests.e2e
-	@$(BIN)/python -m pytest -n 2 tests/e2e
+	@$(BIN)/python -m pytest -n 2 tests/e2e --ignore=tests/e2e/kube
+	@$(BIN)/python -m pytest tests/e2e/kube
 
 fmt: dev ## put the code in form
 	@$(BIN)/ruff format .

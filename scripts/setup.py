@@ -1,8 +1,9 @@
 """Makes the environments that `make` needs: `.venv` (development), `.venv-models` (real Triton),
 `.cache/clients` (other people's clients), and in `.cache/kube` the programs of a real Kubernetes:
-its control plane with Helm (`kube`), and what makes this machine a node of it (`node`).
+its control plane with Helm (`kube`), what makes this machine a node of it (`node`), or whichever of
+these e2e tests need here (`cluster`).
 
-    python3 scripts/setup.py [dev] [models] [clients] [kube] [node]
+    python3 scripts/setup.py [dev] [models] [clients] [kube] [node] [cluster]
 
 Runs on any Python 3.8 or newer, without packages. Says what it does and how long it takes.
 
@@ -55,7 +56,7 @@ KINDS = {
 }
 
 
-NAMES = (*KINDS, "kube", "node")
+NAMES = (*KINDS, "kube", "node", "cluster")
 
 
 def main() -> int:
@@ -96,8 +97,22 @@ def provide_named(name: str) -> None:
     elif name == "node":
         build.provide_from_distribution()
         build.provide(binaries.NODE)
+    elif name == "cluster":
+        provide_cluster()
     else:
         provide(KINDS[name])
+
+
+def provide_cluster() -> None:
+    """A named cluster needs only Helm; a container engine makes one with kind; else a node of ours."""
+    build.provide(binaries.CONTROL_PLANE)
+    if os.environ.get("EBBTIDE_E2E_KUBECONFIG"):
+        say("cluster: that of EBBTIDE_E2E_KUBECONFIG")
+    elif binaries.container_engine() is not None:
+        say(f"cluster: kind, on {binaries.container_engine()}")
+        build.provide(binaries.KIND)
+    else:
+        provide_named("node")
 
 
 def provide(kind: Kind) -> None:

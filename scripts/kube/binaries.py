@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,16 +47,22 @@ CONTROL_PLANE = (
     *_of("kubernetes", "k8s.io/kubernetes/cmd", "kube-controller-manager", "kube-scheduler"),
     Binary("etcd", "tools", "./etcd"),
     Binary("helm", "tools", "helm.sh/helm/v4/cmd/helm"),
+    Binary("helm3", "helm3", "helm.sh/helm/v3/cmd/helm"),
 )
-"""Enough for watches, scale, leases, RBAC, Events and admission; and Helm."""
+"""Enough for watches, scale, leases, RBAC, Events and admission; and Helm, 4 and 3."""
 
 NODE = (
     *_of("kubernetes", "k8s.io/kubernetes/cmd", "kubelet", "kube-proxy"),
     *_of("containerd", "github.com/containerd/containerd/v2/cmd", "containerd", "ctr"),
     *_of("containerd", "github.com/containerd/containerd/v2/cmd", "containerd-shim-runc-v2"),
     Binary("pause", "pause", "."),
+    Binary("coredns", "coredns", "."),
+    Binary("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok"),
 )
-"""What makes this machine a node on which pods really run."""
+"""What makes this machine a node on which pods really run; and simulated nodes."""
+
+KIND = (Binary("kind", "tools", "sigs.k8s.io/kind"),)
+"""Where a container engine is at hand, it makes the node."""
 
 
 def find(name: str) -> Path:
@@ -94,6 +101,18 @@ def cni_folder() -> Path | None:
     for folder in CNI_FOLDERS:
         if all((folder / name).exists() for name in ("bridge", "host-local", "portmap")):
             return folder
+    return None
+
+
+def container_engine() -> str | None:
+    """The one that kind can use here: its daemon answers."""
+    for name in ("docker", "podman", "nerdctl"):
+        program = on_machine(name)
+        if program is None:
+            continue
+        done = subprocess.run([program, "info"], capture_output=True, timeout=30, check=False)
+        if done.returncode == 0:
+            return name
     return None
 
 

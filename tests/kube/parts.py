@@ -17,6 +17,14 @@ PARTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 _UNWANTED_CONTROLLERS = ("node-ipam-controller", "node-lifecycle-controller")
 _WITHOUT_KUBELETS = (*_UNWANTED_CONTROLLERS, "taint-eviction-controller")
 
+_FOR_KUBELETS = ("--kubelet-preferred-address-types=InternalIP",)
+_FOR_MADE_UP_NODES = (
+    # Nobody takes the first taint of such a node away.
+    "--disable-admission-plugins=TaintNodesByCondition",
+    # No pod runs that would reach the API server by its Service.
+    "--endpoint-reconciler-type=none",
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
@@ -76,9 +84,7 @@ def _apiserver(site: Site) -> list[str]:
         "--authorization-mode=Node,RBAC",
         "--allow-privileged=true",
         "--profiling=false",
-        *([] if site.real_nodes else ["--endpoint-reconciler-type=none"]),
-        # A node made through the API has nobody to take its first taint away.
-        *([] if site.real_nodes else ["--disable-admission-plugins=TaintNodesByCondition"]),
+        *(_FOR_KUBELETS if site.real_nodes else _FOR_MADE_UP_NODES),
     ]
 
 

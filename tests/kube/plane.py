@@ -30,10 +30,16 @@ class ControlPlane:
     """Started by `start()`; `admin` may do anything."""
 
     def __init__(
-        self, folder: Path, *, address: str = "127.0.0.1", real_nodes: bool = False
+        self,
+        folder: Path,
+        *,
+        address: str = "127.0.0.1",
+        services: str = "10.96.0.0/16",
+        real_nodes: bool = False,
     ) -> None:
         self._folder = folder
         self._address = address
+        self._services = services
         self._real_nodes = real_nodes
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self.token = secrets.token_hex(16)
@@ -141,7 +147,7 @@ class ControlPlane:
             port=free_port(self._address),
             etcd_port=free_port(),
             peer_port=free_port(),
-            services="10.96.0.0/16",
+            services=self._services,
             real_nodes=self._real_nodes,
         )
         self.url = f"https://{self._address}:{self._site.port}"
