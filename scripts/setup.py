@@ -104,7 +104,7 @@ def provide_named(name: str) -> None:
 
 
 def provide_cluster() -> None:
-    """A named cluster needs only Helm; a container engine makes one with kind; else a node of ours."""
+    """A named cluster needs only Helm; else kind makes one, or this machine is made a node."""
     build.provide(binaries.CONTROL_PLANE)
     if os.environ.get("EBBTIDE_E2E_KUBECONFIG"):
         say("cluster: that of EBBTIDE_E2E_KUBECONFIG")
