@@ -10,7 +10,7 @@ Rule 2: a wake once written is carried to Ready or Failed, whoever still waits: 
 from collections.abc import Mapping
 
 from activator.coldstart import ColdStarts
-from activator.core.asks import Ask, ask, hopeless, in_vain
+from activator.core.asks import hopeless, in_vain
 from activator.core.balance import Choosing
 from activator.core.eta import Eta
 from activator.core.ledger import Ledger, Seat, State, Ticket
@@ -22,7 +22,7 @@ from activator.refusing import Refusing
 from activator.report import phase_of
 from activator.resting import Resting
 from activator.sequencing import Sequencing
-from activator.waking import Waking
+from activator.waking import Sight, Waking
 from activator.wiring import Guest, Refusal, Wiring
 from fleet.messages import RevisionSample
 from fleet.model import Fleet, Phase, Revision
@@ -62,12 +62,7 @@ class Line:
             release=lambda: self._release(self._now()),
         )
         self.allot, self.close = self._opening.allot, self._opening.close
-        self._waking = Waking(
-            wiring,
-            wanted=self._wanted,
-            revision=lambda: self.revision,
-            written=self._written,
-        )
+        self._waking = Waking(wiring, self.ledger, sight=self._sight, written=self._written)
         self._refusal = Refusing(self.ledger, self._starts, self._eta).of
         self._cold = ColdStarts()
         self._sequencing = Sequencing(self.ledger, refuse=self._refuse, rested=self._left_draining)
@@ -371,19 +366,9 @@ class Line:
 
     # Waking.
 
-    def _wanted(self) -> Ask:
-        seats = self.ledger.seats.values()
-        if any(not seat.draining for seat in seats):
-            return Ask.NOTHING
-        if seats:
-            # All of them drain: only the leader can take that back.
-            return Ask.POKE if self.ledger.waiting else Ask.NOTHING
-        return ask(
-            self.revision,
-            self._fleet,
-            waiting=self.ledger.waiting,
-            blocked=self._starts.blocked(self._now()),
-        )
+    def _sight(self) -> Sight:
+        blocked = self._starts.blocked(self._now())
+        return Sight(revision=self.revision, fleet=self._fleet, blocked=blocked)
 
     def _written(self) -> None:
         tell_woken(self._wiring.outside, self.revision)

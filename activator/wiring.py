@@ -13,6 +13,7 @@ from typing import Protocol
 from activator.core.balance import Dice
 from activator.core.ledger import Seat, Ticket
 from activator.core.room import Room
+from activator.core.vacancy import Vacancy
 from activator.core.wakes import Wakes
 from activator.probe import Pace
 from fleet.bus import Reports
@@ -79,5 +80,7 @@ class Wiring:
     """How many may wait, over all lines."""
     wakes: Wakes
     """How many each caller may wake."""
+    vacancy: Vacancy = field(default_factory=Vacancy)
+    """Which GPUs are free for all their wakes."""
     pace: Pace = field(default_factory=Pace)
     """How often all its probes ask."""

@@ -1,14 +1,15 @@
 """When to wake, whom to ask, and what somebody who waits in vain is told. Pure.
 
 Rule 1: only demand wakes, and only where ebbtide may scale (`mode: auto`, no second writer).
-Rule 2: with a free GPU and no older replica pending for it, the activator writes 0 -> 1 itself;
-        else it pokes the leader, which chooses evict, grow or wait.
+Rule 2: with a vacant GPU (`core.vacancy`) the activator writes 0 -> 1 itself; else it pokes the
+        leader, which chooses evict, grow or wait. A leader that is silent is not waited for.
 Rule 3: level-triggered: the same facts give the same answer, however often they are looked at.
 """
 
 from enum import Enum
 
 from fleet.model import Fleet, Mode, Phase, Revision
+from fleet.places import may_use, places
 from fleet.reasons import Reason
 
 __all__ = ["Ask", "ask", "hopeless", "in_vain"]
@@ -22,22 +23,25 @@ class Ask(Enum):
     POKE = "poke"
 
 
-def ask(revision: Revision, fleet: Fleet, *, waiting: int, blocked: bool) -> Ask:
-    """What the revision needs for `waiting` requests and no ready replica."""
+def ask(revision: Revision, fleet: Fleet, *, waiting: int, blocked: bool, vacant: bool) -> Ask:
+    """What the revision needs for `waiting` requests and no ready replica.
+
+    `vacant`: this gateway may ask for a first replica by itself.
+    """
     if waiting == 0 or blocked or not _may_wake(revision):
         return Ask.NOTHING
     if revision.replicas > 0:
         # Wanted already. Pending for want of a GPU is the leader's to settle.
         pending = any(replica.phase is Phase.PENDING for replica in fleet.of(revision.name))
         return Ask.POKE if pending else Ask.NOTHING
-    return Ask.WRITE if _gpu_is_free(revision, fleet) else Ask.POKE
+    return Ask.WRITE if vacant else Ask.POKE
 
 
 def hopeless(revision: Revision, fleet: Fleet, *, blocked: bool) -> Reason | None:
     """Why someone who arrives with nothing ready is refused at once; None to let it wait."""
     if blocked:
         return Reason.START_FAILED
-    if revision.gpus > fleet.pool(revision.gpu_class).total:
+    if revision.gpus and not _could_be_placed(revision, fleet):
         # No wait brings GPUs that are not there.
         return Reason.NO_FREE_GPU
     if revision.replicas == 0 and not _may_wake(revision):
@@ -54,8 +58,10 @@ def in_vain(revision: Revision, fleet: Fleet, *, ready: int) -> Reason:
     replicas = fleet.of(revision.name)
     if any(replica.phase is Phase.LOADING for replica in replicas):
         return Reason.WAIT_TIMEOUT
-    lacks = revision.gpus > fleet.pool(revision.gpu_class).free
     pending = any(replica.phase is Phase.PENDING for replica in replicas)
+    lacks = revision.gpus > max(
+        (place.free for place in places(fleet) if may_use(revision, place)), default=0
+    )
     return Reason.NO_FREE_GPU if pending or lacks else Reason.WAIT_TIMEOUT
 
 
@@ -64,16 +70,12 @@ def _may_wake(revision: Revision) -> bool:
     return policy.mode is Mode.AUTO and policy.max_replicas > 0 and not revision.second_writer
 
 
-def _gpu_is_free(revision: Revision, fleet: Fleet) -> bool:
-    if revision.gpus == 0:
+def _could_be_placed(revision: Revision, fleet: Fleet) -> bool:
+    """Whether some place has as many GPUs as a replica needs, held or not, or may come to."""
+    usable = [place for place in places(fleet) if may_use(revision, place)]
+    classes = {revision.gpu_class, *(place.gpu_class for place in usable)}
+    if any(fleet.pool(gpu_class).elastic >= revision.gpus for gpu_class in classes):
         return True
-    if fleet.pool(revision.gpu_class).free < revision.gpus:
-        return False
-    return not any(
-        replica.phase is Phase.PENDING
-        for other, replicas in fleet.replicas.items()
-        if other in fleet.revisions
-        and fleet.revisions[other].gpus > 0
-        and fleet.revisions[other].gpu_class == revision.gpu_class
-        for replica in replicas
+    return any(
+        min(place.total, fleet.pool(place.gpu_class).total) >= revision.gpus for place in usable
     )

@@ -6,6 +6,7 @@ import pytest
 
 from activator.core.asks import Ask, ask, hopeless, in_vain
 from activator.core.eta import Eta
+from activator.core.vacancy import Vacancy
 from fleet.model import Fleet, GpuPool, Mode, Phase, Policy, Replica
 from fleet.names import ReplicaName
 from fleet.reasons import Reason
@@ -55,9 +56,10 @@ PENDING_CPU = (revision("cpu", replicas=1, gpus=0), Phase.PENDING)
 def test_ask(changes, phases, free, others, expected):
     rev = revision(**changes)
     world = fleet(rev, *phases, free=free, others=others)
-    assert ask(rev, world, waiting=1, blocked=False) is expected
-    assert ask(rev, world, waiting=0, blocked=False) is Ask.NOTHING
-    assert ask(rev, world, waiting=1, blocked=True) is Ask.NOTHING
+    vacant = Vacancy().has(rev, world, gateways=1, now=0.0)
+    assert ask(rev, world, waiting=1, blocked=False, vacant=vacant) is expected
+    assert ask(rev, world, waiting=0, blocked=False, vacant=vacant) is Ask.NOTHING
+    assert ask(rev, world, waiting=1, blocked=True, vacant=vacant) is Ask.NOTHING
 
 
 def test_more_gpus_than_there_are_is_hopeless_at_once():

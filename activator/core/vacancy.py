@@ -1,0 +1,128 @@
+"""Which GPUs a gateway may ask for by itself, with others asking at the same time. Pure.
+
+Rule 1: a GPU is vacant that nobody holds and nobody waits for: replicas that are wanted and have no
+        place yet get theirs first, and so do this gateway's own wakes from the moment they are
+        decided. One that waits in vain keeps all places where it may go.
+Rule 2: the other gateways see the same GPUs and do not know of these wakes yet. So of those that
+        are vacant each takes its part at a time, at least one replica's; whatever is more is the
+        leader's to write. A wake counts until its replica is seen in its place: by then what the
+        others took is seen too.
+Rule 3: where a pod that waits makes a cluster autoscaler buy a node, only the leader knows which
+        GPUs are kept for whom.
+"""
+
+from dataclasses import dataclass
+
+from fleet.model import Fleet, Phase, Revision
+from fleet.names import RevisionName
+from fleet.places import Place, PlaceKey, may_use, places, unplaced
+
+__all__ = ["Vacancy"]
+
+_SETTLED_S = 30.0
+"""A wake whose replica is nowhere by then is like anybody else's."""
+
+
+@dataclass(slots=True)
+class _Wake:
+    revision: Revision
+    at: float
+    written: bool = False
+
+
+class Vacancy:
+    """The GPUs of the newest snapshot less what is spoken for. One for all models of a gateway."""
+
+    def __init__(self) -> None:
+        self._fleet: Fleet | None = None
+        self._places: tuple[Place, ...] = ()
+        self._left: dict[PlaceKey, int] = {}
+        self._pools: dict[str, int] = {}
+        self._wakes: dict[RevisionName, _Wake] = {}
+
+    def has(self, revision: Revision, fleet: Fleet, *, gateways: int, now: float) -> bool:
+        """Whether this gateway, one of so many, may ask for a first replica."""
+        if revision.gpus == 0:
+            return True
+        if fleet is not self._fleet:
+            self._count(fleet, now)
+        if self._best(revision, fleet) is None:
+            return False
+        mine = sum(
+            wake.revision.gpus
+            for wake in self._wakes.values()
+            if wake.revision.gpu_class == revision.gpu_class
+        )
+        vacant = mine + sum(max(0, self._left[place.key]) for place in self._usable(revision))
+        return mine + revision.gpus <= max(revision.gpus, vacant // max(1, gateways))
+
+    def begin(self, revision: Revision, now: float) -> None:
+        """Its first replica is being asked for."""
+        self._wakes[revision.name] = _Wake(revision, now)
+        if self._fleet is not None:
+            self._claim(revision)
+
+    def end(self, revision: RevisionName, *, written: bool) -> None:
+        """It was asked for, or that failed."""
+        wake = self._wakes.get(revision)
+        if wake is None:
+            return
+        if written:
+            wake.written = True
+        else:
+            del self._wakes[revision]
+            self._fleet = None
+
+    def _count(self, fleet: Fleet, now: float) -> None:
+        self._fleet = fleet
+        self._places = places(fleet)
+        self._left = {place.key: place.free for place in self._places}
+        self._pools = {pool.name: pool.free for pool in fleet.gpus}
+        self._wakes = {
+            name: wake for name, wake in self._wakes.items() if not _settled(wake, fleet, now)
+        }
+        for name, revision in fleet.revisions.items():
+            if revision.gpus == 0:
+                continue
+            begun = name in self._wakes and revision.replicas == 0
+            for _ in range(unplaced(revision, fleet.of(name)) + begun):
+                if not self._claim(revision):
+                    break
+
+    def _claim(self, revision: Revision) -> bool:
+        """Take its GPUs where there are some; else whatever is there is kept for it."""
+        if revision.gpus == 0:
+            return True
+        place = self._best(revision, None)
+        if place is None:
+            for each in self._usable(revision):
+                self._left[each.key] = 0
+            return False
+        self._left[place.key] -= revision.gpus
+        self._pools[place.gpu_class] -= revision.gpus
+        return True
+
+    def _best(self, revision: Revision, growing: Fleet | None) -> Place | None:
+        """The place that has room for one replica and least beyond it, where no node is bought."""
+        found = [
+            place
+            for place in self._usable(revision)
+            if min(self._left[place.key], self._pools.get(place.gpu_class, 0)) >= revision.gpus
+            and not (growing is not None and growing.pool(place.gpu_class).grows)
+        ]
+        return min(found, key=lambda place: self._left[place.key], default=None)
+
+    def _usable(self, revision: Revision) -> list[Place]:
+        return [place for place in self._places if may_use(revision, place)]
+
+
+def _settled(wake: _Wake, fleet: Fleet, now: float) -> bool:
+    """Whether it is over, or its replica is where everybody sees it."""
+    name = wake.revision.name
+    revision = fleet.revisions.get(name)
+    if revision is None or now - wake.at >= _SETTLED_S:
+        return True
+    if not wake.written:
+        return False
+    placed = any(replica.phase not in (Phase.PENDING, Phase.DRAINING) for replica in fleet.of(name))
+    return placed or revision.replicas == 0
