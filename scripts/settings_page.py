@@ -1,6 +1,7 @@
 """Makes docs/settings.md of fleet/settings.py: each field, its default, the string under it.
 
-``python -m scripts.settings_page`` writes the page; a house test holds the page to it.
+``python -m scripts.settings_page`` writes the page, and what the chart takes of them
+(`scripts.chart_settings`); house tests hold both to it.
 """
 
 import ast
@@ -13,7 +14,7 @@ from fleet import settings
 from fleet.setting_values import DURATIONS
 from fleet.settings import Settings
 
-__all__ = ["page"]
+__all__ = ["explained", "page"]
 
 _PAGE = Path(__file__).resolve().parent.parent / "docs" / "settings.md"
 _HEAD = """# Settings
@@ -40,16 +41,16 @@ _FOOT = "\nMade by `python -m scripts.settings_page` from `fleet/settings.py`.\n
 
 def page() -> str:
     """The whole page."""
-    explained, live = _explained(), settings.live_settings()
+    said, live = explained(), settings.live_settings()
     rows = [
         f"| `EBBTIDE_{field.name.upper()}` | {_shown(field.name)} "
-        f"| {'live' if field.name in live else ''} | {explained[field.name]} |\n"
+        f"| {'live' if field.name in live else ''} | {said[field.name]} |\n"
         for field in fields(Settings)
     ]
     return _HEAD + "".join(rows) + _FOOT
 
 
-def _explained() -> dict[str, str]:
+def explained() -> dict[str, str]:
     """The string under each field."""
     tree = ast.parse(inspect.getsource(Settings))
     body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
@@ -81,4 +82,7 @@ def _shown(name: str) -> str:
 
 
 if __name__ == "__main__":
+    from scripts import chart_settings
+
     _PAGE.write_text(page())
+    chart_settings.write()
