@@ -1,7 +1,7 @@
 """Makes the part of charts/ebbtide/values.schema.json that says which settings the chart takes.
 
 ``python -m scripts.settings_page`` writes it, beside docs/settings.md; a house test holds it to
-fleet/settings.py. Only the kind of value is checked here: what it may be, ebbtide says at its start.
+fleet/settings.py. Only the kind of value is checked: the rest ebbtide says at its start.
 """
 
 import json
