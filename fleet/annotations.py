@@ -29,6 +29,7 @@ from fleet.model import (
 from fleet.quantities import parse_bool, parse_bytes, parse_duration, parse_int, parse_number
 
 __all__ = [
+    "DRAINING",
     "KEYS",
     "LOCAL_COMMAND",
     "LOCAL_VOLUME",
@@ -40,9 +41,11 @@ __all__ = [
 
 PREFIX = "ebbtide.dev/"
 MODEL = "model"
+DRAINING = "draining"
+"""The drain mark: ebbtide's own, not for users to write."""
 LOCAL_COMMAND = "local.command"
 LOCAL_VOLUME = "local.volume."
-_OWN = ("draining",)
+_OWN = (DRAINING,)
 _PORTS = ("port", "grpc-port", "metrics-port")
 _LATER = ("tfserving", "torchserve")
 _LONGEST = 366 * 86400.0

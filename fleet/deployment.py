@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fleet.annotations import MODEL, PREFIX, read_annotations
+from fleet.annotations import DRAINING, MODEL, PREFIX, read_annotations
 from fleet.document import Node, Report, plain
 from fleet.model import Problem, Revision
 from fleet.names import RevisionName
@@ -73,7 +73,8 @@ def read_deployment(
 
 
 def _is_ours(root: Node, report: Report) -> bool:
-    keys = _ebbtide_keys(root, "metadata")
+    # A mark that the leader has not cleared yet is no slip of whoever took the model's name away.
+    keys = [key for key in _ebbtide_keys(root, "metadata") if key != PREFIX + DRAINING]
     inner = _ebbtide_keys(root, "spec", "template", "metadata")
     if PREFIX + MODEL in keys:
         for key in inner:

@@ -27,6 +27,10 @@ def test_other_keys_without_model_are_a_problem() -> None:
     assert "ebbtide.dev/keep-alive" in message
 
 
+def test_a_drain_mark_that_is_left_alone_is_no_slip() -> None:
+    assert read(document({"draining": "{}"})) == Registration(revision=None, problems=())
+
+
 def test_annotations_on_the_pod_template_are_pointed_at() -> None:
     wrong = document({})
     wrong["spec"]["template"]["metadata"] = {"annotations": {"ebbtide.dev/model": "m"}}

@@ -35,8 +35,9 @@ class Admin:
     def get(self, path: str, **query: str | int) -> dict[str, Any]:
         return self._call("GET", path, query=query)
 
-    def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        return self._call("POST", path, body=body)
+    def post(self, path: str, body: Mapping[str, Any], *, dry: bool = False) -> dict[str, Any]:
+        """`dry`: everything is checked, and nothing made."""
+        return self._call("POST", path, body=body, query={"dryRun": "All"} if dry else None)
 
     def put(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         return self._call("PUT", path, body=body)
@@ -47,9 +48,9 @@ class Admin:
         """A merge patch, unless another type is named."""
         return self._call("PATCH", path, body=body, content_type=content_type)
 
-    def apply(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    def apply(self, path: str, body: Mapping[str, Any], *, dry: bool = False) -> dict[str, Any]:
         """Server-side apply, as `kubectl apply --server-side --force-conflicts`."""
-        query = {"fieldManager": "tests", "force": "true"}
+        query = {"fieldManager": "tests", "force": "true"} | ({"dryRun": "All"} if dry else {})
         return self._call("PATCH", path, body=body, query=query, content_type=_APPLY)
 
     def delete(self, path: str, *, grace_s: int | None = None) -> dict[str, Any]:
