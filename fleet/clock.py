@@ -6,9 +6,12 @@
 import asyncio
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Protocol
 
-__all__ = ["Clock", "LoopClock"]
+__all__ = ["Clock", "LoopClock", "machine_time", "rfc3339"]
+
+_BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class Clock(Protocol):
@@ -40,3 +43,17 @@ class LoopClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+
+def machine_time() -> float:
+    """Seconds since the machine started, those it slept included where the system counts them.
+
+    Unlike `Clock.now`, which may be that of the loop's last step, it is read anew at each call: who
+    was stopped in between sees that.
+    """
+    return time.clock_gettime(_BOOT)
+
+
+def rfc3339(wall: float) -> str:
+    """A Unix time as the API of Kubernetes writes it, in UTC and to the microsecond."""
+    return datetime.fromtimestamp(wall, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
