@@ -1,8 +1,9 @@
 """Two ports between processes: who of several may write (`Lease`), and which gateways must be heard
 before replicas are taken away (`Members`).
 
-Adapters: `fleet.leases.fixed` (where no other process takes part). Kubernetes' own Leases are the
-other one.
+Adapters: `fleet.leases.fixed` (where no other process takes part); Leases in Kubernetes
+(`leader`, `members`, and a gateway's own in `member`); fakes lie in `tests/fakes/leases.py`. One
+contract test class per port holds for all of them (`tests/contract/test_leases.py`).
 
 Rule 1: a lease is asked right before every write, and ends by the asker's own clock: whoever was
         stopped for a while finds it lost when it goes on, before anybody else can have it.

@@ -10,20 +10,19 @@ Rule 4: whoever leaves in order gives it up last, when nothing is sent from here
 
 import asyncio
 import logging
-from dataclasses import dataclass
 from random import Random
 
 from fleet.clock import Clock, rfc3339
 from fleet.errors import ConflictError, EbbtideError, ForbiddenError, GoneError
 from fleet.kubernetes.objects import Object
 from fleet.kubernetes.pauses import SELDOM, Pauses
+from fleet.leases.identity import Identity
 from fleet.leases.leader import Asking
 from fleet.leases.membership import LABEL, NAMED, lease_name
 from fleet.leases.record import Record, lease_path, made, read_record, taken
-from fleet.names import GatewayName
 from fleet.telemetry import log
 
-__all__ = ["Identity", "Membership", "NameTakenError"]
+__all__ = ["Membership", "NameTakenError"]
 
 _RENEW_S = 5.0
 _PATIENCE_S = 5.0
@@ -32,23 +31,6 @@ _log = log(__name__)
 
 class NameTakenError(EbbtideError):
     """Another process has this gateway's name."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
-    """Who a gateway is, and where its Lease lies."""
-
-    name: GatewayName
-    process: str
-    """Of this process alone."""
-    namespace: str
-    """Ebbtide's own."""
-    pod_uid: str = ""
-    """Of the pod it runs in: when that is gone, the cluster deletes the Lease. Empty outside."""
-
-    @property
-    def holder(self) -> str:
-        return f"{self.name}_{self.process}"
 
 
 class Membership:

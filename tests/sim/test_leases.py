@@ -8,8 +8,9 @@ import pytest
 
 from fleet.clock import LoopClock
 from fleet.errors import UnavailableError
+from fleet.leases.identity import Identity
 from fleet.leases.leader import LEADER_LEASE, KubernetesLease
-from fleet.leases.member import Identity, Membership, NameTakenError
+from fleet.leases.member import Membership, NameTakenError
 from fleet.leases.members import KubernetesMembers
 from fleet.leases.membership import lease_name
 from fleet.leases.record import lease_path
