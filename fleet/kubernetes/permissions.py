@@ -43,6 +43,8 @@ class Permission:
     verb: str
     use: str
     """What it is for."""
+    name: str = ""
+    """Of the one object that it is about; empty: of all there are."""
     needed: bool = True
     """Whether nothing works without; else what it is for is not known or not told."""
 
@@ -80,18 +82,19 @@ _WRITES = {
     ),
 }
 _LEASES = "coordination.k8s.io"
+_LEADER = "ebbtide-autoscaler"
 _OWN = {
     Component.GATEWAY: (
-        (_LEASES, "leases", "create", "its own Lease, by which it is a member"),
-        (_LEASES, "leases", "get", "whether that is there, from a process before it"),
-        (_LEASES, "leases", "update", "that it is still there"),
+        (_LEASES, "leases", "create", "its own Lease, by which it is a member", ""),
+        (_LEASES, "leases", "get", "whether that is there, from a process before it", ""),
+        (_LEASES, "leases", "update", "that it is still there", ""),
     ),
     Component.AUTOSCALER: (
-        (_LEASES, "leases", "create", "the leader's Lease, the first time"),
-        (_LEASES, "leases", "get", "who leads"),
-        (_LEASES, "leases", "list", "the gateways that must be heard"),
-        (_LEASES, "leases", "update", "leads, goes on leading, steps down"),
-        ("", "pods", "get", "whether a silent gateway's pod is gone"),
+        (_LEASES, "leases", "create", "the leader's Lease, the first time", ""),
+        (_LEASES, "leases", "get", "who leads", _LEADER),
+        (_LEASES, "leases", "list", "the gateways that must be heard", ""),
+        (_LEASES, "leases", "update", "leads, goes on leading, steps down", _LEADER),
+        ("", "pods", "get", "whether a silent gateway's pod is gone", ""),
     ),
 }
 
@@ -133,7 +136,7 @@ def _all() -> Iterator[Permission]:
                 use=use,
                 needed=needed,
             )
-        for group, resource, verb, use in _OWN[component]:
+        for group, resource, verb, use, name in _OWN[component]:
             yield Permission(
                 component=component,
                 scope=Scope.OWN,
@@ -141,6 +144,7 @@ def _all() -> Iterator[Permission]:
                 resource=resource,
                 verb=verb,
                 use=use,
+                name=name,
             )
 
 

@@ -1,0 +1,231 @@
+"""What the facts about a cluster mean: one finding for each thing to know. Pure.
+
+Rule 1: everything that was looked at has a finding, also where all is well: silence could mean
+        that nobody looked.
+Rule 2: a finding that is not well says what to do.
+Rule 3: an error is what keeps a model from being called, woken or put to sleep; the rest warns.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+from ebbtide.doctoring.facts import Access, Facts, Finding, Level, Monitors, Redis, Section
+from ebbtide.doctoring.rollouts import mesh, rollout
+from fleet.kubernetes.permissions import Permission
+from fleet.model import Fleet, GpuNode, Problem, Revision
+
+__all__ = ["exit_code", "find"]
+
+
+def find(facts: Facts) -> tuple[Finding, ...]:
+    """All findings, by section, the worst of each section last."""
+    found = (
+        *_cluster(facts),
+        *_permissions(facts.access),
+        *_gpus(facts.fleet),
+        *_monitors(facts),
+        *_redis(facts.redis),
+        *_deployments(facts),
+    )
+    order = list(Section), list(Level)
+    return tuple(
+        sorted(found, key=lambda one: (order[0].index(one.section), order[1].index(one.level)))
+    )
+
+
+def exit_code(found: Sequence[Finding]) -> int:
+    """1 when there is an error, else 0."""
+    return int(any(one.level is Level.ERROR for one in found))
+
+
+def _cluster(facts: Facts) -> Iterator[Finding]:
+    where = ", ".join(facts.namespaces) or "all namespaces"
+    yield Finding(
+        section=Section.CLUSTER,
+        level=Level.FINE,
+        what=f"{facts.server} answers, Kubernetes {facts.version}; looking at {where}",
+    )
+    for what, why in facts.unread.items():
+        yield Finding(
+            section=Section.CLUSTER,
+            level=Level.WARNING,
+            what=f"{what} could not be read: {why}",
+            advice="what depends on it is not told below",
+            about=what,
+        )
+
+
+def _permissions(access: Sequence[Access]) -> Iterator[Finding]:
+    """A finding for each account, and one for each thing it lacks."""
+    by_subject: dict[str, list[Access]] = defaultdict(list)
+    for one in access:
+        by_subject[_subject(one)].append(one)
+    for who, asked in by_subject.items():
+        lacking = [one for one in asked if one.allowed is False]
+        unknown = [one for one in asked if one.allowed is None]
+        for one in lacking:
+            needed = one.permission.needed
+            yield Finding(
+                section=Section.PERMISSIONS,
+                level=Level.ERROR if needed else Level.WARNING,
+                what=f"{who} may not {_told(one)}: {one.permission.use}",
+                advice="the chart's roles have it: `helm upgrade`, or add it to yours",
+                about=_resource(one.permission),
+            )
+        if unknown:
+            yield Finding(
+                section=Section.PERMISSIONS,
+                level=Level.WARNING,
+                what=f"{len(unknown)} permissions of {who} could not be asked for:"
+                f" {unknown[0].why}",
+                advice="try again when the API server answers",
+            )
+        if not lacking and not unknown:
+            yield Finding(
+                section=Section.PERMISSIONS,
+                level=Level.FINE,
+                what=f"{who} may do all {len(asked)} things that are asked of the API server",
+            )
+
+
+def _subject(access: Access) -> str:
+    component = access.permission.component.value
+    name = access.subject.name
+    return f"the {component}'s account {name}" if name else f"you, in place of the {component},"
+
+
+def _told(access: Access) -> str:
+    where = f" in {access.namespace}" if access.namespace else ""
+    return f"{access.permission.verb} {_resource(access.permission)}{where}"
+
+
+def _resource(permission: Permission) -> str:
+    group = f".{permission.group}" if permission.group else ""
+    return f"{permission.resource}{group}"
+
+
+def _gpus(fleet: Fleet) -> Iterator[Finding]:
+    by_class: dict[str, list[GpuNode]] = defaultdict(list)
+    for node in fleet.nodes:
+        by_class[node.gpu_class].append(node)
+    for pool in fleet.gpus:
+        nodes = by_class.get(pool.name, [])
+        told = ", ".join(f"{one.name} {one.free} of {one.total}" for one in nodes)
+        more = f", up to {pool.elastic} more can be asked for" if pool.elastic else ""
+        yield Finding(
+            section=Section.GPUS,
+            level=Level.FINE,
+            what=f"{pool.name}: {pool.free} of {pool.total} free{more}"
+            + (f" ({told})" if told else ""),
+            about=pool.name,
+        )
+    if not fleet.gpus:
+        asking = sorted(name for name, one in fleet.revisions.items() if one.gpus)
+        yield Finding(
+            section=Section.GPUS,
+            level=Level.ERROR if asking else Level.NOTE,
+            what="no node has GPUs"
+            + (f", and {', '.join(asking[:3])} ask for some" if asking else ""),
+            advice="is NVIDIA's device plugin running? It gives nodes the resource nvidia.com/gpu",
+        )
+
+
+def _monitors(facts: Facts) -> Iterator[Finding]:
+    for kind in Monitors:
+        found = [one.where for one in facts.monitors if one.kind is kind]
+        if found:
+            more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+            yield Finding(
+                section=Section.MONITORS,
+                level=Level.FINE,
+                what=f"{kind.value}: {', '.join(found[:3])}{more}",
+            )
+        elif kind.value not in facts.unread:
+            yield Finding(
+                section=Section.MONITORS,
+                level=Level.NOTE,
+                what=f"{kind.value}: none found by its usual labels; ebbtide works without",
+            )
+
+
+def _redis(redis: Redis) -> Iterator[Finding]:
+    if not redis.where:
+        yield Finding(
+            section=Section.REDIS,
+            level=Level.NOTE,
+            what="not looked at: none is named",
+            advice="--redis URL, or EBBTIDE_REDIS_URL as gateways and autoscaler have it",
+        )
+        return
+    if redis.trouble:
+        yield Finding(
+            section=Section.REDIS,
+            level=Level.ERROR,
+            what=f"{redis.where} does not answer: {redis.trouble}",
+            advice="until it does, gateways do not hear of each other; warm models go on, and"
+            " sleeping ones still wake",
+        )
+        return
+    for command, why in redis.denied.items():
+        yield Finding(
+            section=Section.REDIS,
+            level=Level.ERROR,
+            what=f"{redis.where} refuses {command}: {why}",
+            advice="its ACL must allow it on EBBTIDE_REDIS_PREFIX: docs/kubernetes.md",
+            about=command,
+        )
+    if not redis.denied:
+        yield Finding(
+            section=Section.REDIS,
+            level=Level.FINE,
+            what=f"{redis.where} answers, Redis {redis.version}, and allows all that is needed",
+        )
+
+
+def _deployments(facts: Facts) -> Iterator[Finding]:
+    fleet = facts.fleet
+    for name, revision in sorted(fleet.revisions.items()):
+        models = ", ".join(model.name for model in revision.models)
+        gpus = f", {revision.gpus} GPU {revision.gpu_class}" if revision.gpus else ""
+        yield Finding(
+            section=Section.DEPLOYMENTS,
+            level=Level.FINE,
+            what=f"registered as {models}: {revision.runtime.value}{gpus}",
+            about=name,
+        )
+        yield from _second_writer(revision)
+        deployment = facts.deployments.get(name)
+        if deployment is not None:
+            yield from rollout(revision, deployment, fleet)
+            space = facts.spaces.get(name.partition("/")[0], {})
+            yield from mesh(revision, deployment, space)
+    for problem in fleet.problems:
+        yield _problem(problem)
+    if not fleet.revisions and not fleet.problems:
+        yield Finding(
+            section=Section.DEPLOYMENTS,
+            level=Level.NOTE,
+            what="no Deployment has the annotation ebbtide.dev/model",
+        )
+
+
+def _second_writer(revision: Revision) -> Iterator[Finding]:
+    if revision.second_writer:
+        yield Finding(
+            section=Section.DEPLOYMENTS,
+            level=Level.WARNING,
+            what=f"somebody else scales it: {revision.second_writer}; ebbtide routes to it and"
+            " never scales it",
+            advice="take the other one away, or say ebbtide.dev/mode: off",
+            about=revision.name,
+        )
+
+
+def _problem(problem: Problem) -> Finding:
+    what = f"{problem.key}: {problem.value!r}" if problem.value else problem.key
+    return Finding(
+        section=Section.DEPLOYMENTS,
+        level=Level.WARNING if problem.warning else Level.ERROR,
+        what=f"{what}: {problem.allowed}",
+        about=problem.deployment,
+    )

@@ -1,0 +1,116 @@
+"""What a Deployment's own settings mean for a model that ebbtide wakes and lets sleep. Pure.
+
+Rule: a field that is not there has the value that Kubernetes gives it.
+"""
+
+from collections.abc import Iterator, Mapping
+from math import ceil
+
+from ebbtide.doctoring.facts import Finding, Level, Section
+from fleet.kubernetes.objects import Object
+from fleet.model import Fleet, Revision
+
+__all__ = ["mesh", "rollout"]
+
+_GRACE_S = 30
+"""What Kubernetes gives where `terminationGracePeriodSeconds` is not set."""
+_SURGE = "25%"
+_ISTIO = ("istio-injection", "istio.io/rev", "sidecar.istio.io/inject", "istio.io/dataplane-mode")
+_LINKERD = "linkerd.io/inject"
+_OFF = frozenset({"", "disabled", "false", "none"})
+
+
+def rollout(revision: Revision, deployment: Object, fleet: Fleet) -> Iterator[Finding]:
+    """How its pods end, and how a new edition of them begins."""
+    spec = _at(deployment, "spec")
+    grace = _number(_at(spec, "template", "spec").get("terminationGracePeriodSeconds"), _GRACE_S)
+    longest = revision.policy.request_timeout
+    if grace < longest:
+        yield _found(
+            revision,
+            Level.WARNING,
+            f"terminationGracePeriodSeconds is {grace:g}, and a request may take {longest:g} s:"
+            " one that runs is cut off when its pod is deleted by a rollout or a node drain",
+            f"terminationGracePeriodSeconds: {ceil(longest)}, or a shorter"
+            " ebbtide.dev/request-timeout",
+        )
+    surge = _surge(spec, revision)
+    pool = fleet.pool(revision.gpu_class)
+    if revision.gpus and surge and pool.free < revision.gpus and not pool.elastic:
+        yield _found(
+            revision,
+            Level.WARNING,
+            f"a rollout starts {surge} more, and no GPU of class {revision.gpu_class} is free:"
+            " the new pod waits, and so does the rollout",
+            "strategy.rollingUpdate: maxSurge 0, maxUnavailable 1",
+        )
+
+
+def mesh(revision: Revision, deployment: Object, space: Object) -> Iterator[Finding]:
+    """Whether a service mesh stands between the gateway and its pods."""
+    template = _at(deployment, "spec", "template", "metadata")
+    for place, words in (
+        ("its pods have", template),
+        ("its namespace has", _at(space, "metadata")),
+    ):
+        found = _meshed({**_words(words, "labels"), **_words(words, "annotations")})
+        if found is None:
+            continue
+        name, key, value = found
+        yield _found(
+            revision,
+            Level.WARNING,
+            f"{place} {key}={value}: {name} takes in its traffic, and ebbtide calls each pod by its"
+            " address",
+            "the gateway must be in the mesh too, or the pod's ports be left out of it",
+        )
+        return
+
+
+def _meshed(words: Mapping[str, str]) -> tuple[str, str, str] | None:
+    for key, value in sorted(words.items()):
+        if value.lower() in _OFF:
+            continue
+        if key in _ISTIO:
+            return "Istio", key, value
+        if key == _LINKERD:
+            return "Linkerd", key, value
+    return None
+
+
+def _surge(spec: Object, revision: Revision) -> int:
+    """How many more pods a rollout starts at once."""
+    strategy = _at(spec, "strategy")
+    if strategy.get("type", "RollingUpdate") != "RollingUpdate":
+        return 0
+    given = _at(strategy, "rollingUpdate").get("maxSurge", _SURGE)
+    text = str(given)
+    if not text.endswith("%"):
+        return int(_number(given, 1))
+    share = _number(text[:-1], 25)
+    return ceil(max(1, revision.replicas) * share / 100)
+
+
+def _found(revision: Revision, level: Level, what: str, advice: str) -> Finding:
+    return Finding(
+        section=Section.DEPLOYMENTS, level=level, what=what, advice=advice, about=revision.name
+    )
+
+
+def _at(value: object, *path: str) -> Object:
+    """The mapping there; an empty one where there is none."""
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value if isinstance(value, dict) else {}
+
+
+def _words(metadata: Object, field: str) -> dict[str, str]:
+    found = _at(metadata, field)
+    return {str(key): str(value) for key, value in found.items()}
+
+
+def _number(value: object, default: float) -> float:
+    try:
+        return float(str(value))
+    except ValueError:
+        return default
