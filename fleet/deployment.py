@@ -7,13 +7,13 @@ Rule 2: what is wrong refuses this Deployment alone, with all its problems; a wa
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fleet.annotations import DRAINING, MODEL, PREFIX, read_annotations
 from fleet.document import Node, Report, plain
 from fleet.model import Problem, Revision
 from fleet.names import RevisionName
-from fleet.podtemplate import digest, read_gpus, read_ports
+from fleet.podtemplate import GPU, digest, read_gpus, read_ports
 
 __all__ = ["Registration", "deployment_name", "read_deployment"]
 
@@ -36,6 +36,8 @@ class Registration:
     problems: tuple[Problem, ...]
     draft: Revision | None = None
     """What was understood, with defaults for the rest, even where refused: for further checks."""
+    resource: str = GPU
+    """By what name the cluster knows its GPUs."""
 
 
 def deployment_name(document: Mapping[str, object]) -> RevisionName:
@@ -51,12 +53,18 @@ def _part(fields: Mapping[str, object], key: str, default: str) -> str:
 
 
 def read_deployment(
-    document: Mapping[str, object], *, source: str, created: float, version: str
+    document: Mapping[str, object],
+    *,
+    source: str,
+    created: float,
+    version: str,
+    in_cluster: bool = False,
 ) -> Registration:
     """The revision that `document` registers; whatever it holds, nothing is raised.
 
     `source` says where it is written, `created` (wall-clock seconds) how old it is, `version` is
-    its resource version.
+    its resource version. In a Kubernetes cluster `spec.replicas` is 1 where it is left out, parts
+    of GPUs (MIG) are a class of their own, and the annotations for one machine mean nothing.
     """
     report = Report(source=source, deployment=deployment_name(document))
     try:
@@ -66,9 +74,13 @@ def read_deployment(
         return Registration(revision=None, problems=report.problems)
     if not _is_ours(root, report):
         return Registration(revision=None, problems=report.problems)
-    revision = _revision(root, report, created=created, version=version)
+    revision, resource = _revision(root, report, in_cluster=in_cluster)
+    revision = replace(revision, created=created, version=version)
     return Registration(
-        revision=None if report.refused else revision, problems=report.problems, draft=revision
+        revision=None if report.refused else revision,
+        problems=report.problems,
+        draft=revision,
+        resource=resource,
     )
 
 
@@ -99,7 +111,8 @@ def _ebbtide_keys(root: Node, *path: str) -> list[str]:
     return [key for key in value if key.startswith(PREFIX)] if isinstance(value, dict) else []
 
 
-def _revision(root: Node, report: Report, *, created: float, version: str) -> Revision:
+def _revision(root: Node, report: Report, *, in_cluster: bool) -> tuple[Revision, str]:
+    """What it registers, and by what name the cluster knows its GPUs."""
     _check_kind(root)
     name = _name(root.at("metadata"))
     spec = root.at("spec")
@@ -113,22 +126,28 @@ def _revision(root: Node, report: Report, *, created: float, version: str) -> Re
     pod = template.at("spec")
     if not pod.at("containers").items():
         pod.at("containers").refuse("a list of at least one container")
+    if in_cluster:
+        annotations = replace(annotations, local={})
     ports = read_ports(pod, annotations, report)
-    policy = annotations.policy
-    return Revision(
+    policy, asked = annotations.policy, read_gpus(pod, parts=in_cluster)
+    revision = Revision(
         name=name,
         models=annotations.models,
         runtime=annotations.runtime,
         ports=ports,
         policy=policy,
-        gpus=read_gpus(pod),
-        replicas=spec.at("replicas").whole(low=0, high=_MAX_REPLICAS, default=policy.minimum),
-        version=version,
+        gpus=asked.count,
+        replicas=spec.at("replicas").whole(
+            low=0, high=_MAX_REPLICAS, default=1 if in_cluster else policy.minimum
+        ),
+        version="",
         template=digest(template, annotations, ports),
         allow=annotations.allow,
-        created=created,
+        gpu_class=asked.gpu_class,
+        uid=root.at("metadata", "uid").text() if in_cluster else "",
         source=report.source,
     )
+    return revision, asked.resource
 
 
 def _check_kind(root: Node) -> None:

@@ -238,6 +238,8 @@ class Revision:
     gpu_class: str = "gpu"
     created: float = 0.0
     """Wall-clock seconds: the elder of two claimants keeps the name."""
+    uid: str = ""
+    """The cluster's own, where it gives one: decides between two of the same second."""
     source: str = ""
     """Where it is written, for messages: a file, or the cluster."""
     drain: Drain | None = None

@@ -3,14 +3,16 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from fleet.annotations import PREFIX, Annotations
 from fleet.document import Node, Report
 from fleet.model import Ports, RuntimeName
 
-__all__ = ["GPU", "digest", "read_gpus", "read_ports"]
+__all__ = ["GPU", "GpuAsk", "digest", "is_gpu", "read_gpus", "read_ports"]
 
 GPU = "nvidia.com/gpu"
+_MIG = "nvidia.com/mig-"
 _MAX_GPUS = 1024
 _MAX_PORT = 65535
 _DEFAULT: Mapping[RuntimeName, Mapping[str, int]] = {
@@ -80,20 +82,54 @@ def _allowed(named: Mapping[str, int]) -> str:
     )
 
 
-def read_gpus(pod: Node) -> int:
-    """GPUs per replica: those of all containers together."""
-    return sum(_gpus(container.at("resources")) for container in pod.at("containers").items())
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuAsk:
+    """The GPUs of one replica."""
+
+    count: int
+    resource: str = GPU
+    """By what name the cluster knows them: whole ones, or parts of one kind (MIG)."""
+
+    @property
+    def gpu_class(self) -> str:
+        """The class of parts; of whole GPUs the nodes tell which they have."""
+        return "gpu" if self.resource == GPU else self.resource.rpartition("/")[2]
 
 
-def _gpus(resources: Node) -> int:
-    limits, requests = resources.at("limits"), resources.at("requests")
-    for key, node in limits.fields().items():
-        if key != GPU and key.startswith(("nvidia.com/", "amd.com/", "gpu.intel.com/")):
-            node.warn(f"not counted as a GPU: only {GPU} is")
-    limit, request = limits.at(GPU), requests.at(GPU)
+def is_gpu(resource: str) -> bool:
+    """Whether a resource is GPUs: whole ones, or parts of one kind (MIG)."""
+    return resource == GPU or resource.startswith(_MIG)
+
+
+def read_gpus(pod: Node, *, parts: bool = False) -> GpuAsk:
+    """The GPUs per replica: those of all containers together; `parts`: MIG counts too."""
+    found: dict[str, int] = {}
+    for container in pod.at("containers").items():
+        resources = container.at("resources")
+        for key, node in resources.at("limits").fields().items():
+            if key == GPU or (parts and is_gpu(key)):
+                continue
+            if key.startswith(("nvidia.com/", "amd.com/", "gpu.intel.com/")):
+                node.warn(f"not counted as a GPU: only {GPU} is{' and its MIG parts' * parts}")
+        for key in _asked(resources, parts=parts):
+            found[key] = found.get(key, 0) + _gpus(resources, key)
+    several = [key for key, count in found.items() if count]
+    if len(several) > 1:
+        pod.at("containers").refuse(f"GPUs of one kind per replica, not {', '.join(several)}")
+    resource = several[0] if several else GPU
+    return GpuAsk(count=found.get(resource, 0), resource=resource)
+
+
+def _asked(resources: Node, *, parts: bool) -> list[str]:
+    keys = (*resources.at("limits").fields(), *resources.at("requests").fields())
+    return [key for key in dict.fromkeys(keys) if key == GPU or (parts and is_gpu(key))]
+
+
+def _gpus(resources: Node, resource: str) -> int:
+    limit, request = resources.at("limits", resource), resources.at("requests", resource)
     gpus, wanted = _count(limit), _count(request)
     if request.present and not limit.present:
-        request.refuse(f"the same number under limits: {GPU} needs a limit")
+        request.refuse(f"the same number under limits: {resource} needs a limit")
     elif request.present and gpus != wanted:
         request.refuse(f"the same as the limit ({gpus}), or nothing")
     return gpus

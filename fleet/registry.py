@@ -1,7 +1,7 @@
 """Which Deployment a model name belongs to. Pure.
 
 Rule: two that claim one name: the elder keeps it, and the younger is refused as a whole, since
-half of its names would be worse than none. Elder is created earlier, then first by name.
+half of its names would be worse than none. Elder is created earlier, then first by uid and name.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ def settle(revisions: Sequence[Revision]) -> Settled:
     owners: dict[ModelName, Revision] = {}
     accepted: list[Revision] = []
     problems: list[Problem] = []
-    for revision in sorted(revisions, key=lambda each: (each.created, each.name)):
+    for revision in sorted(revisions, key=lambda each: (each.created, each.uid, each.name)):
         claims = [_claimed(revision, name, owners[name]) for name in _names(revision, owners)]
         problems.extend(claims)
         if not claims:

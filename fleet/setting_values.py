@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from fleet.gpubudget import parse_budget
 from fleet.quantities import parse_bool, parse_bytes, parse_duration, parse_int, parse_number
 
 __all__ = ["DURATIONS", "parse_value"]
@@ -174,6 +175,11 @@ def _redis_prefix(text: str) -> str:
     return text
 
 
+def _budget(text: str) -> str:
+    parse_budget(text)
+    return text
+
+
 def _one_of(*words: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text.lower() not in words:
@@ -197,6 +203,7 @@ _SPECIAL: dict[str, Callable[[str], object]] = {
     "state_dir": lambda text: str(Path(text).expanduser()),
     "api_keys": _file,
     "admin_token_file": _file,
+    "gpu_budget": _budget,
     "namespace": _namespace,
     "namespaces": _namespaces,
     "redis_url": _redis_url,

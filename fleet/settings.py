@@ -170,6 +170,12 @@ class Settings:
     all."""
     namespace: str = ""
     """In a cluster: where ebbtide's own Leases are. Empty: the pod's own, else `ebbtide`."""
+    gpu_budget: str = "present"
+    """In a cluster: how many GPUs of each class ebbtide may count on. `present`: those there are; a
+    number: at most so many of them; `elastic:MAX`: a cluster autoscaler adds nodes for more, up to
+    MAX. For single classes `NVIDIA-A100-SXM4-80GB=8, mig-1g.10gb=present, *=elastic:4`; a class is
+    a node's `nvidia.com/gpu.product`, or a part's name. Where nodes may not be read a number is
+    taken for what there is."""
     redis_url: str = _secret("")
     """The Redis between gateways and autoscaler: `redis://[USER:PASSWORD@]HOST[:PORT][/DB]`, or
     `rediss://` for TLS. `ebbtide up` needs none."""

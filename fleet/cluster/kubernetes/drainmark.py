@@ -1,0 +1,64 @@
+"""The mark on a Deployment that says which pods take nothing new. Pure; written and read here.
+
+It is the annotation `ebbtide.dev/draining`, JSON with exactly these keys:
+``{"number": 3, "replicas": ["pod-a", "pod-b"], "term": 7}``; `replicas` are names of pods, sorted.
+
+Rule: a mark that is not exactly like this is none at all, and said so. That is the safe side: a
+      replica taken for draining would stand idle for a slip of somebody's hand, while one that
+      goes on is only not stopped, since no scale is lowered before every gateway has acknowledged
+      the number of a mark that it could read.
+"""
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from fleet.annotations import PREFIX
+
+__all__ = ["DRAINING", "Mark", "read_mark", "write_mark"]
+
+DRAINING = f"{PREFIX}draining"
+_ALLOWED = (
+    'ebbtide\'s own mark, like {"number": 3, "replicas": ["pod-a"], "term": 7}; remove it, '
+    "ebbtide writes it anew"
+)
+_KEYS = frozenset({"number", "replicas", "term"})
+_MOST = 2**53
+_LONGEST = 65536
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """A numbered wish of the leader of that term: these pods take nothing new."""
+
+    number: int
+    pods: frozenset[str]
+    term: int = 0
+
+
+def read_mark(text: str) -> Mark:
+    """The mark that the annotation holds. Raises `ValueError` with what is allowed."""
+    try:
+        found = json.loads(text) if len(text) <= _LONGEST else None
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or found.keys() != _KEYS:
+        raise ValueError(_ALLOWED)
+    number, pods, term = found["number"], found["replicas"], found["term"]
+    if not (_is_count(number, low=1) and _is_count(term, low=0) and _are_names(pods)):
+        raise ValueError(_ALLOWED)
+    return Mark(number=number, pods=frozenset(pods), term=term)
+
+
+def write_mark(number: int, pods: Collection[str], *, term: int) -> str:
+    """The annotation's value; the same for the same mark."""
+    found = {"number": number, "replicas": sorted(pods), "term": term}
+    return json.dumps(found, sort_keys=True)
+
+
+def _is_count(value: object, *, low: int) -> bool:
+    return type(value) is int and low <= value <= _MOST
+
+
+def _are_names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) and each for each in value)

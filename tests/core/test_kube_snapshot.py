@@ -1,0 +1,76 @@
+"""The objects of a cluster into a fleet: what is registered, and what its replicas are."""
+
+from typing import Any
+
+from fleet.cluster.kubernetes.objects import Objects
+from fleet.cluster.kubernetes.snapshot import read_fleet
+from fleet.kubernetes.objects import Object
+from fleet.model import Fleet, Phase, Replica
+from fleet.names import RevisionName
+from tests.fakes.kubeobjects import WALL, container, deployment, node, pod, replica_set, stamp
+
+NOW = 1000.0
+OFFSET = WALL + 600 - NOW
+"""The objects' first timestamps are ten minutes ago."""
+DEMO = RevisionName("default/demo")
+
+
+def read(
+    deployments: list[Object], pods: list[Object] | None = None, *, now: float = NOW, **more: Any
+) -> Fleet:
+    """The fleet, on one node of 4 GPUs unless another is given, each Deployment with its set."""
+    more.setdefault("nodes", [node()])
+    more.setdefault("replica_sets", [replica_set(each) for each in deployments])
+    objects = Objects(deployments=deployments, pods=pods or [], **more)
+    return read_fleet(objects, now=now, offset=OFFSET)
+
+
+def only(fleet: Fleet, name: RevisionName = DEMO) -> Replica:
+    (replica,) = fleet.of(name)
+    return replica
+
+
+def test_an_annotated_deployment_is_a_revision_and_its_pod_a_replica() -> None:
+    demo = deployment()
+    fleet = read([demo], [pod(replica_set(demo), ready=True)])
+    revision = fleet.revisions[DEMO]
+    assert revision.version == demo["metadata"]["resourceVersion"]
+    assert (revision.created, revision.uid) == (WALL, demo["metadata"]["uid"])
+    assert (revision.gpus, revision.gpu_class, revision.nodes) == (1, "A100", None)
+    assert (revision.settled, revision.enacted) == (True, True)
+    replica = only(fleet)
+    assert (replica.name, replica.phase) == ("default/demo-7c9d-x1", Phase.LOADING)
+    assert (replica.address, replica.node, replica.gpus) == ("10.0.0.1", "n1", 1)
+    assert replica.template == revision.template
+    assert replica.available
+    # Created after 10 s, placed after 11, running after 12; timestamps are cut to seconds.
+    assert (replica.started, replica.since) == (NOW - 588, NOW - 587)
+    assert fleet.problems == ()
+
+
+def test_without_replicas_a_deployment_has_one() -> None:
+    assert read([deployment(replicas=None)]).revisions[DEMO].replicas == 1
+
+
+def test_what_is_for_one_machine_means_nothing_in_a_cluster() -> None:
+    plain = {"model": "demo"}
+    local = {**plain, "local.command": "python x.py", "local.volume.models": "./m"}
+    one, other = (read([deployment(annotations=own)]) for own in (plain, local))
+    assert one.revisions[DEMO].template == other.revisions[DEMO].template
+    assert other.problems == ()
+
+
+def test_one_that_is_being_deleted_is_gone_and_its_pods_drain() -> None:
+    demo = deployment(deletionTimestamp=stamp(60))
+    going = pod(replica_set(demo), deletionTimestamp=stamp(90), deletionGracePeriodSeconds=30)
+    fleet = read([demo], [going])
+    assert DEMO not in fleet.revisions
+    assert only(fleet).phase is Phase.DRAINING
+
+
+def test_a_part_of_a_gpu_is_a_class_of_its_own() -> None:
+    part = "nvidia.com/mig-1g.10gb"
+    demo = deployment(pod={"containers": [container("1", resource=part)]})
+    fleet = read([demo], nodes=[node(gpus="7", resource=part)])
+    assert fleet.revisions[DEMO].gpu_class == "mig-1g.10gb"
+    assert (fleet.pool("mig-1g.10gb").total, fleet.pool("mig-1g.10gb").free) == (7, 7)
