@@ -1,10 +1,11 @@
-"""Makes locks/*.txt of locks/*.in: exact versions and hashes.
+"""Makes locks/*.txt of locks/*.in, and locks/run.txt of pyproject.toml: exact versions and hashes.
 
     python scripts/lock.py [--upgrade]
 
-The locks of development, of the benchmark's peers and of other people's clients serve every
-platform. The models' lock serves CPython 3.11 and 3.12 on x86_64 Linux with glibc 2.35 or newer, as
-the wheel with Triton does; locks/models.override leaves out what no model imports.
+The locks of development, of the image (what it runs, what it is built with), of the benchmark's
+peers and of other people's clients serve every platform; the image has the versions that
+development has. The models' lock serves CPython 3.11 and 3.12 on x86_64 Linux with glibc 2.35 or
+newer, as the wheel with Triton does; locks/models.override leaves out what no model imports.
 
 What is pinned stays as it is unless the .in file or `--upgrade` says otherwise. uv resolves, since
 pip can neither override nor lock for other platforms; it is installed into a folder of its own. It
@@ -21,10 +22,13 @@ UV = "uv==0.9.9"
 COMMON = ["--generate-hashes", "--no-header", "--no-annotate", "--python-version=3.11"]
 LOCKS = {
     "dev": ["--universal"],
+    "run": ["--universal", "--constraint=locks/dev.txt"],
+    "build": ["--universal", "--constraint=locks/dev.txt"],
     "bench": ["--universal"],
     "clients": ["--universal"],
     "models": ["--python-platform=x86_64-manylinux_2_35", "--override=locks/models.override"],
 }
+SOURCES = {"run": "pyproject.toml"}
 
 
 def main() -> int:
@@ -38,8 +42,9 @@ def main() -> int:
         check=True,
     )
     for name, more in LOCKS.items():
-        print(f"lock: locks/{name}.in -> locks/{name}.txt", flush=True)
-        files = [f"locks/{name}.in", "-o", f"locks/{name}.txt"]
+        source = SOURCES.get(name, f"locks/{name}.in")
+        print(f"lock: {source} -> locks/{name}.txt", flush=True)
+        files = [source, "-o", f"locks/{name}.txt"]
         command = [folder / "bin" / "uv", "pip", "compile", "--quiet", *COMMON, *more, *upgrade]
         subprocess.run([*command, *files], cwd=ROOT, check=True)
     return 0
