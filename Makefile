@@ -33,6 +33,7 @@ check: dev ## form, lint, floors, types and house rules
 	$(BIN)/python -m pytest -q tests/house
 
 soak: setup ## the long tests in full: 10 minutes each (`make test` runs each for 20 s), and properties on new examples
+	@python3 scripts/setup.py cluster
 	@$(BIN)/python -m pytest --soak tests/core
 	@$(BIN)/python -m pytest -m soak --soak tests
 

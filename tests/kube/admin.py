@@ -1,8 +1,9 @@
 """What a test says to the API server as its administrator: plain JSON, one call at a time."""
 
+import json
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,33 @@ class Admin:
 
     def get(self, path: str, **query: str | int) -> dict[str, Any]:
         return self._call("GET", path, query=query)
+
+    def text(self, path: str, **query: str | int) -> str:
+        """An answer that is no JSON, such as a pod's log."""
+        answer = self._client.get(path, params=query)
+        if not answer.is_success:
+            raise RefusedError(answer.status_code, answer.text)
+        return answer.text
+
+    def watch(self, path: str, version: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Kind and object of each change since `version`; ends after a second without any.
+
+        Raises `httpx.TransportError` when the connection breaks.
+        """
+        query: dict[str, str | int] = {
+            "watch": "true",
+            "resourceVersion": version,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": 1,
+        }
+        with self._client.stream("GET", path, params=query) as answer:
+            if not answer.is_success:
+                raise RefusedError(answer.status_code, answer.read().decode())
+            for line in answer.iter_lines():
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    raise RefusedError(event["object"].get("code", 0), line)
+                yield event["type"], event["object"]
 
     def post(self, path: str, body: Mapping[str, Any], *, dry: bool = False) -> dict[str, Any]:
         """`dry`: everything is checked, and nothing made."""

@@ -106,6 +106,10 @@ class Node:
         command = [str(find("ctr")), "-a", str(self.plan.socket), "-n", "k8s.io", *arguments]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
+    def kill_container(self, container: str) -> None:
+        """SIGKILL to its first process."""
+        self.ctr("tasks", "kill", "--signal", "SIGKILL", container)
+
     def stop(self) -> None:
         """End the first process, and with it all."""
         if self._process is not None:

@@ -114,6 +114,8 @@ def _kubelet(plan: NodePlan) -> dict[str, Any]:
         "authorization": {"mode": "AlwaysAllow"},
         "cgroupDriver": "cgroupfs",
         "cgroupRoot": plan.cgroup,
+        # A container that is killed again and again is still started at once.
+        "crashLoopBackOff": {"maxContainerRestartPeriod": "1s"},
         "clusterDNS": [plan.address],
         "clusterDomain": "cluster.local",
         "containerRuntimeEndpoint": f"unix://{plan.socket}",

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["PARTS", "Site", "command_lines"]
+__all__ = ["AUDITED", "PARTS", "Site", "command_lines"]
 
 PARTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 """In the order in which they start."""
@@ -41,6 +41,23 @@ class Site:
     """The addresses of Services, in CIDR form."""
     real_nodes: bool
     """Whether nodes have a kubelet: one made through the API beats no heart, and must stay."""
+
+
+AUDITED = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived", "ResponseStarted"],
+    "rules": [
+        {
+            "level": "Request",
+            "verbs": ["update", "patch"],
+            "resources": [{"group": "apps", "resources": ["deployments/scale"]}],
+        },
+        {"level": "Metadata", "userGroups": ["system:serviceaccounts:ebbtide"]},
+        {"level": "None"},
+    ],
+}
+"""What the API server notes: every write of a scale, and all that ebbtide asks."""
 
 
 def command_lines(site: Site) -> Mapping[str, list[str]]:
@@ -84,6 +101,8 @@ def _apiserver(site: Site) -> list[str]:
         "--authorization-mode=Node,RBAC",
         "--allow-privileged=true",
         "--profiling=false",
+        f"--audit-policy-file={site.folder / 'audit-policy.json'}",
+        f"--audit-log-path={site.folder / 'log' / 'audit.log'}",
         *(_FOR_KUBELETS if site.real_nodes else _FOR_MADE_UP_NODES),
     ]
 

@@ -7,6 +7,7 @@ Rule 1: its parts die with the thread that started them, also when that is kille
 Rule 2: all it writes is below one folder.
 """
 
+import json
 import secrets
 import shutil
 import socket
@@ -15,10 +16,11 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 from scripts.kube.binaries import find
 from tests.kube.admin import Admin, write_kubeconfig
-from tests.kube.parts import PARTS, Site, command_lines
+from tests.kube.parts import AUDITED, PARTS, Site, command_lines
 
 __all__ = ["ControlPlane", "free_port"]
 
@@ -112,6 +114,11 @@ class ControlPlane:
         text = (self._folder / "log" / f"{part}.log").read_text(errors="replace")
         return f"{part}: ...{text[-2000:]}"
 
+    def audited(self) -> list[dict[str, Any]]:
+        """Requests that the API server has noted, in the order in which they ended."""
+        lines = (self._folder / "log" / "audit.log").read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
     def kubeconfig_for(self, token: str, *, name: str) -> Path:
         """A kubeconfig for the bearer of `token`, as service accounts have one."""
         path = self._folder / f"kubeconfig-{name}"
@@ -137,6 +144,7 @@ class ControlPlane:
             capture_output=True,
         )
         (keys / "tokens.csv").write_text(f'{self.token},admin,1,"system:masters"\n')
+        (self._folder / "audit-policy.json").write_text(json.dumps(AUDITED))
         self.ca = keys / "apiserver.crt"
 
     def _start_all(self) -> None:

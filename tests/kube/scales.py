@@ -1,0 +1,63 @@
+"""What a history of Deployments and pods says about scale and GPUs. Pure."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tests.kube.watching import Event
+
+__all__ = ["holders", "most_at_once", "replica_counts", "wakes"]
+
+_GPU = "nvidia.com/gpu"
+
+
+def replica_counts(events: Iterable[Event]) -> dict[str, list[int]]:
+    """`spec.replicas` of each Deployment as it changed, first value first."""
+    counts: dict[str, list[int]] = {}
+    for event in events:
+        if event.kind == "DELETED":
+            continue
+        seen = counts.setdefault(event.name, [])
+        wanted = event.object["spec"].get("replicas", 1)
+        if not seen or seen[-1] != wanted:
+            seen.append(wanted)
+    return counts
+
+
+def wakes(events: Iterable[Event]) -> list[str]:
+    """Names of Deployments in the order of their 0 -> n."""
+    before: dict[str, int] = {}
+    woken = []
+    for event in events:
+        wanted = event.object["spec"].get("replicas", 1)
+        if before.get(event.name) == 0 and wanted > 0:
+            woken.append(event.name)
+        before[event.name] = wanted
+    return woken
+
+
+def holders(events: Iterable[Event]) -> list[frozenset[str]]:
+    """After each change of a pod: the pods that hold a GPU, as the scheduler counts."""
+    held: set[str] = set()
+    history = []
+    for event in events:
+        if event.kind != "DELETED" and _holds_gpu(event.object):
+            held.add(event.name)
+        else:
+            held.discard(event.name)
+        history.append(frozenset(held))
+    return history
+
+
+def most_at_once(events: Iterable[Event]) -> int:
+    """The most pods that ever held a GPU at one time."""
+    return max((len(each) for each in holders(events)), default=0)
+
+
+def _holds_gpu(pod: Mapping[str, Any]) -> bool:
+    """Placed on a node, and not through: a pod that is ending still has it."""
+    placed = bool(pod["spec"].get("nodeName"))
+    through = pod["status"].get("phase") in ("Succeeded", "Failed")
+    asks = any(
+        _GPU in each.get("resources", {}).get("limits", {}) for each in pod["spec"]["containers"]
+    )
+    return placed and asks and not through
