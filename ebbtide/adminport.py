@@ -34,9 +34,14 @@ class AdminPort:
         """The real port."""
         return self._server.port
 
-    def show(self, view: AdminView) -> None:
-        """Answer from this."""
-        self._app = make_app(view, admission=self._admission, tokens=lambda: self._tokens.found)
+    def show(self, view: AdminView, *, figures: AdminView | None = None) -> None:
+        """Answer from this. `figures`: what /metrics tells, where that is not the same."""
+        self._app = make_app(
+            view,
+            figures=figures,
+            admission=self._admission,
+            tokens=lambda: self._tokens.found,
+        )
 
     def works(self, clock: Clock) -> Mapping[str, Coroutine[Any, Any, None]]:
         """Its endless tasks, by name."""

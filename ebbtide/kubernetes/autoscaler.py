@@ -13,6 +13,7 @@ from typing import Protocol
 from autoscaler.loop import Autoscaler
 from autoscaler.surroundings import Surroundings
 from ebbtide.adminport import AdminPort
+from ebbtide.kubernetes.figures import Overseen, Unbilled
 from ebbtide.kubernetes.flags import Options
 from ebbtide.kubernetes.ground import Ground
 from ebbtide.kubernetes.standing import Need, Standing
@@ -84,15 +85,20 @@ class _Parts:
             members=here.members,
             lease=leadership,
         )
-        admin.show(
+        view, figures = (
             View(
-                Summed(here.cluster, here.bus, Totals()),
-                reports=_Led(self._autoscaler, here.reports, leadership),
+                shown,
+                reports=_Led(self._autoscaler, others, leadership),
                 standing=self._standing,
                 bus=here.bus,
                 clock=here.clock,
             )
+            for shown, others in (
+                (Summed(here.cluster, here.bus, Totals()), here.reports),
+                (Overseen(here.cluster, here.bus), Unbilled(settings.currency)),
+            )
         )
+        admin.show(view, figures=figures)
         self._work: asyncio.Task[None] | None = None
 
     def start(self) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from activator.hall import Hall
 from activator.wiring import Outside
 from ebbtide.adminport import AdminPort
+from ebbtide.kubernetes.figures import Together, Unbilled
 from ebbtide.kubernetes.flags import Options
 from ebbtide.kubernetes.ground import Ground, Membership
 from ebbtide.kubernetes.standing import Need, Standing
@@ -107,15 +108,15 @@ def _parts(settings: Settings, here: Ground, admin: AdminPort, membership: Membe
     front = Front(hall, settings, certificates=here.certificates)
     standing = _standing(here, membership)
     path = RequestPath(hall=hall, front=front, clock=here.clock, certificates=here.certificates)
-    admin.show(
-        View(
-            Own(hall, front),
-            reports=here.reports,
-            standing=standing,
-            bus=here.bus,
-            clock=here.clock,
+    together = Together(hall, front, here.bus, here.clock)
+    view, figures = (
+        View(shown, reports=reports, standing=standing, bus=here.bus, clock=here.clock)
+        for shown, reports in (
+            (together, here.reports),
+            (Own(hall, front), Unbilled(settings.currency)),
         )
     )
+    admin.show(view, figures=figures)
     return _Parts(standing=standing, path=path, admin=admin, membership=membership)
 
 

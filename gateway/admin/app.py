@@ -43,11 +43,15 @@ def _nobody() -> None:
 def make_app(
     view: AdminView,
     *,
+    figures: AdminView | None = None,
     admission: Admission | None = None,
     tokens: Callable[[], Tokens | None] = _nobody,
 ) -> ASGIApp:
-    """The admin application over `view`. `tokens`: those that open it now; None: none do."""
-    answers = _Answers(view)
+    """The admin application over `view`. `tokens`: those that open it now; None: none do.
+
+    `figures`: what /metrics tells, where that is not the same.
+    """
+    answers = _Answers(view, figures or view)
     app = Starlette(
         routes=[
             Route("/", answers.page),
@@ -74,9 +78,9 @@ class _RefusedError(Exception):
 
 
 class _Answers:
-    def __init__(self, view: AdminView) -> None:
+    def __init__(self, view: AdminView, figures: AdminView) -> None:
         self._view = view
-        self._registry = registry(view)
+        self._registry = registry(figures)
         self._page = read_page()
 
     async def page(self, _request: Request) -> Response:

@@ -79,6 +79,11 @@ async def test_it_adds_up_what_the_gateways_say() -> None:
         assert (found["waiting"], found["running"]) == (4, 2)
         assert found["replicas"]["ready"] == 1
         assert found["phase"] == "ready"
+        # No request is held in this process, and whoever adds up the figures of all counts none.
+        labels = '{model="demo",revision="default/demo"}'
+        text = (await process.admin.get("/metrics")).text
+        assert f"ebbtide_waiting_requests{labels} 0.0" in text
+        assert f'ebbtide_replicas{labels[:-1]},state="ready"}} 1.0' in text
 
 
 async def test_it_writes_no_more_before_somebody_else_may_lead() -> None:
