@@ -1,6 +1,7 @@
-"""`ebbtide top`: models and cost, live in the terminal, as the admin port tells them.
+"""`ebbtide top`: models and cost, live in the terminal, as an admin port tells them.
 
-It only asks; nothing it does changes anything. Exit codes: 0 shown (Ctrl-C too), 1 nobody answers.
+That of `ebbtide up` on this machine, or of a cluster's gateway by its URL. It only asks; nothing it
+does changes anything. Exit codes: 0 shown (Ctrl-C too), 1 nobody answers, or not to us.
 """
 
 import argparse
@@ -8,6 +9,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,7 +18,8 @@ from rich.live import Live
 
 from ebbtide.top_view import screen
 from fleet.clock import LoopClock
-from fleet.errors import UnavailableError
+from fleet.errors import SettingError, UnavailableError
+from fleet.textfile import read_text
 
 __all__ = ["HELP", "arguments", "run"]
 
@@ -27,13 +30,27 @@ _EVERY_S = 1.0
 _TIMEOUT_S = 5.0
 _FILE_WIDTH = 160
 """Where there is no terminal, nothing need be left out."""
-_ASKED = ("models", "cost", "gpus")
+_ASKED = ("models", "cost", "gpus", "process")
+_WHOLE = ("cost", "process")
+"""What is told as it comes, and not below its own name."""
+_MOST_BYTES = 2**20
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     parser.add_argument(
-        "--admin", metavar="URL", default=_ADMIN, help="the admin port (default: %(default)s)"
+        "--url",
+        "--admin",
+        dest="url",
+        metavar="URL",
+        default=_ADMIN,
+        help="the admin port of `ebbtide up`, or of a cluster's gateway (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="a file with the token that opens it (default: what EBBTIDE_ADMIN_TOKEN_FILE names)",
     )
     parser.add_argument("--once", action="store_true", help="print one table, and end")
     parser.add_argument(
@@ -41,18 +58,34 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:  # noqa: ARG001
-    """Show until Ctrl-C. Raises `UnavailableError` when nobody answers at first."""
+def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Show until Ctrl-C.
+
+    Raises `UnavailableError` when nobody answers at first, `SettingError` for a wrong file.
+    """
+    named = args.token_file or environ.get("EBBTIDE_ADMIN_TOKEN_FILE")
+    token = _token(Path(named).expanduser()) if named else None
     try:
-        asyncio.run(_show(args))
+        asyncio.run(_show(args, token))
     except KeyboardInterrupt:
         return 0
     return 0
 
 
-async def _show(args: argparse.Namespace) -> None:
-    address = args.admin if "//" in args.admin else f"http://{args.admin}"
-    async with httpx.AsyncClient(timeout=_TIMEOUT_S, trust_env=False) as client:
+def _token(file: Path) -> str:
+    """The first token in the file."""
+    lines = (line.strip() for line in read_text(file, most=_MOST_BYTES).splitlines())
+    tokens = [line for line in lines if line and not line.startswith("#")]
+    if not tokens or not tokens[0].isascii():
+        msg = f"{file}: expected a line with the admin token"
+        raise SettingError(msg)
+    return tokens[0]
+
+
+async def _show(args: argparse.Namespace, token: str | None) -> None:
+    address = args.url if "//" in args.url else f"http://{args.url}"
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    async with httpx.AsyncClient(timeout=_TIMEOUT_S, trust_env=False, headers=headers) as client:
         told = await _ask(client, address)
         if args.json:
             sys.stdout.write(json.dumps(told, indent=2) + "\n")
@@ -77,23 +110,40 @@ async def _show(args: argparse.Namespace) -> None:
 
 
 async def _ask(client: httpx.AsyncClient, address: str) -> Mapping[str, Any]:
-    """What the API says, in one mapping: models, cost, gpus."""
+    """What the API says, in one mapping: models, cost, gpus, process."""
     told: dict[str, Any] = {}
     for what in _ASKED:
         where = f"{address.rstrip('/')}/api/{what}"
         try:
             answer = await client.get(where)
             if not answer.is_success:
-                msg = f"{where} answered {answer.status_code}: is that the admin port of ebbtide?"
-                raise UnavailableError(msg)
+                raise UnavailableError(_refused(where, answer))
             found = answer.json()
-            told[what] = found if what == "cost" else found[what]
+            told[what] = found if what in _WHOLE else found[what]
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
             why = str(error) or type(error).__name__
             msg = (
                 f"no ebbtide answers at {where}: {why}\n"
-                "Is `ebbtide up` running? Its admin port is printed at its start; "
-                "say --admin URL if it is not the default."
+                "On this machine: is `ebbtide up` running? It prints its admin port at its start.\n"
+                "In a cluster: kubectl -n ebbtide port-forward deploy/ebbtide-gateway 8081\n"
+                "--url names another address than the default."
             )
             raise UnavailableError(msg) from error
     return told
+
+
+def _refused(where: str, answer: httpx.Response) -> str:
+    """What an answer that is none means."""
+    match answer.status_code:
+        case 401 if "Authorization" in answer.request.headers:
+            return f"{where} does not know this token\n--token-file FILE names the one it knows"
+        case 401:
+            return f"{where} asks for its token\n--token-file FILE names a file with it"
+        case 403:
+            try:
+                said = str(answer.json()["message"])
+            except (ValueError, KeyError, TypeError):
+                said = "forbidden"
+            return f"{where} does not tell us: {said}"
+        case status:
+            return f"{where} answered {status}: is that the admin port of ebbtide?"

@@ -31,7 +31,11 @@ def screen(told: Mapping[str, Any], *, width: int, trouble: str | None = None) -
     `width` is in columns; a narrow screen shows fewer figures, not shorter names.
     """
     wide = width >= _WIDE
-    parts: list[RenderableType] = [_summary(told, wide=wide), _table(told, wide=wide)]
+    parts: list[RenderableType] = [_summary(told, wide=wide)]
+    away = _away(told["process"])
+    if away:
+        parts.append(Text(away, style="bold yellow"))
+    parts.append(_table(told, wide=wide))
     if not told["models"]:
         parts.append(Text("No model is registered.", style="dim"))
     if trouble is not None:
@@ -57,6 +61,13 @@ def _summary(told: Mapping[str, Any], *, wide: bool) -> Text:
         f"  cost {_money(money['cost'])} {currency} in {_seconds(cost['seconds'])}",
         (f"  saved {_money(money['saved'])} {currency}", "green"),
     )
+
+
+def _away(process: Mapping[str, Any]) -> str:
+    """What the process that tells us has lost touch with; empty: nothing."""
+    cut = (("the API server", process["cluster_cut_s"]), ("Redis", process["bus_cut_s"]))
+    gone = [f"{what} for {_seconds(seconds)}" for what, seconds in cut if seconds]
+    return f"not heard of: {', '.join(gone)}; what is shown may be old" if gone else ""
 
 
 def _table(told: Mapping[str, Any], *, wide: bool) -> Table:

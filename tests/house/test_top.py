@@ -11,15 +11,19 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from ebbtide import top
 from ebbtide.top_view import screen
-from fleet.errors import UnavailableError
+from fleet.errors import SettingError, UnavailableError
 from gateway.admin.app import make_app
+from gateway.admin.ports import ProcessState
 from gateway.admin.server import AdminServer
+from gateway.core.admission import Admission, Reach
+from gateway.core.tokens import read_tokens
 from tests.fakes.adminview import FakeView, busy_view
 
 
@@ -30,9 +34,9 @@ def parse(*flags: str) -> argparse.Namespace:
 
 
 @contextmanager
-def admin(view: FakeView) -> Iterator[str]:
+def admin(view: FakeView, **options: object) -> Iterator[str]:
     """A real admin port; `top` runs a loop of its own, so this one is in a thread."""
-    server = AdminServer(make_app(view), host="127.0.0.1", port=0)
+    server = AdminServer(make_app(view, **options), host="127.0.0.1", port=0)
     thread = threading.Thread(target=lambda: asyncio.run(server.run()))
     thread.start()
     try:
@@ -59,7 +63,7 @@ def test_json_is_what_the_admin_port_said(capsys: pytest.CaptureFixture[str]) ->
     with admin(busy_view()) as address:
         assert top.run(parse("--json", "--admin", address.removeprefix("http://")), {}) == 0
     told = json.loads(capsys.readouterr().out)
-    assert set(told) == {"models", "cost", "gpus"}
+    assert set(told) == {"models", "cost", "gpus", "process"}
     assert [model["model"] for model in told["models"]][-1] == "team/ocr"
     assert told["cost"]["currency"] == "EUR"
 
@@ -67,7 +71,8 @@ def test_json_is_what_the_admin_port_said(capsys: pytest.CaptureFixture[str]) ->
 def test_nobody_there_is_said_clearly(unused: str) -> None:
     with pytest.raises(UnavailableError, match="no ebbtide answers at") as raised:
         top.run(parse("--once", "--admin", unused), {})
-    assert "--admin" in str(raised.value)
+    assert "--url" in str(raised.value)
+    assert "port-forward" in str(raised.value)
 
 
 def test_something_else_there_is_said_clearly(capsys: pytest.CaptureFixture[str]) -> None:
@@ -77,6 +82,41 @@ def test_something_else_there_is_said_clearly(capsys: pytest.CaptureFixture[str]
     ):
         top.run(parse("--once", "--admin", f"{address}/elsewhere"), {})
     assert capsys.readouterr().out == ""
+
+
+def test_a_token_opens_the_port_of_a_cluster(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "token"
+    file.write_text("# of the team\na-token-of-twenty-ch\n")
+    tokens, _ = read_tokens(file.read_text(), source="")
+    guarded = {"tokens": lambda: tokens, "admission": Admission(reach=Reach.NETWORK)}
+    with admin(busy_view(), **guarded) as address:
+        with pytest.raises(UnavailableError, match="asks for its token\n--token-file"):
+            top.run(parse("--once", "--url", address), {})
+        assert top.run(parse("--once", "--url", address, "--token-file", str(file)), {}) == 0
+        environ = {"EBBTIDE_ADMIN_TOKEN_FILE": str(file)}
+        assert top.run(parse("--once", "--url", address), environ) == 0
+        file.write_text("another-token-of-ours")
+        with pytest.raises(UnavailableError, match="does not know this token"):
+            top.run(parse("--once", "--url", address), environ)
+    assert "team/ocr" in capsys.readouterr().out
+
+
+def test_a_port_that_tells_other_machines_nothing_says_why() -> None:
+    with (
+        admin(busy_view(), admission=Admission(reach=Reach.NETWORK)) as address,
+        pytest.raises(UnavailableError, match=r"does not tell us: .*EBBTIDE_ADMIN_TOKEN_FILE"),
+    ):
+        top.run(parse("--once", "--url", address), {})
+
+
+@pytest.mark.parametrize("text", ["", "# none\n", "t\u00f6ken-of-twenty-chars"])
+def test_a_file_without_a_token_is_told(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "token"
+    file.write_text(text)
+    with pytest.raises(SettingError, match="expected a line with the admin token"):
+        top.run(parse("--once", "--token-file", str(file)), {})
 
 
 @pytest.fixture
@@ -116,6 +156,17 @@ def test_a_question_that_failed_is_shown_under_the_last_answer(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert printed(capsys, width=140, trouble="no answer").rstrip().endswith("no answer")
+
+
+def test_what_its_gateway_has_lost_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    # Not of the cluster, which is in touch, but of Redis.
+    lines = printed(capsys, width=140).splitlines()
+    assert lines[1].strip() == "not heard of: Redis for 12s; what is shown may be old"
+    whole = busy_view()
+    whole.state = ProcessState(cluster_cut_s=0.0, bus_cut_s=0.0)
+    with admin(whole) as address:
+        top.run(parse("--once", "--url", address), {})
+    assert "not heard of" not in capsys.readouterr().out
 
 
 def test_no_models_are_said(capsys: pytest.CaptureFixture[str]) -> None:
