@@ -2,7 +2,8 @@
 
 Rule 1: a step ends at its first failed write; the others go on. Nothing is forced: after a conflict
         the revision is decided anew at the next tick.
-Rule 2: the journal has a line for what was written, not for what was wished.
+Rule 2: the lease is asked before every write: without it nothing is written any more.
+Rule 3: the journal has a line for what was written, not for what was wished.
 """
 
 import logging
@@ -14,6 +15,7 @@ from fleet.bus import Bus
 from fleet.clock import Clock
 from fleet.cluster import Cluster
 from fleet.errors import EbbtideError
+from fleet.leases import Lease
 from fleet.messages import Entry
 from fleet.names import ModelName, RevisionName
 from fleet.reasons import Reason
@@ -27,16 +29,20 @@ _log = log(__name__)
 class Hands:
     """What writes: one per autoscaler."""
 
-    def __init__(self, cluster: Cluster, bus: Bus, clock: Clock) -> None:
+    def __init__(self, cluster: Cluster, bus: Bus, clock: Clock, lease: Lease) -> None:
         self._cluster = cluster
         self._bus = bus
         self._clock = clock
+        self._lease = lease
 
     async def carry_out(self, steps: Iterable[Step]) -> frozenset[RevisionName]:
         """Do the steps in order; returns the revisions whose steps did not succeed."""
         failed: set[RevisionName] = set()
         for step in steps:
             for action in step:
+                if not self._lease.held():
+                    failed.update(other.revision for other in step)
+                    break
                 try:
                     await self._write(action)
                 except EbbtideError as error:

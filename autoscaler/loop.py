@@ -5,17 +5,21 @@ Rule 2: within one look, observing and acting go on until nothing is left to do:
         drain is acknowledged inside the mark's own call, so mark and write share a tick.
 Rule 3: a decision is taken on one snapshot. With many models that takes a while, with pauses for
         others; when the fleet has changed by then, or somebody poked, it is taken anew.
-Rule 4: an error of a port touches only the revision it is about, and only until the next tick.
+Rule 4: whoever does not hold the lease looks on all the same: it knows what it needs when its turn
+        comes, and after a fail-over nothing is lowered for want of readings.
+Rule 5: right before replicas are taken away the gateways are counted once more. A member more than
+        was heard, and it is decided again at the next look.
+Rule 6: an error of a port touches only the revision it is about, and only until the next tick.
 """
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from autoscaler.account import Accounts
 from autoscaler.act import Hands
 from autoscaler.core.arrange import Case, arrange
-from autoscaler.core.plan import Standing, plan, without
+from autoscaler.core.plan import Standing, Step, lowered, plan, without
 from autoscaler.minds import Minds
 from autoscaler.observe import Servers, Sight, ready_replicas
 from autoscaler.readings import read_servers
@@ -53,8 +57,9 @@ class Autoscaler:
         self._clock = clock = around.clock
         self._servers = around.servers
         self._members = around.members
+        self._lease = around.lease
         self._settings = settings
-        self._hands = Hands(around.cluster, around.bus, clock)
+        self._hands = Hands(around.cluster, around.bus, clock, around.lease)
         self._minds = Minds(settings, clock.now())
         self._accounts = Accounts(settings, clock.now())
         self._record = Record(self._hands, clock, self._breathe)
@@ -68,6 +73,7 @@ class Autoscaler:
         ends = (
             self._bus.on_poke(self._poke),
             self._cluster.subscribe(self._account),
+            self._lease.subscribe(lambda _: self._poked.set()),
         )
         try:
             while True:
@@ -82,15 +88,17 @@ class Autoscaler:
                 end()
 
     def _poke(self, _: RevisionName) -> None:
-        self._pokes += 1
-        self._poked.set()
+        # Whoever does not lead has nothing to answer.
+        if self._lease.held():
+            self._pokes += 1
+            self._poked.set()
 
     def reload(self, settings: Settings) -> None:
         """Take over what may change while running; from the next tick on."""
         self._settings = settings
 
     async def look(self) -> None:
-        """One tick: everything that can be done now."""
+        """One tick: everything that can be done now; without the lease it is only looked on."""
         fleet = self._cluster.fleet()
         self._account(fleet)
         servers = await read_servers(
@@ -105,15 +113,33 @@ class Autoscaler:
         for _ in range(_PASSES):
             sight, pokes = self._sight(servers), self._pokes
             steps = without(plan(await self._standings(sight)), failed)
-            if not steps:
+            if not (steps and self._lease.held()):
                 return
+            unsafe = await self._unsafe(steps, sight)
+            failed, steps = failed | unsafe, without(steps, unsafe)
             moved = sight.fleet is not self._cluster.fleet() or pokes != self._pokes
             if moved and disturbed < _DISTURBED:
                 disturbed += 1
                 continue
-            self._minds.number(steps, self._clock.now())
+            self._minds.about_to(steps, self._clock.now())
             failed |= await self._hands.carry_out(steps)
         _log("look_unfinished", level=logging.WARNING, steps=len(steps))
+
+    async def _unsafe(self, steps: Iterable[Step], sight: Sight) -> frozenset[RevisionName]:
+        """The revisions that must not be lowered: a gateway may be there that was not asked.
+
+        Whoever began after their drains were marked has seen the marks from the beginning; whoever
+        began before is in a list that is made now.
+        """
+        falling = lowered(steps)
+        if not falling:
+            return falling
+        try:
+            there = await self._members.confirm()
+        except EbbtideError as error:
+            _log("members_unsure", level=logging.DEBUG, error=repr(error))
+            return falling
+        return frozenset() if set(there) <= set(sight.members) else falling
 
     def decision(self, revision: RevisionName) -> DecisionReport | None:
         """The last answer for a revision, with its inputs; None before the first."""
@@ -131,6 +157,7 @@ class Autoscaler:
             members=self._members.names(),
             servers=servers,
             now=self._clock.now(),
+            term=self._lease.term,
         )
 
     async def _standings(self, sight: Sight) -> tuple[Standing, ...]:
@@ -147,16 +174,19 @@ class Autoscaler:
             min_residency=self._settings.min_residency,
             now=sight.now,
         )
-        await self._record.take(cases, standings, sight.fleet.revisions)
+        await self._record.take(cases, standings, sight.fleet.revisions, aloud=self._lease.held())
         return standings
 
     def _say_looked(self, started: float) -> None:
         """Answer the pokes from before this look."""
+        if not self._lease.held():
+            return
         self._looks += 1
         took = self._clock.now() - started
         gateways = max(1, len(self._members.names()))
+        look = Look(term=self._lease.term, number=self._looks, seconds=took, gateways=gateways)
         try:
-            self._bus.looked(Look(term=0, number=self._looks, seconds=took, gateways=gateways))
+            self._bus.looked(look)
         except EbbtideError as error:
             _log("look_untold", level=logging.WARNING, error=repr(error))
 

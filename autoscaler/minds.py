@@ -15,9 +15,10 @@ from math import inf
 
 from autoscaler.core.arrange import Case
 from autoscaler.core.decide import decide
+from autoscaler.core.footing import SURE_AFTER, Footing
 from autoscaler.core.lifecycle import IllegalMoveError, path
 from autoscaler.core.memory import Memory, Tuning, remember_nothing
-from autoscaler.core.plan import Mark, Step
+from autoscaler.core.plan import Mark, Scale, Step
 from autoscaler.core.rest import caught_up, rests
 from autoscaler.core.seen import Seen
 from autoscaler.observe import Heard, Sight, hear, see
@@ -45,8 +46,7 @@ class _Mind:
     def __init__(self, settings: Settings, tuning: Tuning) -> None:
         self.memory: Memory = remember_nothing(tuning)
         self.starts = Starts(tries=settings.start_tries, retry=settings.start_retry)
-        self.last_drain = 0
-        self.marked_at = -inf
+        self.marked_at = self.lowered_at = -inf
         self.phases: dict[ReplicaName, Phase] = {}
         self._rest: tuple[Revision, Seen, _Samples] | None = None
 
@@ -69,7 +69,9 @@ class _Mind:
             self.memory = caught_up(self.memory, self._rest[1], at=at, now=now)
             self._rest = None
 
-    def decide(self, revision: Revision, seen: Seen, heard: Heard, now: float) -> Case:
+    def decide(
+        self, revision: Revision, seen: Seen, heard: Heard, *, footing: Footing, now: float
+    ) -> Case:
         """Decide, and remember."""
         if heard.complete:
             self.watch(seen)
@@ -80,7 +82,7 @@ class _Mind:
             seen=seen,
             decision=decision,
             waiting=heard.waiting,
-            last_drain=self.last_drain,
+            footing=footing,
         )
 
     def watch(self, seen: Seen) -> None:
@@ -111,6 +113,8 @@ class Minds:
         )
         self._began = now
         self._minds: dict[RevisionName, _Mind] = {}
+        self._number = 0
+        """The highest that any drain has had, of whatever revision, as far as is known."""
         self._members: list[GatewayName] | None = None
         """Who was heard at the last look; None unless all were."""
         self._looked = (now, now)
@@ -151,14 +155,35 @@ class Minds:
             self._judge(mind.starts, revision, replicas, heard, now)
         blocked = _blocked(mind.starts, now)
         seen = see(revision, replicas, heard, servers=sight.servers, now=now, blocked=blocked)
-        return mind.decide(revision, seen, heard, now)
+        behind = heard.stranger(replicas)
+        footing = self._footing(mind, revision, term=sight.term, behind=behind, now=now)
+        return mind.decide(revision, seen, heard, footing=footing, now=now)
 
-    def number(self, steps: Iterable[Step], now: float) -> None:
-        """Remember the drains that are about to be marked: no number is ever used twice."""
+    def _footing(
+        self, mind: _Mind, revision: Revision, *, term: int, behind: bool, now: float
+    ) -> Footing:
+        drain = revision.drain
+        self._number = max(self._number, 0 if drain is None else drain.number)
+        if drain is not None and drain.term != term:
+            # Whoever marked it may have written fewer just before its turn was over.
+            mind.lowered_at = now
+        return Footing(
+            term=term,
+            last_drain=self._number,
+            settled=revision.settled,
+            sure=revision.enacted and now - mind.lowered_at >= SURE_AFTER,
+            behind=behind,
+        )
+
+    def about_to(self, steps: Iterable[Step], now: float) -> None:
+        """Remember what is about to be written, whatever comes of it."""
         for action in (action for step in steps for action in step):
+            mind = self._minds[action.revision]
             if isinstance(action, Mark):
-                mind = self._minds[action.revision]
-                mind.last_drain, mind.marked_at = action.drain.number, now
+                self._number = max(self._number, action.drain.number)
+                mind.marked_at = now
+            elif isinstance(action, Scale) and action.after < action.before:
+                mind.lowered_at = now
 
     def _judge(
         self,

@@ -6,7 +6,7 @@ Rule 2: a replica is ready when the snapshot shows it running and a gateway's pr
 Rule 3: a replica that is being stopped counts no more, except for the GPUs it still holds.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from math import inf
 from types import MappingProxyType
@@ -47,6 +47,8 @@ class Sight:
     members: Collection[GatewayName]
     servers: Servers
     now: float
+    term: int = 0
+    """The leader's."""
 
     @property
     def samples(self) -> tuple[Received, ...] | None:
@@ -73,6 +75,15 @@ class Heard:
     def waiting(self) -> int:
         """Requests known to wait, whoever else was not heard."""
         return sum(sample.waiting for _, sample in self.samples.values())
+
+    def stranger(self, replicas: Iterable[Replica]) -> bool:
+        """Whether a member knows a replica that is none of these."""
+        known = {replica.name for replica in replicas}
+        return any(
+            replica.name not in known
+            for _, sample in self.samples.values()
+            for replica in sample.replicas
+        )
 
     def of(self, replica: ReplicaName) -> tuple[tuple[float, ReplicaSample], ...]:
         """What they say of one replica."""
@@ -198,6 +209,7 @@ def _member(replica: Replica, heard: Heard, servers: Servers) -> ReplicaSeen:
         phase=Phase.READY if ready else replica.phase,
         since=replica.since if replica.started is None else replica.started,
         open=replica.address is not None,
+        available=replica.available,
         ready_at=ready_at if ready else None,
         ready_after=min(after, default=None) if ready else None,
         running=sum(sample.running for _, sample in known),
@@ -226,8 +238,14 @@ def _load(heard: Heard, now: float) -> Load:
         ended_at=max(ends, default=None),
         longest_s=max(s.longest_s for _, s in samples),
         slots=max(slots, default=None),
-        drained=min(s.drained if at >= heard.marked_at else 0 for at, s in samples),
+        drained=_acknowledged(heard),
     )
+
+
+def _acknowledged(heard: Heard) -> int:
+    """The one drain that all members have acknowledged since the mark; 0 for none."""
+    numbers = {s.drained if at >= heard.marked_at else 0 for at, s in heard.samples.values()}
+    return numbers.pop() if len(numbers) == 1 else 0
 
 
 def _told(replica: ReplicaSample) -> bool:

@@ -1,7 +1,8 @@
 """Remembers the last decision for every revision, and writes down what changed in them.
 
-Rule: the journal gets a line when a decision that is not carried out changes, never the same line
-      tick after tick: what was refused for want of a GPU, a start given up, advice not taken.
+Rule 1: the journal gets a line when a decision that is not carried out changes, never the same line
+        tick after tick: what was refused for want of a GPU, a start given up, advice not taken.
+Rule 2: whoever does not lead says nothing, and remembers what the leader will have said.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Iterable
@@ -60,12 +61,17 @@ class Record:
         cases: Iterable[Case],
         standings: Iterable[Standing],
         registered: Collection[RevisionName],
+        *,
+        aloud: bool,
     ) -> None:
-        """Take in one look's decisions; forgets the revisions that are not registered."""
+        """Take in one look's decisions; forgets the revisions that are not registered.
+
+        `aloud`: this is the leader.
+        """
         self._at = self._clock.wall()
         for number, (case, standing) in enumerate(zip(cases, standings, strict=True), 1):
             self._reports[case.revision.name] = self._reported(case, standing)
-            await self._say(case, standing)
+            await self._say(case, standing, aloud=aloud)
             if number % _AT_ONCE == 0:
                 await self._breathe()
         for known in (self._reports, self._said):
@@ -84,13 +90,15 @@ class Record:
             inputs=case.decision.inputs,
         )
 
-    async def _say(self, case: Case, standing: Standing) -> None:
+    async def _say(self, case: Case, standing: Standing, *, aloud: bool) -> None:
         name = case.revision.name
         said = _worth_saying(case, standing)
         if said is None:
             self._said.pop(name, None)
         elif self._said.get(name) != said:
             self._said[name] = said
+            if not aloud:
+                return
             await self._hands.say(
                 Entry(
                     at=self._clock.wall(),

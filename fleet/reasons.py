@@ -101,6 +101,7 @@ class Reason(Enum):
     EVICTED = "evicted"
     UNKNOWN_READING = "unknown_reading"
     DRAIN_TAKEN_BACK = "drain_taken_back"
+    NEW_LEADER = "new_leader"
     MODE_OFF = "mode_off"
     MODE_ADVISE = "mode_advise"
     HOLD = "hold"

@@ -10,11 +10,12 @@ Rule 4: models that sleep undisturbed take no part: they hold, want and free not
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from autoscaler.core.budget import Rank, Share, Wish, share
 from autoscaler.core.decide import Decision
 from autoscaler.core.evict import Candidate, may_go
+from autoscaler.core.footing import Footing
 from autoscaler.core.plan import Standing
 from autoscaler.core.seen import Seen
 from autoscaler.core.window import Unknown
@@ -34,7 +35,7 @@ class Case:
     decision: Decision
     waiting: int = 0
     """Requests known to wait, even where some gateway was not heard."""
-    last_drain: int = 0
+    footing: Footing = field(default_factory=Footing)
 
     @property
     def auto(self) -> bool:
@@ -198,6 +199,6 @@ def _standing(case: Case) -> Standing:
         members=case.seen.members,
         drain=revision.drain,
         acknowledged=0 if isinstance(load, Unknown) else load.drained,
-        last_drain=case.last_drain,
+        footing=case.footing,
         known=case.waiting > 0 or not unheard,
     )

@@ -1,23 +1,38 @@
 """From decisions to writes, in order, with reasons. Pure.
 
 Rule 1: fewer replicas are written in two phases. A numbered drain is marked first; the write comes
-        when every member gateway has acknowledged that number. Replicas that no gateway can reach
-        yet need no drain.
-Rule 2: who no longer needs to go is taken back; while readings are missing a drain just stays.
+        when every member gateway has acknowledged that number. Where all gateways read the leader's
+        own snapshot, replicas that are not open in it need no drain.
+Rule 2: who no longer needs to go is taken back; while readings are missing a drain just stays, and
+        so it does until it is certain that nothing written before takes them away.
 Rule 3: a victim's 1 -> 0 and the newcomer's 0 -> 1 are adjacent, in one step; a step is given up
         at its first failed write, so a newcomer never asks for a GPU that is not given.
 Rule 4: the plan of a carried-out plan is empty: everything is read off what is there.
+Rule 5: to more than none: drained and written only while the rollout is over and all that stay are
+        held ready by the cluster too, since it takes those that are not before any that is marked.
+Rule 6: a mark of another leader's term is taken over before anything else is done with it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from autoscaler.core.footing import Footing
 from autoscaler.core.seen import ReplicaSeen
 from fleet.model import Drain, Phase
 from fleet.names import ReplicaName, RevisionName
 from fleet.reasons import Reason
 
-__all__ = ["Action", "ClearDrain", "Mark", "Scale", "Standing", "Step", "plan", "without"]
+__all__ = [
+    "Action",
+    "ClearDrain",
+    "Mark",
+    "Scale",
+    "Standing",
+    "Step",
+    "lowered",
+    "plan",
+    "without",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +87,7 @@ class Standing:
     drain: Drain | None = None
     acknowledged: int = 0
     """The drain that every member gateway has acknowledged."""
-    last_drain: int = 0
-    """The highest number ever used for a drain of this revision, as far as is known."""
+    footing: Footing = field(default_factory=Footing)
     known: bool = True
     """False while readings are missing: a drain is neither written nor taken back."""
     victims: tuple[RevisionName, ...] = ()
@@ -132,12 +146,14 @@ def _swap(newcomers: list[Standing], victims: list[Standing]) -> list[Step]:
     return [(*scales, *rises)]
 
 
-def _taken_back(standing: Standing) -> ClearDrain | None:
+def _taken_back(standing: Standing) -> Mark | ClearDrain | None:
     drain = standing.drain
     if drain is None or standing.falling:
         return None
-    there = any(member.name in drain.replicas for member in standing.members)
-    if there and not standing.known:
+    there = drain.replicas & _names(standing)
+    if there and standing.footing.foreign(drain):
+        return _mark(standing, there, Reason.NEW_LEADER)
+    if there and not (standing.known and standing.footing.sure):
         return None
     return ClearDrain(
         revision=standing.revision,
@@ -154,28 +170,47 @@ def _rise(standing: Standing) -> Scale | None:
 
 
 def _fall(standing: Standing) -> Mark | Scale | None:
-    going = _going(standing)
-    drain = standing.drain
-    if not any(member.open for member in going):
-        # A drain that names others would choose them instead: it is replaced first.
-        return _scale(standing) if drain is None else _mark_unless_done(standing, going)
-    return _mark_unless_done(standing, going)
-
-
-def _mark_unless_done(standing: Standing, going: tuple[ReplicaSeen, ...]) -> Mark | Scale | None:
-    drain = standing.drain
+    going, drain, footing = _going(standing), standing.drain, standing.footing
     names = frozenset(member.name for member in going)
-    if drain is not None and drain.replicas & _names(standing) == names:
-        if not names or standing.acknowledged >= drain.number:
-            return _scale(standing)
+    if footing.foreign(drain):
+        return _mark(standing, names, Reason.NEW_LEADER)
+    if not _safe_for_others(standing, names):
         return None
-    number = 1 + max(standing.last_drain, standing.acknowledged, drain.number if drain else 0)
+    if drain is None and (not names or (footing.term == 0 and not _reachable(going))):
+        return _scale_unless_behind(standing)
+    if drain is None or drain.replicas & _names(standing) != names:
+        # One that names others would choose them instead.
+        return _mark(standing, names, standing.reason)
+    if names and standing.acknowledged != drain.number:
+        return None
+    return _scale_unless_behind(standing)
+
+
+def _reachable(going: Iterable[ReplicaSeen]) -> bool:
+    return any(member.open for member in going)
+
+
+def _safe_for_others(standing: Standing, going: frozenset[ReplicaName]) -> bool:
+    """Whether the cluster will take those that go, and no other."""
+    stay = [member for member in standing.members if member.name not in going]
+    if standing.target == 0 and not stay and going:
+        return True
+    return standing.footing.settled and all(member.available for member in stay)
+
+
+def _mark(standing: Standing, names: frozenset[ReplicaName], reason: Reason) -> Mark:
+    drain, footing = standing.drain, standing.footing
+    number = footing.numbered(standing.acknowledged, drain.number if drain else 0)
     return Mark(
         revision=standing.revision,
         expect=standing.version,
-        drain=Drain(number=number, replicas=names),
-        reason=standing.reason,
+        drain=Drain(number=number, replicas=names, term=footing.term),
+        reason=reason,
     )
+
+
+def _scale_unless_behind(standing: Standing) -> Scale | None:
+    return None if standing.footing.behind else _scale(standing)
 
 
 def _names(standing: Standing) -> frozenset[ReplicaName]:
@@ -206,6 +241,16 @@ def _scale(standing: Standing) -> Scale:
         after=standing.target,
         reason=standing.reason,
         message=standing.message,
+    )
+
+
+def lowered(steps: Iterable[Step]) -> frozenset[RevisionName]:
+    """The revisions that lose replicas in `steps`."""
+    return frozenset(
+        action.revision
+        for step in steps
+        for action in step
+        if isinstance(action, Scale) and action.after < action.before
     )
 
 

@@ -47,7 +47,8 @@ class Load:
     slots: int | None = None
     """Slots of a replica; None while no replica is known to a gateway."""
     drained: int = 0
-    """The drain that *every* member has acknowledged."""
+    """The drain that *every* member has acknowledged, in a sample that came after the mark; 0 when
+    they do not all say the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +75,8 @@ class ReplicaSeen:
     """It has an address: a gateway may send to it."""
     ready_at: float | None = None
     ready_after: float | None = None
+    available: bool = True
+    """`Replica.available`."""
     running: int = 0
     warming: bool = False
     """A made-up inference of a gateway runs there."""

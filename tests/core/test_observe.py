@@ -122,11 +122,14 @@ def test_slots_count_when_the_configuration_has_been_read():
     ("one", "other", "marked_at", "acknowledged"),
     [
         ((9.0, 3), (9.5, 3), 9.0, 3),
-        ((9.0, 3), (9.5, 2), 9.0, 2),
+        ((9.0, 3), (9.5, 2), 9.0, 0),
+        ((9.0, 3), (9.5, 4), 9.0, 0),
         ((8.9, 3), (9.5, 3), 9.0, 0),
     ],
 )
-def test_every_member_must_acknowledge_after_the_mark(one, other, marked_at, acknowledged):
+def test_every_member_must_acknowledge_this_number_after_the_mark(
+    one, other, marked_at, acknowledged
+):
     samples = {
         name: (at, sample(drained=number)) for name, (at, number) in (("g1", one), ("g2", other))
     }
@@ -152,3 +155,12 @@ def test_a_model_that_needs_more_gpus_than_there_are_saves_nothing():
 def test_a_models_own_price_counts_before_the_usual_one(own, price):
     rev = revision(policy=Policy(gpu_price=own))
     assert account(rev, price=1.5, total=8).price == price
+
+
+def test_a_gateway_that_knows_a_replica_which_the_snapshot_does_not_show():
+    heard = hear(A.name, received(g1=(9.0, sample(replicas=(on(),)))), (G1,), now=10.0)
+    assert not heard.stranger([REPLICA])
+    assert not heard.stranger([replace(REPLICA, phase=Phase.DRAINING)])
+    assert heard.stranger([])
+    old = hear(A.name, received(g1=(5.0, sample(replicas=(on(),)))), (G1,), now=10.0)
+    assert not old.stranger([]), "that was long ago"

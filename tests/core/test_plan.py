@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from autoscaler.core.plan import ClearDrain, Mark, Scale, Standing, plan, without
+from autoscaler.core.footing import Footing, first_number
+from autoscaler.core.plan import ClearDrain, Mark, Scale, Standing, lowered, plan, without
 from fleet.model import Drain, Phase
 from fleet.names import ReplicaName, RevisionName
 from fleet.reasons import Reason
@@ -58,7 +59,8 @@ def _word(action):
         (standing(target=0, drain=drain(4, "a0"), acknowledged=3), []),
         (standing(target=0, drain=drain(4, "a0"), acknowledged=4), ["a:1>0"]),
         (standing(target=0, drain=drain(4, "a0"), acknowledged=4, known=False), ["a:1>0"]),
-        (standing(target=0, last_drain=8, acknowledged=5), ["a!9(a0)"]),
+        (standing(target=0, footing=Footing(last_drain=8), acknowledged=5), ["a!9(a0)"]),
+        (standing(target=0, drain=drain(4, "a0"), acknowledged=5), []),
         (standing(replicas=3, target=0, drain=drain(4, "a2"), acknowledged=4), ["a!5(a0,a1,a2)"]),
         (standing(replicas=3, target=2, drain=drain(4, "a0"), acknowledged=4), ["a:3>2"]),
         (standing(target=1, drain=drain(4, "a0"), acknowledged=4), ["a?"]),
@@ -84,6 +86,136 @@ def test_one_revision(one, expected):
 def test_what_no_gateway_can_reach_needs_no_drain(phase, open_, expected):
     one = standing(target=0, members=(replica("x", phase, open=open_),))
     assert short(plan([one])) == expected
+
+
+LED = Footing(term=2, last_drain=first_number(2))
+"""As everywhere where there are several processes."""
+
+
+def marked(number, *names, term=2):
+    return replace(drain(first_number(2) + number, *names), term=term)
+
+
+def led(**changes):
+    return standing(**{"footing": LED, **changes})
+
+
+def numbers(steps):
+    return [action.drain.number for step in steps for action in step if isinstance(action, Mark)]
+
+
+@pytest.mark.parametrize("phase", [Phase.PENDING, Phase.FAILED, Phase.LOADING])
+def test_between_processes_nothing_goes_without_a_drain(phase):
+    """Another process may know it as open already."""
+    one = led(target=0, members=(replica("x", phase, open=False),))
+    assert short(plan([one])) == [f"a!{first_number(2) + 1}(x)"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"target": 0}, ["new_leader"]),
+        ({"target": 1}, ["new_leader"]),
+        ({"target": 2}, ["new_leader"]),
+        ({"target": 1, "known": False}, ["new_leader"]),
+        ({"target": 0, "acknowledged": first_number(1) + 9}, ["new_leader"]),
+    ],
+)
+def test_a_mark_of_another_term_is_taken_over_before_anything_else(changes, expected):
+    old = replace(drain(first_number(1) + 9, "a0"), term=1)
+    one = led(drain=old, **changes)
+    steps = plan([one])
+    assert [action.reason.value for step in steps for action in step] == expected
+    ((mark,),) = steps
+    assert mark.drain == marked(1, "a0")
+
+
+def test_a_mark_of_another_term_names_those_that_go_now():
+    old = replace(drain(9, "a0", "gone"), term=1)
+    ((mark,),) = plan([led(replicas=3, target=1, drain=old)])
+    assert mark.drain.replicas == {"a0", "a2"}
+    ((mark,),) = plan([led(replicas=3, target=3, drain=old)])
+    assert mark.drain.replicas == {"a0"}
+
+
+def test_a_mark_of_another_term_of_nobody_is_cleared():
+    old = replace(drain(9, "gone"), term=1)
+    assert short(plan([led(drain=old)])) == ["a?"]
+    assert short(plan([led(replicas=0, target=0, drain=old)])) == ["a?"]
+
+
+def test_a_later_turn_has_higher_numbers_whatever_was_forgotten():
+    used = []
+    for term in range(1, 5):
+        one = led(target=0, footing=Footing(term=term))
+        used += numbers(plan([one]))
+        one = replace(one, footing=Footing(term=term, last_drain=used[-1]))
+        used += numbers(plan([one]))
+    assert used == sorted(set(used))
+
+
+def test_a_number_that_was_seen_is_passed():
+    far = marked(5000, "x")
+    assert numbers(plan([led(target=0, drain=far)])) == [far.number + 1]
+
+
+def test_whoever_may_still_go_for_what_was_written_is_not_taken_back():
+    one = led(target=1, drain=marked(1, "a0"), footing=replace(LED, sure=False))
+    assert plan([one]) == ()
+    assert short(plan([replace(one, footing=LED)])) == ["a?"]
+
+
+def test_fewer_but_some_wait_until_the_rollout_is_over():
+    one = led(replicas=3, target=2, footing=replace(LED, settled=False))
+    assert plan([one]) == ()
+    done = replace(one, drain=marked(1, "a2"), acknowledged=marked(1).number)
+    assert plan([done]) == ()
+    assert short(plan([replace(done, footing=LED)])) == ["a:3>2"]
+
+
+def test_fewer_but_some_wait_until_all_that_stay_are_held_ready():
+    members = [replica(f"a{n}", at=float(n)) for n in range(3)]
+    members[1] = replace(members[1], available=False)
+    one = led(replicas=3, target=2, members=tuple(members))
+    assert plan([one]) == ()
+    done = replace(one, drain=marked(1, "a2"), acknowledged=marked(1).number)
+    assert plan([done]) == ()
+    going = replace(done, drain=marked(1, "a1"))
+    assert short(plan([going])) == ["a:3>2"], "the one that goes need not be"
+
+
+def test_none_at_all_waits_for_no_rollout():
+    one = led(target=0, footing=replace(LED, settled=False))
+    assert short(plan([one])) == [f"a!{marked(1).number}(a0)"]
+    done = replace(one, drain=marked(1, "a0"), acknowledged=marked(1).number)
+    assert short(plan([done])) == ["a:1>0"]
+
+
+def test_replicas_that_are_not_shown_are_not_written_away_unseen():
+    one = led(replicas=2, target=0, members=(), footing=replace(LED, settled=False))
+    assert plan([one]) == ()
+    assert short(plan([replace(one, footing=LED)])) == ["a:2>0"]
+
+
+def test_nothing_is_written_while_a_gateway_knows_more_than_the_snapshot():
+    one = led(target=0, drain=marked(1, "a0"), acknowledged=marked(1).number)
+    behind = replace(one, footing=replace(LED, behind=True))
+    assert plan([behind]) == ()
+    assert short(plan([one])) == ["a:1>0"]
+
+
+def test_a_swap_waits_for_a_victim_that_must_be_taken_over_first():
+    old = replace(drain(9, "old0"), term=1)
+    victim = led(name="old", target=0, reason=Reason.EVICTED, drain=old, acknowledged=9)
+    new = led(name="new", replicas=0, reason=Reason.DEMAND, victims=(victim.revision,))
+    assert short(plan([new, victim])) == [f"old!{marked(1).number}(old0)"]
+
+
+def test_what_is_lowered_is_told():
+    victim = standing("old", target=0, drain=drain(1, "old0"), acknowledged=1)
+    steps = plan([newcomer(victims=(victim.revision,)), victim, standing("up", target=2)])
+    assert lowered(steps) == {"old"}
+    assert lowered(plan([standing("up", target=2), standing("b", target=0)])) == frozenset()
 
 
 def test_those_not_ready_go_before_the_youngest():

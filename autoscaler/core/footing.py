@@ -1,0 +1,49 @@
+"""What a leader must know of a revision, beyond its readings, to take replicas away. Pure.
+
+Rule 1: the number of a drain is never used twice, by no leader: each term has numbers of its own,
+        and whatever number was ever seen is passed.
+Rule 2: a mark of another term is taken over first: with a number and term of one's own, or cleared.
+        So a late write of whoever made it meets another version.
+Rule 3: once fewer were written, who was marked is not taken back before it is certain that the
+        cluster will not act on that any more.
+"""
+
+from dataclasses import dataclass
+
+from fleet.model import Drain
+
+__all__ = ["SURE_AFTER", "Footing", "first_number"]
+
+SURE_AFTER = 1.0
+"""Seconds after a write of fewer replicas, or after a mark of another term was taken over, before
+which nobody marked is taken back."""
+_PER_TERM = 1 << 20
+
+
+def first_number(term: int) -> int:
+    """A number that all of this term are higher than, and all of earlier terms not."""
+    return term * _PER_TERM
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Footing:
+    """On what one revision is decided."""
+
+    term: int = 0
+    """The leader's. 0: there is only ever one, and its gateways read the same snapshot as it."""
+    last_drain: int = 0
+    """The highest number ever used for a drain, as far as is known."""
+    settled: bool = True
+    """`Revision.settled`."""
+    sure: bool = True
+    """None that is here goes for what was written before."""
+    behind: bool = False
+    """A gateway knows a replica that the snapshot does not show."""
+
+    def foreign(self, drain: Drain | None) -> bool:
+        """Whether another leader made this mark."""
+        return drain is not None and drain.term != self.term
+
+    def numbered(self, *used: int) -> int:
+        """The next number; `used`: others that were seen."""
+        return 1 + max(self.last_drain, first_number(self.term), *used)
