@@ -21,6 +21,8 @@ _PLURALS = {
     "HorizontalPodAutoscaler": "horizontalpodautoscalers",
     "Ingress": "ingresses",
     "NetworkPolicy": "networkpolicies",
+    "PersistentVolume": "persistentvolumes",
+    "PersistentVolumeClaim": "persistentvolumeclaims",
     "PodDisruptionBudget": "poddisruptionbudgets",
     "Role": "roles",
     "RoleBinding": "rolebindings",
@@ -35,6 +37,7 @@ _OF_THE_CLUSTER = frozenset(
     {
         "ClusterRole",
         "ClusterRoleBinding",
+        "PersistentVolume",
         "ValidatingAdmissionPolicy",
         "ValidatingAdmissionPolicyBinding",
     }

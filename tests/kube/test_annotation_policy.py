@@ -5,9 +5,11 @@ The same values are asked of both: of a real API server with the policy, and of 
 
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +22,7 @@ from tests.kube.chart import apply, render, withdraw
 from tests.kube.objects import deployment
 from tests.kube.plane import ControlPlane
 
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 PLACE = "policed"
 DEPLOYMENTS = f"/apis/apps/v1/namespaces/{PLACE}/deployments"
 
@@ -84,7 +87,7 @@ def said(admin: Admin, document: Mapping[str, Any]) -> str:
 
 def found(document: dict[str, Any]) -> list[Problem]:
     """What ebbtide has against it."""
-    registration = read_deployment(document, source="", created=0.0, version="1")
+    registration = read_deployment(document, source="", created=0.0, version="1", in_cluster=True)
     return [problem for problem in registration.problems if not problem.warning]
 
 
@@ -303,3 +306,18 @@ def test_the_api_server_finds_no_fault_with_the_expressions(policed: Admin) -> N
         lambda each: "typeChecking" in each.get("status", {}),
     )
     assert checked["status"]["typeChecking"].get("expressionWarnings", []) == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        path
+        for path in sorted(EXAMPLES.glob("*/*.yaml"))
+        if not path.name.startswith(("kind", "values-"))
+    ],
+    ids=lambda path: f"{path.parent.name}/{path.stem}",
+)
+def test_every_example_is_taken(policed: Admin, path: Path) -> None:
+    documents = list(yaml.safe_load_all(path.read_text()))
+    apply(policed, documents, namespace=PLACE, dry=True)
+    assert documents

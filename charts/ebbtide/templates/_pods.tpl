@@ -58,6 +58,8 @@ imagePullSecrets: {{- toYaml . | nindent 2 }}
   valueFrom: {fieldRef: {fieldPath: metadata.name}}
 - name: POD_NAMESPACE
   valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
+- name: POD_UID
+  valueFrom: {fieldRef: {fieldPath: metadata.uid}}
 - name: EBBTIDE_NAMESPACE
   value: "$(POD_NAMESPACE)"
 {{- with .root.Values.namespaces }}

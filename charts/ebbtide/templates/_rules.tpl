@@ -1,15 +1,21 @@
 {{/*
-What gateway and autoscaler may ask of the API server, and what each verb is for. Nothing here reads a Secret,
-a ConfigMap or a pod's log. tests/kube takes every verb away in turn and shows what then breaks.
+What gateway and autoscaler may ask of the API server, and what each verb is for: what fleet/kubernetes/permissions.py
+lists. Nothing here reads a Secret, a ConfigMap or a pod's log. tests/kube holds the two together, and takes
+every verb away in turn to show what then breaks.
 */}}
 
-{{/* In every namespace that is looked after: both see the same fleet. */}}
+{{/* In every namespace that is looked after; both see the same fleet. */}}
 {{- define "ebbtide.rules.seeing" -}}
 - apiGroups: [apps]
   resources: [deployments]
   verbs:
     - list # what is registered, at the start and whenever a watch has run out
-    - watch # annotations and replicas that change, deleted Deployments, the leader's drain marks
+    - watch # annotations and replicas that change, Deployments that go, the leader's drain marks
+- apiGroups: [apps]
+  resources: [replicasets]
+  verbs:
+    - list # which pods are of which edition of a Deployment
+    - watch # a rollout that begins or ends
 - apiGroups: [""]
   resources: [pods]
   verbs:
@@ -23,54 +29,56 @@ a ConfigMap or a pod's log. tests/kube takes every verb away in turn and shows w
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]
   verbs:
-    - list # a second writer: its Deployment is routed to, never scaled
+    - list # who else scales a Deployment, which is then left to them
     - watch # one that comes or goes
 - apiGroups: [keda.sh]
   resources: [scaledobjects]
   verbs:
-    - list # as above
-    - watch # as above
+    - list # who else scales a Deployment, which is then left to them
+    - watch # one that comes or goes
 {{- end -}}
 
-{{/* Of the whole cluster; with `namespaces` this is left out, and a setting says how many GPUs there are. */}}
-{{- define "ebbtide.rules.nodes" -}}
+{{/* Of the whole cluster. With `namespaces` these are left out, and a setting says how many GPUs there are. */}}
+{{- define "ebbtide.rules.cluster" -}}
 - apiGroups: [""]
   resources: [nodes]
   verbs:
-    - list # GPUs by node and class
+    - list # the GPUs, by node and class
     - watch # nodes that come and go
 {{- end -}}
 
-{{- define "ebbtide.rules.gateway" -}}
+{{- define "ebbtide.rules.models.gateway" -}}
 {{ include "ebbtide.rules.seeing" . }}
 - apiGroups: [apps]
   resources: [deployments/scale]
   verbs:
     - patch # wakes a sleeping model; an admission policy holds it to 0 -> 1
-- apiGroups: [""]
+- apiGroups: [events.k8s.io]
   resources: [events]
   verbs:
     - create # says at the Deployment that it woke it
+    - patch # says it again
 {{- end -}}
 
-{{- define "ebbtide.rules.autoscaler" -}}
+{{- define "ebbtide.rules.models.autoscaler" -}}
 {{ include "ebbtide.rules.seeing" . }}
 - apiGroups: [apps]
   resources: [deployments/scale]
   verbs:
-    - patch # the number of replicas, as decided
+    - patch # the replicas, as decided
 - apiGroups: [apps]
   resources: [deployments]
   verbs:
-    - patch # the drain mark; an admission policy holds it to ebbtide.dev/ annotations
+    - patch # marks who is to be drained; an admission policy holds it to ebbtide.dev/ annotations
 - apiGroups: [""]
   resources: [pods]
   verbs:
-    - patch # the deletion cost, and nothing else by the same policy: who goes first
-- apiGroups: [""]
+    - patch # who goes first: the deletion cost, and nothing else by another such policy
+- apiGroups: [events.k8s.io]
   resources: [events]
   verbs:
-    - create # what happened to a model, where its owner looks for it
+    - create # what happened to a model, at its Deployment
+    - patch # that it happened again
 {{- end -}}
 
 {{/* In ebbtide's own namespace. */}}
@@ -78,8 +86,8 @@ a ConfigMap or a pod's log. tests/kube takes every verb away in turn and shows w
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
   verbs:
-    - create # its own Lease, by which it is a member
-    - get # whether that is there already, from a former process of its name
+    - create # its own Lease, by which it is a member; an admission policy keeps it off the leader's
+    - get # whether that is there, from a process before it
     - update # that it is still there
 {{- end -}}
 
@@ -88,13 +96,12 @@ a ConfigMap or a pod's log. tests/kube takes every verb away in turn and shows w
   resources: [leases]
   verbs:
     - create # the leader's Lease, the first time
-    - get # who leads
-    - list # the gateways there are, before replicas are taken away
-    - watch # gateways that come
+    - list # the gateways that must be heard
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
   resourceNames: [ebbtide-autoscaler]
   verbs:
+    - get # who leads
     - update # leads, goes on leading, steps down
 - apiGroups: [""]
   resources: [pods]
