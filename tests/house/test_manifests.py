@@ -346,6 +346,6 @@ def test_a_working_directory_of_the_image_falls_back_to_the_manifests_folder(
 
 
 def test_the_examples_have_no_problems() -> None:
-    manifests = read_manifests([Path(__file__).parents[2] / "examples"])
+    manifests = read_manifests([Path(__file__).parents[2] / "examples" / "quickstart"])
     assert manifests.deployments
     assert manifests.problems == ()
