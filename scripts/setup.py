@@ -108,6 +108,7 @@ def provide_cluster() -> None:
     build.provide(binaries.CONTROL_PLANE)
     if os.environ.get("EBBTIDE_E2E_KUBECONFIG"):
         say("cluster: that of EBBTIDE_E2E_KUBECONFIG")
+        build.provide(binaries.GIVEN)
     elif binaries.container_engine() is not None:
         say(f"cluster: kind, on {binaries.container_engine()}")
         build.provide(binaries.KIND)

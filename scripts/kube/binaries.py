@@ -61,7 +61,10 @@ NODE = (
 )
 """What makes this machine a node on which pods really run; and simulated nodes."""
 
-KIND = (Binary("kind", "tools", "sigs.k8s.io/kind"),)
+GIVEN = _of("kubernetes", "k8s.io/kubernetes/cmd", "kubectl")
+"""How tests reach pods of a cluster that is not ours."""
+
+KIND = (*GIVEN, Binary("kind", "tools", "sigs.k8s.io/kind"))
 """Where a container engine is at hand, it makes the node."""
 
 

@@ -1,13 +1,16 @@
 """What a test says to the API server as its administrator: plain JSON, one call at a time."""
 
+import base64
 import json
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
+import yaml
 
 __all__ = ["Admin", "RefusedError", "write_kubeconfig"]
 
@@ -26,12 +29,25 @@ class RefusedError(Exception):
 class Admin:
     """A blocking client with all rights; paths are the API's own, bodies are dicts."""
 
-    def __init__(self, url: str, *, token: str, ca: Path) -> None:
-        context = ssl.create_default_context(cafile=str(ca))
-        headers = {"authorization": f"Bearer {token}"}
+    def __init__(self, url: str, *, token: str | None, context: ssl.SSLContext) -> None:
+        headers = {"authorization": f"Bearer {token}"} if token else {}
         self._client = httpx.Client(
             base_url=url, headers=headers, verify=context, timeout=30.0, trust_env=False
         )
+
+    @classmethod
+    def of_token(cls, url: str, *, token: str, ca: Path) -> "Admin":
+        """Whoever `token` belongs to, at a server whose certificate `ca` signed."""
+        return cls(url, token=token, context=ssl.create_default_context(cafile=str(ca)))
+
+    @classmethod
+    def of_kubeconfig(cls, path: Path) -> "Admin":
+        """Whoever the file's current context says, by token or client certificate."""
+        told = yaml.safe_load(path.read_text())
+        context = _named(told["contexts"], told["current-context"])["context"]
+        cluster = _named(told["clusters"], context["cluster"])["cluster"]
+        user = _named(told["users"], context["user"])["user"]
+        return cls(cluster["server"], token=user.get("token"), context=_tls(cluster, user))
 
     def get(self, path: str, **query: str | int) -> dict[str, Any]:
         return self._call("GET", path, query=query)
@@ -130,6 +146,31 @@ class Admin:
         if not answer.is_success:
             raise RefusedError(answer.status_code, answer.text)
         return answer.json()
+
+
+def _named(entries: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
+    return next(each for each in entries if each["name"] == name)
+
+
+def _tls(cluster: Mapping[str, str], user: Mapping[str, str]) -> ssl.SSLContext:
+    """What a kubeconfig says of certificates: files, or their content."""
+    context = ssl.create_default_context(
+        cafile=cluster.get("certificate-authority"),
+        cadata=_decoded(cluster, "certificate-authority-data"),
+    )
+    if user.keys() & {"client-certificate", "client-certificate-data"}:
+        with TemporaryDirectory() as folder:
+            files = {}
+            for part in ("client-certificate", "client-key"):
+                files[part] = user.get(part) or f"{folder}/{part}"
+                if part not in user:
+                    Path(files[part]).write_text(_decoded(user, f"{part}-data") or "")
+            context.load_cert_chain(files["client-certificate"], files["client-key"])
+    return context
+
+
+def _decoded(told: Mapping[str, str], key: str) -> str | None:
+    return base64.b64decode(told[key]).decode() if key in told else None
 
 
 def write_kubeconfig(path: Path, *, url: str, ca: Path, token: str) -> Path:

@@ -13,8 +13,6 @@ from tests.kube.models import Adder
 
 __all__ = ["Call", "End", "call", "crowd"]
 
-PORT = 8080
-
 
 class End(Enum):
     """How a call ended, as its client sees it."""
@@ -58,9 +56,8 @@ async def call(
     *,
     seconds: float = 0.0,
     timeout: float = 120.0,
-    port: int = PORT,
 ) -> Call:
-    """One inference, to the first of `gateways` that takes the connection."""
+    """One inference, to the first of `gateways` (HOST:PORT) that takes the connection."""
     began = time.monotonic()
     asked = ""
 
@@ -81,8 +78,9 @@ async def call(
     try:
         async with asyncio.timeout(timeout):
             for asked in gateways:
+                host, _, port = asked.partition(":")
                 try:
-                    reader, writer = await asyncio.open_connection(asked, port)
+                    reader, writer = await asyncio.open_connection(host, int(port))
                 except OSError:
                     continue
                 return done(*await _exchange(reader, writer, model, value, seconds))

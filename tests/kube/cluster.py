@@ -4,10 +4,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.kube.admin import Admin
+from tests.kube.given import Images
 from tests.kube.ground import Ground, take_ground
 from tests.kube.images import host_image, pause_image
 from tests.kube.node import Node
 from tests.kube.plane import ControlPlane
+from tests.kube.release import Pod
 
 __all__ = ["RealCluster"]
 
@@ -17,8 +20,9 @@ _READY_S = 90.0
 class RealCluster:
     """`start()` gives a cluster whose node is Ready; `stop()` leaves nothing of it behind."""
 
-    def __init__(self, *, images: Sequence[Path] = ()) -> None:
+    def __init__(self, *, images: Images | None = None, tars: Sequence[Path] = ()) -> None:
         self.ground: Ground = take_ground()
+        self.images = images
         folder = self.ground.folder
         own = (pause_image(folder), host_image(folder))
         self.plane = ControlPlane(
@@ -28,8 +32,20 @@ class RealCluster:
             real_nodes=True,
         )
         self.node = Node(
-            self.ground, kubeconfig=folder / "plane" / "kubeconfig", images=[*own, *images]
+            self.ground, kubeconfig=folder / "plane" / "kubeconfig", images=[*own, *tars]
         )
+
+    @property
+    def admin(self) -> Admin:
+        return self.plane.admin
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.plane.kubeconfig
+
+    def reach(self, pods: Sequence[Pod], namespace: str, port: int) -> list[str]:
+        """HOST:PORT of each pod: its own address, from this machine."""
+        return [f"{pod.address}:{port}" for pod in pods]
 
     def start(self) -> None:
         self.node.lay_wire()

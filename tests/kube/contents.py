@@ -2,7 +2,7 @@
 
 Where no registry is at hand there is no base image: Python, the C library and Redis are files of
 this machine, with the libraries that they load. What is ours is the same: the wheel, and the
-packages it needs at run time, in the versions of `locks/dev.txt`.
+packages of `locks/run.txt`.
 """
 
 import compileall
@@ -12,8 +12,10 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterable, Iterator
-from importlib.metadata import Distribution, distribution
+from importlib.metadata import distribution
 from pathlib import Path
+
+from packaging.requirements import Requirement
 
 from scripts.kube.binaries import MissingError
 from tests.kube.images import Content, write_image
@@ -24,6 +26,7 @@ EBBTIDE = "docker.io/ebbtide-test/ebbtide:1"
 REDIS = "docker.io/ebbtide-test/redis:1"
 _ROOT = Path(__file__).resolve().parents[2]
 _USERS = "root:x:0:0::/:/bin/sh\nredis:x:999:999::/:/bin/sh\nebbtide:x:10001:10001::/:/bin/sh\n"
+_COMMAND = "#!/usr/local/bin/python3\nimport sys\nfrom ebbtide.cli import main\nsys.exit(main())\n"
 _ETC = {
     "etc/passwd": _USERS,
     "etc/group": "root:x:0:\nredis:x:999:\nebbtide:x:10001:\n",
@@ -32,6 +35,7 @@ _ETC = {
 _NOT_SHIPPED = frozenset(
     {"test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "site-packages"}
 )
+_PINNED = re.compile(r"^(\w[^\\\n]*)", re.MULTILINE)
 _LOADED = re.compile(r"(?:=>\s*|^\s*)(/\S+) \(0x", re.MULTILINE)
 
 
@@ -51,7 +55,7 @@ def ebbtide_image(folder: Path) -> Path:
         # Python's own shared library lies with Python, wherever that is here.
         files[f"usr/local/lib/{path.name}" if base in path.parents else name] = path
     config = {
-        "Entrypoint": ["/usr/local/bin/python3", "-m", "ebbtide"],
+        "Entrypoint": ["ebbtide"],
         "User": "10001:10001",
         "Env": ["PATH=/usr/local/bin:/usr/bin:/bin", "LD_LIBRARY_PATH=/usr/local/lib"],
     }
@@ -59,7 +63,7 @@ def ebbtide_image(folder: Path) -> Path:
         files=files,
         links={"usr/local/bin/python3": version},
         folders=("tmp", "proc", "sys", "dev"),
-        texts=_ETC,
+        texts={**_ETC, "usr/local/bin/ebbtide": _COMMAND},
         config=config,
     )
     return write_image(EBBTIDE, content, folder / "ebbtide.tar")
@@ -92,34 +96,20 @@ def _stdlib(lib: Path) -> Iterator[Path]:
 
 
 def _runtime_packages(site: str) -> dict[str, Path]:
-    """Files of what ebbtide needs, and what that needs in turn."""
+    """Files of the packages that `locks/run.txt` names, as they are installed here."""
     files: dict[str, Path] = {}
-    for found in _needed(distribution("ebbtide"), set()):
+    for line in _PINNED.findall((_ROOT / "locks" / "run.txt").read_text()):
+        wanted = Requirement(line)
+        if wanted.marker is not None and not wanted.marker.evaluate():
+            continue
+        found = distribution(wanted.name)
+        if found.version not in wanted.specifier:
+            raise MissingError(f"{line} is pinned for images, {found.version} is installed")
         for entry in found.files or ():
             path = Path(str(found.locate_file(entry)))
             if ".." not in entry.parts and path.is_file():
                 files[f"{site}/{entry}"] = path
     return files
-
-
-def _needed(found: Distribution, seen: set[str]) -> Iterator[Distribution]:
-    for line in found.requires or ():
-        name, _, condition = line.partition(";")
-        if "extra" in condition or not _holds(condition):
-            continue
-        plain = re.match(r"[\w.-]+", name)
-        assert plain is not None
-        if plain[0].lower() not in seen:
-            seen.add(plain[0].lower())
-            inner = distribution(plain[0])
-            yield inner
-            yield from _needed(inner, seen)
-
-
-def _holds(condition: str) -> bool:
-    from packaging.markers import Marker
-
-    return not condition.strip() or Marker(condition).evaluate()
 
 
 def _wheel(folder: Path) -> dict[str, Path]:

@@ -1,7 +1,8 @@
 """Models for a cluster: Deployments of real Triton whose model adds a number of its own.
 
 Rule 1: an answer tells which model gave it, and on which pod: a wrong one is seen.
-Rule 2: the server is that of `.venv-models`, mounted from the node; the model is in a ConfigMap.
+Rule 2: the server is that of `.venv-models`, mounted from the node, or an image's own; the model is
+        in a ConfigMap.
 """
 
 import json
@@ -50,6 +51,10 @@ class TritonMounts:
     command: tuple[str, ...]
     env: Mapping[str, str]
     folders: tuple[Path, ...]
+    prefix: str = ""
+    """What the node has in front of the paths of `folders`."""
+    image: str = HOST
+    pull: str = "Never"
 
 
 def triton_mounts(models_env: Path, scratch: Path) -> TritonMounts:
@@ -137,12 +142,13 @@ class Adder:
         env = {**mounts.env, "LOAD_SECONDS": str(self.load_s), "ADDS": str(self.adds)}
         own_address = {"fieldRef": {"fieldPath": "status.podIP"}}
         host = {f"host-{n}": str(folder) for n, folder in enumerate(mounts.folders)}
+        on_node = {name: f"{mounts.prefix}{at}" for name, at in host.items()}
         files = {"config": "config.pbtxt", "code": "1/model.py"}
         folder = f"/models/{self.name}"
         container = {
             "name": "triton",
-            "image": HOST,
-            "imagePullPolicy": "Never",
+            "image": mounts.image,
+            "imagePullPolicy": mounts.pull,
             "command": [mounts.command[0]],
             "args": ["--model-repository=/models", *mounts.command[1:], *flags],
             "env": [
@@ -168,7 +174,7 @@ class Adder:
             "terminationGracePeriodSeconds": 2,
             "containers": [container],
             "volumes": [
-                *({"name": n, "hostPath": {"path": at}} for n, at in host.items()),
+                *({"name": n, "hostPath": {"path": at}} for n, at in on_node.items()),
                 {"name": "model", "configMap": {"name": self.name}},
             ],
         }

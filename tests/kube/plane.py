@@ -126,7 +126,7 @@ class ControlPlane:
 
     def bearer(self, token: str) -> Admin:
         """A client with the rights of whoever `token` belongs to; the caller closes it."""
-        return Admin(self.url, token=token, ca=self.ca)
+        return Admin.of_token(self.url, token=token, ca=self.ca)
 
     def account_token(self, namespace: str, account: str) -> str:
         """A token of a service account, good for an hour."""
@@ -165,7 +165,7 @@ class ControlPlane:
         self.start_part("etcd")
         self.start_part("kube-apiserver")
         self._wait_for_certificate()
-        self.admin = Admin(self.url, token=self.token, ca=self.ca)
+        self.admin = Admin.of_token(self.url, token=self.token, ca=self.ca)
         self.wait_ready()
         self.start_part("kube-controller-manager")
         self.start_part("kube-scheduler")
