@@ -12,7 +12,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlencode
 
 import aiohttp
@@ -30,6 +30,7 @@ from fleet.errors import (
 from fleet.kubernetes.connection import Connection
 from fleet.kubernetes.credentials import read_credentials, same
 from fleet.kubernetes.objects import Object
+from fleet.system import system_said
 
 __all__ = ["MERGE", "Api", "ExpiredError"]
 
@@ -42,6 +43,7 @@ _CONNECT_S = 5.0
 _SILENCE_S = 90.0
 _AT_ONCE = 128
 _SHOWN = 500
+_UNCONNECTED: Final = aiohttp.ClientConnectorError
 
 
 class ExpiredError(UnavailableError):
@@ -213,8 +215,14 @@ def _translated(where: str) -> Iterator[None]:
         msg = f"{where}: no answer in time"
         raise UnavailableError(msg) from error
     except (aiohttp.ClientError, ConfigException, OSError) as error:
-        msg = f"{where}: {error}"
+        msg = f"{where}: {_said(error)}"
         raise UnavailableError(msg) from error
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientSSLError):
+        return str(error)
+    return system_said(error.os_error) if isinstance(error, _UNCONNECTED) else str(error)
 
 
 async def _read(response: aiohttp.ClientResponse, where: str) -> bytes:

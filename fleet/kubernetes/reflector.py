@@ -65,6 +65,8 @@ class Reflector:
         """Why there is none."""
         self.asked = asyncio.Event()
         """Set once the server has answered for the first time, be it that we may not."""
+        self.listed = asyncio.Event()
+        """Set once the objects were listed for the first time."""
 
     @property
     def objects(self) -> Mapping[Key, Object]:
@@ -102,7 +104,6 @@ class Reflector:
         except ExpiredError:
             # Too slow for the version that the pages were of: all at once, then.
             await self._pages("")
-        self.asked.set()
 
     async def _pages(self, limit: str) -> None:
         query = {**self.resource.query, **({"limit": limit} if limit else {})}
@@ -115,6 +116,8 @@ class Reflector:
                 break
             query["continue"] = str(told["continue"])
         self._version = version_of(page)
+        self.asked.set()
+        self.listed.set()
         self._tell(changed=self._store.replace(listing, self._version))
 
     async def _watch(self) -> None:

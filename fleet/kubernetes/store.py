@@ -28,13 +28,17 @@ class Store:
     def __init__(self, trim: Trim) -> None:
         self.objects: Listing = {}
         self._trim = trim
+        self._amended: dict[Key, str] = {}
+        """Versions that are known in part: the whole is still to come."""
 
     def put(self, item: Object) -> bool:
         """An object as it is now; returns whether that changes anything."""
         key, version = key_of(item), version_of(item)
         known = self.objects.get(key)
-        if known is not None and not newer(version, version_of(known)):
+        whole = self._amended.get(key) == version
+        if known is not None and not newer(version, version_of(known)) and not whole:
             return False
+        self._amended.pop(key, None)
         kept = self._trim(item)
         if kept is None:
             return self.objects.pop(key, None) is not None
@@ -56,25 +60,27 @@ class Store:
         return bool(before)
 
     def amend(self, item: Object, *, base: str) -> bool:
-        """`item`, trimmed already, is what became of version `base`; returns whether it counts."""
+        """`item` is what became of version `base`, as far as its writer knows, and trimmed already;
+        returns whether that changes anything."""
         known = self.objects.get(key_of(item))
         if known is None or version_of(known) != base:
             return False
         self.objects[key_of(item)] = item
+        self._amended[key_of(item)] = version_of(item)
         return True
 
     def list(self, listing: Listing, items: Iterable[Object]) -> None:
         """One page of a list, added to `listing`."""
         for item in items:
             key = key_of(item)
-            known = self.objects.get(key)
+            known = None if key in self._amended else self.objects.get(key)
             kept = known if known is not None and _same(known, item) else self._trim(item)
             if kept is not None:
                 listing[key] = kept
 
     def replace(self, listing: Listing, version: str) -> bool:
         """All there is, as listed at `version`; returns whether that changes anything."""
-        before, self.objects = self.objects, listing
+        before, self.objects, self._amended = self.objects, listing, {}
         for key, known in before.items():
             found = listing.get(key)
             if newer(version_of(known), version if found is None else version_of(found)):
