@@ -176,7 +176,8 @@ class Reflector:
         if self.cut_since is None:
             self.cut_since = self._clock.now()
         if str(error) != str(self.error):
-            level = logging.INFO if isinstance(error, ExpiredError) else logging.WARNING
+            harmless = isinstance(error, ExpiredError | GoneError)
+            level = logging.INFO if harmless else logging.WARNING
             _log("watch_cut", level=level, resource=self.resource.path, error=error)
         self.error = error
         longest = LONGEST

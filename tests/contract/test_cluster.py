@@ -1,10 +1,10 @@
-"""What every `Cluster` holds to: the real one on this machine, one that another process holds, and
-the fake of the other tests.
+"""What every `Cluster` holds to: the real one on this machine, a real Kubernetes, one that another
+process holds, and the fake of the other tests.
 """
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +16,7 @@ from fleet.cluster import Cluster
 from fleet.cluster.far import FarCluster, share_cluster
 from fleet.codec import Codec
 from fleet.errors import ConflictError, GoneError
+from fleet.kubernetes.api import Api
 from fleet.model import Drain, Fleet, Phase, Replica
 from fleet.names import ReplicaName, RevisionName
 from fleet.reasons import Reason
@@ -23,9 +24,15 @@ from tests.contract.channels import channels
 from tests.fakes import local
 from tests.fakes.cluster import FakeCluster, revision
 from tests.fakes.local import named, open_ones, until
+from tests.kube.admin import Admin
+from tests.kube.clusters import kubernetes_cluster, running
+from tests.kube.fixtures import empty
+from tests.kube.kubelet import Kubelet
+from tests.kube.plane import ControlPlane
 
 pytestmark = pytest.mark.anyio
 
+DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
 CODEC = Codec(FleetNews, ScaleAsked, MarkAsked, Written, Noted)
 
 
@@ -33,6 +40,8 @@ class Rig(Protocol):
     """A cluster with Deployments `a`, `b`, `c` of no replicas and one GPU each."""
 
     cluster: Cluster
+    prompt: bool
+    """What a write leads to is done when it returns; else controllers do it soon."""
 
     def remove(self, name: str) -> None:
         """Delete a Deployment; takes effect soon."""
@@ -40,6 +49,8 @@ class Rig(Protocol):
 
 
 class FakeRig:
+    prompt = True
+
     def __init__(self, gpus: int) -> None:
         self.cluster = FakeCluster(gpus=gpus, start=0.05, stop=0.05)
         for name in "abc":
@@ -64,6 +75,8 @@ class FarRig(FakeRig):
 
 
 class LocalRig:
+    prompt = True
+
     def __init__(self, cluster: Cluster, folder: Path) -> None:
         self.cluster, self._folder = cluster, folder
 
@@ -71,10 +84,22 @@ class LocalRig:
         (self._folder / f"{name}.json").unlink()
 
 
+class KubernetesRig:
+    prompt = False
+
+    def __init__(self, cluster: Cluster, admin: Admin) -> None:
+        self.cluster, self._admin = cluster, admin
+
+    def remove(self, name: str) -> None:
+        self._admin.delete(f"{DEPLOYMENTS}/{name}")
+
+
 Open = Callable[..., contextlib.AbstractAsyncContextManager[Rig]]
+OURS = ("fake", "far", "local")
+"""Those in which ebbtide itself chooses which replica goes."""
 
 
-@pytest.fixture(params=["fake", "far", "local"])
+@pytest.fixture(params=[*OURS, "kubernetes"])
 def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
     """Opens a cluster with so many GPUs."""
 
@@ -100,18 +125,70 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
             yield made
             end()
 
-    return {"fake": fake, "far": far, "local": real}[request.param]
+    @contextlib.asynccontextmanager
+    async def kubernetes(gpus: int = 2) -> AsyncIterator[Rig]:
+        plane: ControlPlane = request.getfixturevalue("control_plane")
+        if gpus:
+            request.getfixturevalue("nodes")(gpus=gpus)
+        for name in "abc":
+            plane.admin.post(DEPLOYMENTS, local.manifest(name))
+        try:
+            async with (
+                await Api.open(str(plane.kubeconfig)) as api,
+                running(Kubelet(api).run()),
+                kubernetes_cluster(api, namespaces=["default"]) as cluster,
+            ):
+                yield KubernetesRig(cluster, plane.admin)
+        finally:
+            empty(plane.admin, "default")
+
+    return {"fake": fake, "far": far, "local": real, "kubernetes": kubernetes}[request.param]
 
 
 async def scale(cluster: Cluster, name: str, replicas: int) -> str:
-    version = cluster.fleet().revisions[named(name)].version
-    return await cluster.scale(named(name), replicas, expect=version, reason=Reason.DEMAND)
+    return await decided(
+        cluster,
+        name,
+        lambda version: cluster.scale(named(name), replicas, expect=version, reason=Reason.DEMAND),
+    )
 
 
 async def mark(cluster: Cluster, name: str, *drained: ReplicaName) -> str:
-    version = cluster.fleet().revisions[named(name)].version
-    drain = Drain(number=1, replicas=frozenset(drained))
-    return await cluster.mark(named(name), drain, expect=version)
+    drain = Drain(number=1, replicas=frozenset(drained)) if drained else None
+    return await decided(
+        cluster, name, lambda version: cluster.mark(named(name), drain, expect=version)
+    )
+
+
+async def decided(cluster: Cluster, name: str, write: Callable[[str], Awaitable[str]]) -> str:
+    """A write, decided anew for as long as others (controllers) have written since."""
+    while True:
+        version = cluster.fleet().revisions[named(name)].version
+        try:
+            return await write(version)
+        except ConflictError:
+            await until(cluster, lambda f, v=version: f.revisions[named(name)].version != v)
+
+
+async def then(r: Rig, holds: Callable[[Fleet], object]) -> Fleet:
+    """What a write has led to: at once, or soon."""
+    fleet = r.cluster.fleet()
+    if r.prompt:
+        assert holds(fleet)
+        return fleet
+    return await until(r.cluster, holds)
+
+
+def only(fleet: Fleet, name: str) -> Replica | None:
+    """The one replica of a revision; None when there are more or less."""
+    replicas = fleet.of(named(name))
+    return replicas[0] if len(replicas) == 1 else None
+
+
+def stands(fleet: Fleet, name: str, phase: Phase, reason: Reason | None = None) -> bool:
+    """Whether the one replica of a revision does, for that reason where one is given."""
+    found = only(fleet, name)
+    return found is not None and found.phase is phase and reason in (None, found.reason)
 
 
 def living(fleet: Fleet, name: str) -> list[Replica]:
@@ -128,8 +205,8 @@ class TestCluster:
             assert told[-1] is r.cluster.fleet()
             assert told[-1].revisions[named("a")].replicas == 1
             assert told[-1].revisions[named("a")].version == version
-            (replica,) = told[-1].of(named("a"))
-            assert replica.phase is Phase.LOADING
+            await then(r, lambda fleet: stands(fleet, "a", Phase.LOADING))
+            assert told[-1] is r.cluster.fleet()
             end()
             count = len(told)
             await scale(r.cluster, "a", 0)
@@ -152,14 +229,15 @@ class TestCluster:
             old = r.cluster.fleet().revisions[named("a")].version
             new = await scale(r.cluster, "a", 1)
             assert new != old
+            await until(r.cluster, lambda fleet: open_ones(fleet, "a"))
             for write in (
                 r.cluster.scale(named("a"), 0, expect=old, reason=Reason.IDLE),
                 r.cluster.mark(named("a"), None, expect=old),
             ):
                 with pytest.raises(ConflictError):
                     await write
-            assert r.cluster.fleet().revisions[named("a")].version == new
             assert r.cluster.fleet().revisions[named("a")].replicas == 1
+            assert r.cluster.fleet().revisions[named("a")].drain is None
 
     async def test_a_write_to_what_is_not_there_says_gone(self, rig: Open) -> None:
         async with rig() as r:
@@ -191,33 +269,39 @@ class TestCluster:
 
     async def test_the_drain_mark_stays_until_it_is_cleared(self, rig: Open) -> None:
         async with rig() as r:
-            version = await mark(r.cluster, "a", ReplicaName("x"))
+            nobody = ReplicaName("default/x")
+            version = await mark(r.cluster, "a", nobody)
             found = r.cluster.fleet().revisions[named("a")]
             assert found.version == version
-            assert found.drain == Drain(number=1, replicas=frozenset({ReplicaName("x")}))
+            assert found.drain == Drain(number=1, replicas=frozenset({nobody}))
             await scale(r.cluster, "a", 1)
+            await until(r.cluster, lambda fleet: open_ones(fleet, "a"))
             found = r.cluster.fleet().revisions[named("a")]
             assert found.drain is not None
-            await r.cluster.mark(named("a"), None, expect=found.version)
+            await mark(r.cluster, "a")
             assert r.cluster.fleet().revisions[named("a")].drain is None
 
     async def test_the_eldest_pending_gets_the_gpu_once_it_is_free(self, rig: Open) -> None:
         async with rig(gpus=1) as r:
             await scale(r.cluster, "a", 1)
             await until(r.cluster, lambda fleet: open_ones(fleet, "a"))
-            await scale(r.cluster, "c", 1)
-            await scale(r.cluster, "b", 1)
-            for name in "bc":
-                (replica,) = r.cluster.fleet().of(named(name))
-                assert (replica.phase, replica.reason) == (Phase.PENDING, Reason.NO_FREE_GPU)
+            for name in "cb":
+                await scale(r.cluster, name, 1)
+                fleet = await then(
+                    r, lambda f, n=name: stands(f, n, Phase.PENDING, Reason.NO_FREE_GPU)
+                )
+                replica = only(fleet, name)
+                assert replica is not None
                 assert (replica.gpus, replica.started, replica.address) == (0, None, None)
             await scale(r.cluster, "a", 0)
-            (stopping,) = r.cluster.fleet().of(named("a"))
-            assert (stopping.phase, stopping.gpus) == (Phase.DRAINING, 1)
-            assert r.cluster.fleet().gpus[0].free == 0
-            fleet = await until(r.cluster, lambda f: not f.of(named("a")))
-            assert [x.phase for x in fleet.of(named("c"))] == [Phase.LOADING]
-            assert [x.phase for x in fleet.of(named("b"))] == [Phase.PENDING]
+            fleet = await then(r, lambda f: stands(f, "a", Phase.DRAINING))
+            stopping = only(fleet, "a")
+            assert stopping is not None
+            assert stopping.gpus == 1
+            assert fleet.gpus[0].free == 0
+            await until(r.cluster, lambda f: not f.of(named("a")))
+            await then(r, lambda f: stands(f, "c", Phase.LOADING))
+            assert stands(r.cluster.fleet(), "b", Phase.PENDING)
 
     async def test_free_gpus_and_held_ones_always_add_up(self, rig: Open) -> None:
         async with rig(gpus=2) as r:
@@ -233,6 +317,7 @@ class TestCluster:
                 (pool,) = fleet.gpus
                 assert (pool.total, pool.free) == (2, 2 - held)
 
+    @pytest.mark.parametrize("rig", OURS, indirect=True)
     async def test_the_youngest_goes_first(self, rig: Open) -> None:
         async with rig() as r:
             await scale(r.cluster, "a", 1)
@@ -248,8 +333,9 @@ class TestCluster:
             await scale(r.cluster, "a", 2)
             fleet = await until(r.cluster, lambda fleet: open_ones(fleet, "a"))
             first = open_ones(fleet, "a")[0].name
+            await then(r, lambda f: len(f.of(named("a"))) == 2)
             await scale(r.cluster, "a", 1)
-            assert [x.name for x in r.cluster.fleet().of(named("a"))] == [first]
+            await then(r, lambda f: [x.name for x in f.of(named("a"))] == [first])
 
     async def test_one_named_in_the_drain_goes_before_a_younger_one(self, rig: Open) -> None:
         async with rig() as r:
@@ -257,8 +343,9 @@ class TestCluster:
             fleet = await until(r.cluster, lambda fleet: len(open_ones(fleet, "a")) == 2)
             elder, younger = fleet.of(named("a"))
             await mark(r.cluster, "a", elder.name)
+            await then(r, lambda fleet: fleet.revisions[named("a")].settled)
             await scale(r.cluster, "a", 1)
-            assert [x.name for x in living(r.cluster.fleet(), "a")] == [younger.name]
+            await then(r, lambda f: [x.name for x in living(f, "a")] == [younger.name])
 
     async def test_names_and_addresses_are_never_used_again(self, rig: Open) -> None:
         async with rig(gpus=1) as r:
@@ -280,9 +367,11 @@ class TestCluster:
             await until(r.cluster, lambda fleet: open_ones(fleet, "a"))
             version = r.cluster.fleet().revisions[named("a")].version
             r.remove("a")
-            fleet = await until(r.cluster, lambda fleet: named("a") not in fleet.revisions)
-            (last,) = fleet.of(named("a"))
-            assert (last.phase, last.gpus) == (Phase.DRAINING, 1)
+            await until(r.cluster, lambda fleet: named("a") not in fleet.revisions)
+            fleet = await then(r, lambda fleet: stands(fleet, "a", Phase.DRAINING))
+            last = only(fleet, "a")
+            assert last is not None
+            assert last.gpus == 1
             with pytest.raises(GoneError):
                 await r.cluster.scale(named("a"), 1, expect=version, reason=Reason.DEMAND)
             fleet = await until(r.cluster, lambda fleet: not fleet.of(named("a")))

@@ -8,6 +8,7 @@ Rule 3: without the programs a test fails and says what makes them; it is never 
 
 import secrets
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from tests.kube.objects import gpu_node
 from tests.kube.plane import ControlPlane
 from tests.kube.redis import RedisServer
 
-__all__ = ["control_plane", "namespace", "nodes", "redis_server"]
+__all__ = ["control_plane", "empty", "namespace", "nodes", "redis_server"]
 
 
 @pytest.fixture(scope="session")
@@ -42,15 +43,23 @@ def namespace(control_plane: ControlPlane) -> Iterator[str]:
     admin.post("/api/v1/namespaces", {"metadata": {"name": name}})
     admin.until(f"/api/v1/namespaces/{name}/serviceaccounts/default", bool)
     yield name
-    _empty(admin, name)
+    empty(admin, name)
     admin.delete(f"/api/v1/namespaces/{name}")
 
 
-def _empty(admin: Admin, name: str) -> None:
-    """No kubelet ends the pods of our nodes: they are deleted without grace."""
-    admin.delete(f"/apis/apps/v1/namespaces/{name}/deployments")
-    admin.delete(f"/apis/apps/v1/namespaces/{name}/replicasets")
-    admin.delete(f"/api/v1/namespaces/{name}/pods", grace_s=0)
+def empty(admin: Admin, name: str) -> None:
+    """Delete what a namespace holds. No kubelet ends the pods of our nodes: they get no grace."""
+    owners = [f"/apis/apps/v1/namespaces/{name}/{kind}" for kind in ("deployments", "replicasets")]
+    pods = f"/api/v1/namespaces/{name}/pods"
+    for path in owners:
+        admin.delete(path)
+        admin.until(path, _none)
+    admin.delete(pods, grace_s=0)
+    admin.until(pods, _none)
+
+
+def _none(listed: dict[str, Any]) -> bool:
+    return not listed["items"]
 
 
 @pytest.fixture

@@ -66,7 +66,9 @@ def deployment(
     }
 
 
-def ready_pod(address: str, *, ready: bool = True, started: str) -> dict[str, Any]:
+def ready_pod(
+    address: str, *, ready: bool = True, started: str, container: str = "model"
+) -> dict[str, Any]:
     """The status that a kubelet writes for a pod that runs at `address` since `started`."""
     truth = "True" if ready else "False"
     kinds = ("Initialized", "PodScheduled", "ContainersReady", "Ready")
@@ -81,7 +83,7 @@ def ready_pod(address: str, *, ready: bool = True, started: str) -> dict[str, An
         ],
         "containerStatuses": [
             {
-                "name": "model",
+                "name": container,
                 "ready": ready,
                 "started": True,
                 "restartCount": 0,
