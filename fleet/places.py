@@ -20,7 +20,7 @@ PlaceKey: TypeAlias = tuple[str, str | None]
 """(class, node)."""
 
 _PART = "mig-"
-_FOR_A_GPU = (None, Reason.NO_FREE_GPU, Reason.STARTING)
+_FOR_A_GPU = (None, Reason.NO_FREE_GPU, Reason.NODE_COMING, Reason.STARTING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

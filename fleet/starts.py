@@ -7,6 +7,9 @@ Rule 1: a replica that failed, or ran out of its start time, without ever having
         failed start. `tries` of them in a row block the revision for `retry` seconds.
 Rule 2: after that one start is tried; it alone decides whether the revision is blocked again.
 Rule 3: a replica that gets ready, or a changed manifest, clears the count.
+Rule 4: what no further try mends by itself blocks at once: a start that ran out of its time, and
+        what a cluster refuses until somebody changes something. What a cluster goes on trying by
+        itself (an image that cannot be pulled) is no failure before the start's time is up.
 """
 
 from collections.abc import Iterable
@@ -17,6 +20,16 @@ from fleet.names import ReplicaName
 from fleet.reasons import Reason
 
 __all__ = ["Failure", "Starts"]
+
+_AT_ONCE = frozenset(
+    {
+        Reason.START_TIMEOUT,
+        Reason.CREATE_CONTAINER_CONFIG_ERROR,
+        Reason.INVALID_IMAGE_NAME,
+        Reason.ERR_IMAGE_NEVER_PULL,
+        Reason.FAILED_CREATE,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +125,8 @@ class Starts:
         elif self.overdue(replica, start_timeout=start_timeout, now=now):
             reason = Reason.START_TIMEOUT
             message = f"not ready {start_timeout:g} s after it had its GPU"
+            if replica.message:
+                message = f"{message}: {replica.message}"
         else:
             return None
         return Failure(
@@ -122,9 +137,7 @@ class Starts:
         self._counted.add(failure.replica)
         self.last = failure
         self._row += 1
-        # A start that ran out of its time has held a GPU for long enough: it is not tried again
-        # at once.
-        if self._row < self.tries and failure.reason is not Reason.START_TIMEOUT:
+        if self._row < self.tries and failure.reason not in _AT_ONCE:
             return False
         self._row = max(self._row, self.tries)
         self.blocked_until = failure.at + self.retry

@@ -7,13 +7,14 @@ Rule 2: where no node is admitted the class is the one that the template names b
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fleet.cluster.kubernetes.nodes import Node, gpu_class
 from fleet.cluster.kubernetes.placement import Placement, admits, named_product
 
-__all__ = ["Classes", "Fit", "same_places"]
+__all__ = ["Classes", "Fit"]
+
+_MOST = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,47 +28,97 @@ class Fit:
     """Those of `nodes`, the one with most GPUs first."""
 
 
+@dataclass(slots=True)
+class _Admitted:
+    names: set[str] = field(default_factory=set)
+    sizes: Counter[str] = field(default_factory=Counter)
+    """GPUs by class."""
+    fit: Fit | None = None
+
+
 class Classes:
-    """What fits where, remembered until the nodes change."""
+    """What fits where, kept up to date node by node."""
 
     def __init__(self) -> None:
-        self._nodes: tuple[Node, ...] | None = None
-        self._fits: dict[Placement, Fit] = {}
+        self.known = False
+        """Whether nodes may be read."""
+        self._nodes: dict[str, Node] = {}
+        self._offering: dict[str, set[str]] = {}
+        self._found: dict[Placement, _Admitted] = {}
 
-    def use(self, nodes: Iterable[Node] | None) -> None:
-        """The nodes as they are now; None: they may not be read."""
-        self._nodes = None if nodes is None else tuple(nodes)
-        self._fits.clear()
+    def change(self, before: Node | None, after: Node | None) -> bool:
+        """A node was added, changed or removed; whether that makes any fit another."""
+        if before is not None and after is not None and _same(before, after):
+            self._nodes[after.name] = after
+            return False
+        if before is not None:
+            self._take(before)
+        if after is not None:
+            self._add(after)
+        changed = False
+        for placement, found in self._found.items():
+            fit = self._fit(placement, found)
+            changed |= fit != found.fit
+            found.fit = fit
+        return changed
 
     def fit(self, placement: Placement) -> Fit:
         """Where pods of that placement may be."""
-        found = self._fits.get(placement)
+        if not self.known:
+            return Fit(gpu_class=gpu_class(placement.resource, named_product(placement)))
+        found = self._found.get(placement)
         if found is None:
-            found = self._fits[placement] = self._fit(placement)
-        return found
+            if len(self._found) >= _MOST:
+                # Of templates that are no more.
+                self._found.clear()
+            found = self._found[placement] = _Admitted()
+            for node in self._nodes.values():
+                _count(found, node, placement, sign=1)
+        if found.fit is None:
+            found.fit = self._fit(placement, found)
+        return found.fit
 
-    def _fit(self, placement: Placement) -> Fit:
-        named = gpu_class(placement.resource, named_product(placement))
-        if self._nodes is None:
-            return Fit(gpu_class=named)
-        offering = [node for node in self._nodes if node.gpus.get(placement.resource)]
-        admitted = [node for node in offering if admits(node, placement)]
-        sizes = Counter[str]()
-        for node in admitted:
-            sizes[node.class_of(placement.resource)] += node.gpus[placement.resource]
+    def _add(self, node: Node) -> None:
+        self._nodes[node.name] = node
+        for resource, number in node.gpus.items():
+            if number:
+                self._offering.setdefault(resource, set()).add(node.name)
+        for placement, found in self._found.items():
+            _count(found, node, placement, sign=1)
+
+    def _take(self, node: Node) -> None:
+        del self._nodes[node.name]
+        for names in self._offering.values():
+            names.discard(node.name)
+        for placement, found in self._found.items():
+            _count(found, node, placement, sign=-1)
+
+    def _fit(self, placement: Placement, found: _Admitted) -> Fit:
+        sizes = found.sizes
         classes = tuple(sorted(sizes, key=lambda name: (-sizes[name], name)))
+        everywhere = len(found.names) == len(self._offering.get(placement.resource, ()))
         return Fit(
-            gpu_class=classes[0] if classes else named,
-            nodes=None
-            if len(admitted) == len(offering)
-            else frozenset(node.name for node in admitted),
+            gpu_class=classes[0]
+            if classes
+            else gpu_class(placement.resource, named_product(placement)),
+            nodes=None if everywhere else frozenset(found.names),
             classes=classes,
         )
 
 
-def same_places(one: Mapping[str, Node], other: Node | None, name: str) -> bool:
-    """Whether pods may be placed on a node as before."""
-    before = one.get(name)
-    if before is None or other is None:
-        return before is other
-    return (before.labels, before.taints, before.gpus) == (other.labels, other.taints, other.gpus)
+def _count(found: _Admitted, node: Node, placement: Placement, *, sign: int) -> None:
+    number = node.gpus.get(placement.resource, 0)
+    if not number or not admits(node, placement):
+        return
+    name = node.class_of(placement.resource)
+    found.sizes[name] += sign * number
+    if not found.sizes[name]:
+        del found.sizes[name]
+    if sign > 0:
+        found.names.add(node.name)
+    else:
+        found.names.discard(node.name)
+
+
+def _same(one: Node, other: Node) -> bool:
+    return (one.labels, one.taints, one.gpus) == (other.labels, other.taints, other.gpus)

@@ -94,7 +94,7 @@ def trim(kind: Kind, raw: Object) -> Object | None:
 
 
 # What is kept: a mapping by key, a list of such, or a function of the value.
-_Shape: TypeAlias = "Mapping[str, _Shape] | list[_Shape] | Callable[[object], object]"
+_Shape: TypeAlias = "dict[str, _Shape] | list[_Shape] | Callable[[object], object]"
 
 
 def _whole_value(value: object) -> object:
@@ -102,7 +102,7 @@ def _whole_value(value: object) -> object:
 
 
 def _kept(value: object, shape: _Shape) -> object:
-    if isinstance(shape, Mapping):
+    if isinstance(shape, dict):
         if not isinstance(value, dict):
             return None
         found = {key: _kept(value[key], inner) for key, inner in shape.items() if key in value}

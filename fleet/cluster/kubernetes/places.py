@@ -2,15 +2,16 @@
 
 from collections.abc import Collection, Mapping
 
-from fleet.cluster.kubernetes.classes import Classes, same_places
+from fleet.cluster.kubernetes.classes import Classes
 from fleet.cluster.kubernetes.fields import text
 from fleet.cluster.kubernetes.holding import held
 from fleet.cluster.kubernetes.nodes import Node, read_node
 from fleet.cluster.kubernetes.podindex import PodIndex
-from fleet.cluster.kubernetes.pools import Share
+from fleet.cluster.kubernetes.pools import Share, gpu_node
 from fleet.cluster.kubernetes.replicas import STUCK
 from fleet.cluster.kubernetes.times import Moments
 from fleet.kubernetes.objects import Key, Object
+from fleet.model import GpuNode
 from fleet.names import RevisionName
 
 __all__ = ["Places"]
@@ -20,22 +21,28 @@ class Places:
     """The nodes, and the shares of their GPUs."""
 
     def __init__(self, index: PodIndex) -> None:
-        self.known = False
-        """Whether nodes may be read."""
         self.nodes: dict[str, Node] = {}
         self.classes = Classes()
         self.moved = False
         """Whether pods may be placed otherwise since this was last cleared."""
         self._index = index
         self._shares: dict[str, tuple[Share, ...]] = {}
+        self._rows: tuple[GpuNode, ...] | None = ()
         self._due: dict[str, float] = {}
 
     @property
     def shares(self) -> tuple[Share, ...] | None:
         """By name of the node; None where nodes may not be read."""
-        if not self.known:
+        if not self.classes.known:
             return None
         return tuple(share for name in sorted(self._shares) for share in self._shares[name])
+
+    @property
+    def rows(self) -> tuple[GpuNode, ...]:
+        """The nodes with GPUs, as a snapshot has them."""
+        if self._rows is None:
+            self._rows = tuple(gpu_node(share) for share in self.shares or ())
+        return self._rows
 
     @property
     def due(self) -> float | None:
@@ -48,8 +55,9 @@ class Places:
 
     def tell(self, *, known: bool) -> None:
         """Whether nodes may be read."""
-        self.moved |= known is not self.known
-        self.known = known
+        self.moved |= known is not self.classes.known
+        self.classes.known = known
+        self._rows = None
 
     def put(self, key: Key, raw: Object) -> None:
         """A node as it is now."""
@@ -58,13 +66,6 @@ class Places:
     def drop(self, key: Key) -> None:
         """A node that is gone."""
         self._change(key[1], None)
-
-    def settle(self) -> bool:
-        """Whether, since this was last called, pods may be placed otherwise than before."""
-        moved, self.moved = self.moved, False
-        if moved:
-            self.classes.use(self.nodes.values() if self.known else None)
-        return moved
 
     def share(self, name: str, ours: Mapping[RevisionName, object], moments: Moments) -> bool:
         """Count anew who holds the GPUs of a node; whether that is other than before.
@@ -75,11 +76,15 @@ class Places:
         self._due.pop(name, None)
         node = self.nodes.get(name)
         if node is None:
+            self._rows = None
             return bool(before)
         after = self._counted(node, ours, moments)
         if after:
             self._shares[name] = after
-        return after != before
+        if after == before:
+            return False
+        self._rows = None
+        return True
 
     def _counted(
         self, node: Node, ours: Mapping[RevisionName, object], moments: Moments
@@ -121,7 +126,7 @@ class Places:
     def _change(self, name: str, node: Node | None) -> None:
         if node == self.nodes.get(name):
             return
-        self.moved |= not same_places(self.nodes, node, name)
+        self.moved |= self.classes.change(self.nodes.get(name), node)
         if node is None:
             del self.nodes[name]
         else:

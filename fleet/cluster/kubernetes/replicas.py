@@ -36,6 +36,7 @@ STUCK = 30.0
 PATIENCE = 10.0
 """Seconds for which a container may lack its configuration before that is a verdict: a Secret that
 is made at the same time, or a kubelet that has not seen it yet."""
+_BETWEEN_TRIES = ("CrashLoopBackOff", "RunContainerError")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +146,7 @@ class _Pod:
         stamp = text(self._pod, "metadata", "deletionTimestamp")
         # The timestamp is when it has to be over.
         grace = max(0, whole(self._pod, "metadata", "deletionGracePeriodSeconds") or 0)
-        asked, end = self._moments.of("deletion", stamp, ahead=grace), self._moments.end(stamp)
+        asked, end = self._moments.once("deletion", stamp, ahead=grace), self._moments.end(stamp)
         stuck = (self._now if end is None else end) + STUCK
         cause = Cause(reason=Reason.STOPPING, message=self._disruption())
         if self._now >= stuck:
@@ -202,7 +203,7 @@ class _Pod:
             return self._running(started)
         if server.ended is not None:
             return self._failed(server.ended, started, looping=False)
-        if server.waiting == "CrashLoopBackOff" and server.before is not None:
+        if server.waiting in _BETWEEN_TRIES and server.before is not None:
             return self._failed(server.before, started, looping=True)
         for each in self._starters:
             if (state := self._starter(each, started)) is not None:
@@ -230,7 +231,7 @@ class _Pod:
         where = f"init container {each.name}: "
         if each.ended is not None and each.ended.code != 0:
             return self._failed(each.ended, started, looping=False, where=where)
-        if each.waiting == "CrashLoopBackOff" and each.before is not None:
+        if each.waiting in _BETWEEN_TRIES and each.before is not None:
             return self._failed(each.before, started, looping=True, where=where)
         return None
 

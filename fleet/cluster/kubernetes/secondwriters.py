@@ -13,7 +13,7 @@ Rule 4: after a start nothing is known of what was before: it takes two more cha
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from fleet.cluster.kubernetes.fields import entries, keyed, text
+from fleet.cluster.kubernetes.fields import entries, keyed, text, whole
 from fleet.cluster.kubernetes.naming import revision_name
 from fleet.kubernetes.objects import Key, Object, key_of
 from fleet.names import RevisionName
@@ -32,8 +32,8 @@ class _Track:
 
     ours: bool = False
     """The number that it had when last seen was ours."""
-    last: tuple[str, str] | None = None
-    """(manager, timestamp) of whoever else had set it."""
+    last: tuple[str, str, int | None] | None = None
+    """(manager, timestamp, replicas) of whoever else had set it, and to what."""
     changes: dict[str, list[float]] = field(default_factory=dict)
     """When each other manager changed it after us, within the last hour."""
     writer: str = ""
@@ -51,12 +51,14 @@ class SecondWriters:
     def see(self, name: RevisionName, raw: Object, *, now: float) -> None:
         """The Deployment as it is now."""
         track = self._tracks.setdefault(name, _Track())
+        # Not every entry has a time: those of the scale subresource have none.
+        replicas = whole(raw, "spec", "replicas")
         owners = [
-            (text(each, "manager"), text(each, "time"))
+            (text(each, "manager"), text(each, "time"), replicas)
             for each in entries(raw, "metadata", "managedFields")
             if "f:replicas" in keyed(each, "fieldsV1", "f:spec")
         ]
-        if any(manager == MANAGER for manager, _ in owners):
+        if any(manager == MANAGER for manager, _, _ in owners):
             track.ours, track.last = True, None
             return
         other = max(owners, key=lambda owner: (owner[1], owner[0]), default=None)

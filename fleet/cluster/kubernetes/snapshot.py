@@ -21,7 +21,7 @@ from fleet.cluster.kubernetes.deployments import Deployed, read_deployed
 from fleet.cluster.kubernetes.objects import Kind, Objects, trim
 from fleet.cluster.kubernetes.places import Places
 from fleet.cluster.kubernetes.podindex import PodIndex
-from fleet.cluster.kubernetes.pools import gpu_node, gpu_pools, uncounted
+from fleet.cluster.kubernetes.pools import gpu_pools, uncounted
 from fleet.cluster.kubernetes.secondwriters import SecondWriters, target_of
 from fleet.cluster.kubernetes.times import Moments
 from fleet.cluster.kubernetes.why import Explain
@@ -119,9 +119,9 @@ class Reader:
 
     def read(self, *, now: float) -> Fleet:
         """The fleet as it is at `now`."""
-        if self._places.settle():
+        if self._places.moved:
+            self._places.moved = False
             self._index.revisions.update(self._deployed)
-            self._index.nodes.update(self._places.nodes)
         if self._claims_changed:
             self._settle()
         names = {*self._index.revisions, *(n for n, due in self._due.items() if due <= now)}
@@ -261,14 +261,14 @@ class Reader:
             revisions=MappingProxyType({name: self._revisions[name] for name in order}),
             replicas=MappingProxyType(dict(sorted(self._replicas.items()))),
             gpus=self._pools(),
-            nodes=tuple(gpu_node(share) for share in self._places.shares or ()),
+            nodes=self._places.rows,
             problems=self._all_problems(),
         )
 
     def _pools(self) -> tuple[GpuPool, ...]:
         asking = [found for found in self._revisions.values() if found.gpus]
         held: dict[str, int] = {}
-        if not self._places.known:
+        if not self._places.classes.known:
             for found in asking:
                 replicas = self._replicas.get(found.name, ())
                 holds = sum(replica.gpus for replica in replicas)
@@ -278,7 +278,7 @@ class Reader:
 
     def _all_problems(self) -> tuple[Problem, ...]:
         own = [problem for _, found in sorted(self._problems.items()) for problem in found]
-        if not self._places.known:
+        if not self._places.classes.known:
             own += uncounted(
                 self._budget, (found.gpu_class for found in self._revisions.values() if found.gpus)
             )

@@ -60,21 +60,22 @@ class Moments:
         self.taken: Taken = {}
         """For the next reading."""
 
-    def of(self, what: str, stamp: str, *, ahead: float = 0.0) -> float | None:
-        """When it happened, in seconds of this process's clock; None without a timestamp.
+    def of(self, what: str, stamp: str) -> float | None:
+        """When it happened, in seconds of this process's clock; None without a timestamp."""
+        return self._take((what, stamp), self.end(stamp))
 
-        `ahead`: how many seconds after what happened its timestamp is.
-        """
+    def once(self, what: str, stamp: str, *, ahead: float) -> float | None:
+        """When it first happened, `ahead` seconds before its timestamp, which may be moved."""
         end = self.end(stamp)
-        if end is None:
-            return None
-        found = self._before.get((what, stamp))
-        if found is None:
-            found = min(self.now, end - ahead)
-        self.taken[what, stamp] = found
-        return found
+        return self._take((what, ""), None if end is None else end - ahead)
 
     def end(self, stamp: str) -> float | None:
         """When the second of a timestamp is over, be it to come."""
         wall = wall_seconds(stamp)
         return None if wall is None else wall + (0.0 if "." in stamp else 1.0) - self._offset
+
+    def _take(self, key: tuple[str, str], end: float | None) -> float | None:
+        if end is None:
+            return None
+        found = self.taken[key] = self._before.get(key, min(self.now, end))
+        return found

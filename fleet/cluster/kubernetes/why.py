@@ -79,6 +79,11 @@ _STEPS: Mapping[str, Reason | None] = {
     "Pulling": Reason.PULLING_IMAGE,
     "Pulled": None,
 }
+_ENDINGS: Mapping[str, Reason] = {
+    "OOMKilled": Reason.OOM_KILLED,
+    "StartError": Reason.CANNOT_EXECUTE,
+    "ContainerCannotRun": Reason.CANNOT_EXECUTE,
+}
 _COMING = ("TriggeredScaleUp", "Nominated")
 _NOT_COMING = "NotTriggerScaleUp"
 
@@ -116,12 +121,13 @@ def _unscheduled(condition: object, events: Events) -> Cause:
     words = text(condition, "message")
     if text(condition, "reason") == "SchedulingGated":
         return Cause(reason=Reason.SCHEDULING_GATED, message=words[:LONGEST])
-    reason = Reason.NO_FREE_GPU if _lacks_gpus(words) else Reason.UNSCHEDULABLE
+    lacks = _lacks_gpus(words)
+    reason = Reason.NO_FREE_GPU if lacks else Reason.UNSCHEDULABLE
     asked = [events[name] for name in (*_COMING, _NOT_COMING) if name in events]
     if asked:
         last = max(asked, key=_age)
         words = "; ".join(part for part in (words, text(last, "message")) if part)
-        if text(last, "reason") in _COMING:
+        if lacks and text(last, "reason") in _COMING:
             reason = Reason.NODE_COMING
     return Cause(reason=reason, message=words[:LONGEST])
 
@@ -185,9 +191,8 @@ def of_ending(
     lines = tuple(line for line in ending.message.splitlines() if line.strip())[-_LINES:]
     cause = explain(runtime, lines) if lines else ""
     words = f"{where}{_ended(ending)}{': ' if cause else ''}{cause}"
-    if ending.reason == "OOMKilled":
-        reason = Reason.OOM_KILLED
-    else:
+    reason = _ENDINGS.get(ending.reason)
+    if reason is None:
         reason = Reason.CRASH_LOOP_BACK_OFF if looping else Reason.EXITED
     return Cause(
         reason=reason, message=words[:LONGEST], log=tuple(line[:LONGEST] for line in lines)
