@@ -108,7 +108,7 @@ def _parts(settings: Settings, here: Ground, admin: AdminPort, membership: Membe
     front = Front(hall, settings, certificates=here.certificates)
     standing = _standing(here, membership)
     path = RequestPath(hall=hall, front=front, clock=here.clock, certificates=here.certificates)
-    together = Together(hall, front, here.bus, here.clock)
+    together = Together(hall, front, here.reports, here.clock)
     view, figures = (
         View(shown, reports=reports, standing=standing, bus=here.bus, clock=here.clock)
         for shown, reports in (

@@ -13,7 +13,7 @@ from gateway.core.sums import Figures, figures, size
 from gateway.core.tally import Tally
 from gateway.front import Front
 
-__all__ = ["Telling", "reported"]
+__all__ = ["Telling"]
 
 _EVERY_S = 1.0
 
@@ -37,7 +37,7 @@ class Telling:
 
     def report(self) -> None:
         """Tell what has changed since the last time."""
-        lines = {name: reported(line) for name, line in self._hall.lines.items()}
+        lines = {name: _reported(line) for name, line in self._hall.lines.items()}
         changed = {name: told for name, told in lines.items() if self._lines.get(name) != told}
         self._lines = lines
         self._sizes = {n: s for n, s in self._sizes.items() if n is None or n in lines}
@@ -74,8 +74,7 @@ class Telling:
             self._channel.send(told)
 
 
-def reported(line: Line) -> LineReport:
-    """What the admin port shows of a line, beside its sample."""
+def _reported(line: Line) -> LineReport:
     return LineReport(
         phase=line.phase(),
         cold_starts=line.cold_starts,

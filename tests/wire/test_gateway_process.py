@@ -1,15 +1,16 @@
 """A gateway of a cluster: when it is ready, what it goes on without, how it leaves."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from ebbtide.reserved import reserve
 from fleet.errors import SettingError
-from fleet.messages import ReplicaSample, Sample
-from fleet.names import GatewayName, RevisionName
+from fleet.messages import DecisionReport
+from fleet.names import RevisionName
+from fleet.reasons import Reason
 from fleet.settings import Settings
-from tests.fakes.adminview import sample
 from tests.wire.processes import Process, a_gateway
 
 pytestmark = pytest.mark.anyio
@@ -68,23 +69,31 @@ async def test_it_stays_ready_and_serves_whatever_is_away() -> None:
 async def test_it_shows_what_all_gateways_see_and_counts_its_own() -> None:
     async with a_gateway() as process:
         await until_ready(process)
-        (replica,) = process.on.cluster.fleet().of(DEMO)
-        ready = ReplicaSample(
-            name=replica.name, running=2, busy_s=1.0, slots=4, ready_for=9.0, ready_after=2.0
+        wall = process.on.ground.clock.wall()
+        process.on.published.decisions[DEMO] = DecisionReport(
+            revision=DEMO,
+            at=wall - 1,
+            before=1,
+            after=1,
+            reason=Reason.STABLE,
+            inputs={"waiting": 3, "running": 2, "idle_s": None},
         )
-        told = sample(DEMO, waiting=3, running=2, replicas=(ready,))
-        for name in ("models/gateway-2", "models/gateway-1"):
-            # What comes in under its own name is older than what it knows itself.
-            process.on.ground.bus.publish(Sample(gateway=GatewayName(name), revisions={DEMO: told}))
         assert (await process.infer()).status_code == 200
         shown = (await process.admin.get("/api/models/demo")).json()
         assert (shown["waiting"], shown["running"], shown["requests"]) == (3, 2, 1)
-        assert shown["replicas"]["ready"] == 1
+        assert (shown["idle_s"], shown["replicas"]["ready"]) == (None, 1)
         labels = '{model="demo",revision="default/demo"}'
         text = (await process.admin.get("/metrics")).text
         assert f"ebbtide_running_requests{labels} 0.0" in text
         assert (await process.admin.get("/api/cost")).json()["currency"] == "EUR"
         assert "ebbtide_gpu_seconds_total{" not in text
+        # What a leader said who is gone since says nothing of now.
+        process.on.published.decisions[DEMO] = replace(
+            process.on.published.decisions[DEMO], at=wall - 60
+        )
+        shown = (await process.admin.get("/api/models/demo")).json()
+        assert (shown["waiting"], shown["running"]) == (0, 0)
+        assert shown["idle_s"] is not None
 
 
 async def test_it_is_a_member_until_its_last_request_is_over() -> None:
