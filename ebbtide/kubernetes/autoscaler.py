@@ -21,7 +21,7 @@ from ebbtide.serving import Serving, shown_url
 from ebbtide.signals import Stop
 from ebbtide.view import Reports, View
 from ebbtide.workers.sums import Summed, Totals
-from fleet.leases import Lease
+from fleet.leases import Lease, Members
 from fleet.messages import CostReport, DecisionReport
 from fleet.names import RevisionName
 from fleet.settings import Settings
@@ -62,27 +62,32 @@ class _Parts:
     """What signals reach."""
 
     def __init__(
-        self, here: Ground, admin: AdminPort, leadership: Leadership, settings: Settings
+        self,
+        here: Ground,
+        admin: AdminPort,
+        leadership: Leadership,
+        members: Members,
+        settings: Settings,
     ) -> None:
         around = Surroundings(
             cluster=here.cluster,
             bus=here.bus,
             clock=here.clock,
             servers=here.servers,
-            members=here.members,
+            members=members,
             lease=leadership,
         )
         self._leadership, self._here, self._admin = leadership, here, admin
         self._autoscaler = Autoscaler(around, settings)
         need = Need(
-            what="the cluster has not been read yet", met=here.known, touch=here.cluster_touch
+            what="the cluster has not been read yet", met=here.read, touch=here.cluster_touch
         )
         self._standing = Standing(
             here.clock,
             needs=(need,),
             cluster=here.cluster_touch,
             bus=here.bus_touch,
-            members=here.members,
+            gateways=lambda: len(members.names()),
             lease=leadership,
         )
         view, figures = (
@@ -130,10 +135,10 @@ class _Parts:
 
 @asynccontextmanager
 async def autoscaler(
-    options: Options, here: Ground, admin: AdminPort, leadership: Leadership
+    options: Options, here: Ground, admin: AdminPort, leadership: Leadership, members: Members
 ) -> AsyncIterator[Serving]:
     """Everything started; stopped in order at the end."""
-    parts = _Parts(here, admin, leadership, options.settings)
+    parts = _Parts(here, admin, leadership, members, options.settings)
     certificates = here.certificates.run(here.clock)
     works = {**admin.works(here.clock), "certificates": certificates}
     loops = [endless(here.group, work, name=name) for name, work in works.items()]

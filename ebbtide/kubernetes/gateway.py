@@ -1,7 +1,7 @@
 """The parts of a gateway, over what it stands on.
 
-Rule 1: it takes connections once it knows what there is and is a member: who dispatches must have
-        been heard of by whoever takes replicas away.
+Rule 1: it is a member before it reads the cluster for the first time, and so before it dispatches:
+        whoever takes replicas away must have heard of it, or it of that. Then it takes connections.
 Rule 2: from then on it serves what it can, whatever is away.
 Rule 3: on the way out readiness goes first, the place among the members last.
 """
@@ -16,7 +16,7 @@ from activator.wiring import Outside
 from ebbtide.adminport import AdminPort
 from ebbtide.kubernetes.figures import Together, Unbilled
 from ebbtide.kubernetes.flags import Options
-from ebbtide.kubernetes.ground import Ground, Membership
+from ebbtide.kubernetes.ground import Ground, Membership, Slots
 from ebbtide.kubernetes.standing import Need, Standing
 from ebbtide.requestpath import RequestPath
 from ebbtide.reserved import Reserved, reserve
@@ -62,11 +62,11 @@ class _Parts:
 
 @asynccontextmanager
 async def gateway(
-    options: Options, here: Ground, admin: AdminPort, membership: Membership
+    options: Options, here: Ground, admin: AdminPort, membership: Membership, slots: Slots
 ) -> AsyncIterator[Serving]:
     """Everything started; stopped in order at the end."""
     reserved = await reserve(options.host, options.port)
-    parts = _parts(options.settings, here, admin, membership)
+    parts = _parts(options.settings, here, admin, membership, slots)
     works = {**parts.path.works(), **admin.works(here.clock)}
     loops = [endless(here.group, work, name=name) for name, work in works.items()]
     beginning = here.group.create_task(parts.begin(reserved), name="begin")
@@ -92,7 +92,9 @@ async def _end(task: asyncio.Task[None]) -> None:
     await asyncio.wait([task])
 
 
-def _parts(settings: Settings, here: Ground, admin: AdminPort, membership: Membership) -> _Parts:
+def _parts(
+    settings: Settings, here: Ground, admin: AdminPort, membership: Membership, slots: Slots
+) -> _Parts:
     outside = Outside(
         cluster=here.cluster,
         bus=here.bus,
@@ -100,11 +102,11 @@ def _parts(settings: Settings, here: Ground, admin: AdminPort, membership: Membe
         servers=here.servers,
         settings=settings,
         group=here.group,
-        allotted=here.allotted,
-        crowded=here.crowded,
+        allotted=slots.allotted,
+        crowded=slots.crowded,
     )
     hall = Hall(here.name, outside)
-    here.attach(hall.allot)
+    slots.attach(hall.allot)
     front = Front(hall, settings, certificates=here.certificates)
     standing = _standing(here, membership)
     path = RequestPath(hall=hall, front=front, clock=here.clock, certificates=here.certificates)
@@ -121,16 +123,21 @@ def _parts(settings: Settings, here: Ground, admin: AdminPort, membership: Membe
 
 
 def _standing(here: Ground, membership: Membership) -> Standing:
-    read = Need(what="the cluster has not been read yet", met=here.known, touch=here.cluster_touch)
     member = Need(
         what="this gateway has no place among the members yet",
         met=membership.taken,
         touch=membership,
     )
+    read = Need(what="the cluster has not been read yet", met=here.read, touch=here.cluster_touch)
+
+    def gateways() -> int | None:
+        looked = here.bus.last_look()
+        return None if looked is None else looked.look.gateways
+
     return Standing(
         here.clock,
-        needs=(read, member),
+        needs=(member, read),
         cluster=here.cluster_touch,
         bus=here.bus_touch,
-        members=here.members,
+        gateways=gateways,
     )

@@ -1,4 +1,4 @@
-"""What a process of a cluster stands on: the API server, Redis, the Leases.
+"""What a process of a cluster stands on, whatever it is: the API server, Redis, who it is there.
 
 Rule: nothing here waits for the other side: a process comes up, says what it lacks, and goes on
       trying.
@@ -13,13 +13,12 @@ from ebbtide.view import Reports
 from fleet.bus import Bus
 from fleet.clock import Clock
 from fleet.cluster import Cluster
-from fleet.leases import Members
 from fleet.model import RuntimeName
 from fleet.names import GatewayName, ReplicaName, RevisionName
 from fleet.runtimes import ModelServer
 from fleet.tls import Certificates
 
-__all__ = ["Ground", "Membership", "Touch"]
+__all__ = ["Ground", "Membership", "Slots", "Touch"]
 
 
 class Touch(Protocol):
@@ -55,21 +54,26 @@ class Ground:
     name: GatewayName
     """Of this process, a gateway or not."""
     cluster: Cluster
-    known: Callable[[], Awaitable[None]]
-    """Returns once there is a first snapshot."""
+    read: Callable[[], Awaitable[None]]
+    """Begins to read the cluster; returns once there is a first snapshot. To be called once."""
     cluster_touch: Touch
     bus: Bus
     bus_touch: Touch
     reports: Reports
     """As the leader publishes them."""
+    clock: Clock
+    group: asyncio.TaskGroup
+    servers: Callable[[RuntimeName], ModelServer]
+    certificates: Certificates
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slots:
+    """How the slots of replicas are shared out, as one gateway sees it."""
+
     allotted: Callable[[ReplicaName], int | None]
     """How many of a replica's slots are this gateway's; None: all of them."""
     crowded: Callable[[RevisionName], None]
     """Called when somebody waits and no wake is needed: more of the slots would help."""
     attach: Callable[[Callable[[], None]], object]
     """Have this called when other parts of the slots are this gateway's."""
-    members: Members
-    clock: Clock
-    group: asyncio.TaskGroup
-    servers: Callable[[RuntimeName], ModelServer]
-    certificates: Certificates

@@ -11,14 +11,11 @@ from dataclasses import dataclass
 from ebbtide.kubernetes.ground import Touch
 from ebbtide.view import LEAVING
 from fleet.clock import Clock
-from fleet.leases import Lease, Members
+from fleet.leases import Lease
 from fleet.reasons import Reason
-from fleet.telemetry import log
 from gateway.admin.ports import ProcessState, Unready
 
 __all__ = ["Need", "Standing"]
-
-_log = log(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,13 +38,13 @@ class Standing:
         needs: Sequence[Need],
         cluster: Touch,
         bus: Touch,
-        members: Members,
+        gateways: Callable[[], int | None],
         lease: Lease | None = None,
     ) -> None:
         self._clock = clock
         self._needs = list(needs)
         self._cluster, self._bus = cluster, bus
-        self._members, self._lease = members, lease
+        self._gateways, self._lease = gateways, lease
         self.begun = False
         """Its port is open, and it does what it is for."""
         self.leaving = False
@@ -72,7 +69,7 @@ class Standing:
         """How it stands to the others."""
         return ProcessState(
             leader=None if self._lease is None else self._lease.held(),
-            gateways=len(self._members.names()),
+            gateways=self._gateways(),
             cluster_cut_s=self._cut(self._cluster),
             bus_cut_s=self._cut(self._bus),
         )

@@ -105,6 +105,8 @@ class Grounded:
     members: FakeMembers
     published: Published
     log: list[str]
+    reads: bool = False
+    """It has begun to read the cluster."""
 
 
 def grounded(group: asyncio.TaskGroup, server: object, settings: Settings) -> Grounded:
@@ -116,26 +118,23 @@ def grounded(group: asyncio.TaskGroup, server: object, settings: Settings) -> Gr
     members, published = FakeMembers(), Published()
 
     async def known() -> None:
+        found.reads = True
         await read.wait()
 
     ground = Ground(
         name=GatewayName("models/gateway-1"),
         cluster=cluster,
-        known=known,
+        read=known,
         cluster_touch=cluster_touch,
         bus=MemoryBus(clock),
         bus_touch=bus_touch,
         reports=published,
-        allotted=lambda _: None,
-        crowded=lambda _: None,
-        attach=lambda _: None,
-        members=members,
         clock=clock,
         group=group,
         servers=lambda _runtime: server,  # type: ignore[arg-type,return-value]
         certificates=Certificates(settings),
     )
-    return Grounded(
+    found = Grounded(
         cluster=cluster,
         ground=ground,
         read=read,
@@ -145,3 +144,4 @@ def grounded(group: asyncio.TaskGroup, server: object, settings: Settings) -> Gr
         published=published,
         log=[],
     )
+    return found

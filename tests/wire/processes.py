@@ -12,6 +12,7 @@ from ebbtide.adminport import AdminPort
 from ebbtide.kubernetes.autoscaler import autoscaler
 from ebbtide.kubernetes.flags import Options, Place
 from ebbtide.kubernetes.gateway import gateway
+from ebbtide.kubernetes.ground import Slots
 from ebbtide.serving import Serving
 from ebbtide.signals import Stop
 from fleet.names import GatewayName
@@ -22,6 +23,7 @@ from tests.fakes.recorder import Recorder
 from tests.sim.world import ModelUnderTest
 from tests.wire.stage import model
 
+_ALL = Slots(allotted=lambda _: None, crowded=lambda _: None, attach=lambda _: None)
 INFER = "/v2/models/demo/infer"
 
 
@@ -103,9 +105,9 @@ async def _process(
             options = _options(settings)
             composed: AbstractAsyncContextManager[Serving]
             if kind == "gateway":
-                composed = gateway(options, on.ground, admin, membership)
+                composed = gateway(options, on.ground, admin, membership, _ALL)
             else:
-                composed = autoscaler(options, on.ground, admin, leadership)
+                composed = autoscaler(options, on.ground, admin, leadership, on.members)
             address = f"http://127.0.0.1:{admin.port}"
             async with (
                 composed as serving,
