@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 
 from autoscaler.account import Accounts
 from autoscaler.act import Hands
-from autoscaler.core.arrange import Case, arrange
+from autoscaler.core.arrange import Case, Rules, arrange
 from autoscaler.core.plan import Standing, Step, lowered, plan, without
 from autoscaler.minds import Minds
 from autoscaler.observe import Servers, Sight, ready_replicas
@@ -167,13 +167,15 @@ class Autoscaler:
                 cases.append(case)
             if case is None or len(cases) % _AT_ONCE == 0:
                 await self._breathe()
-        standings = arrange(
-            cases,
-            sight.fleet.gpus,
-            tick=self._settings.tick,
-            min_residency=self._settings.min_residency,
-            now=sight.now,
+        settings = self._settings
+        rules = Rules(
+            tick=settings.tick,
+            min_residency=settings.min_residency,
+            gateways=max(1, len(sight.members)),
+            grow_first=settings.no_free_gpu == "grow-first",
         )
+        standings = arrange(cases, sight.fleet, rules, now=sight.now)
+        self._minds.promise(standings)
         await self._record.take(cases, standings, sight.fleet.revisions, aloud=self._lease.held())
         return standings
 

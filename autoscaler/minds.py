@@ -11,6 +11,7 @@ Rule 4: a revision that sleeps, that nobody calls and of which every gateway say
 
 import logging
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from math import inf
 
 from autoscaler.core.arrange import Case
@@ -18,13 +19,14 @@ from autoscaler.core.decide import decide
 from autoscaler.core.footing import SURE_AFTER, Footing
 from autoscaler.core.lifecycle import IllegalMoveError, path
 from autoscaler.core.memory import Memory, Tuning, remember_nothing
-from autoscaler.core.plan import Mark, Scale, Step
+from autoscaler.core.plan import Mark, Scale, Standing, Step
 from autoscaler.core.rest import caught_up, rests
 from autoscaler.core.seen import Seen
 from autoscaler.observe import Heard, Sight, hear, see
 from fleet.messages import Received, RevisionSample
 from fleet.model import Phase, Replica, Revision
 from fleet.names import GatewayName, ReplicaName, RevisionName
+from fleet.reasons import Reason
 from fleet.settings import Settings
 from fleet.starts import Starts
 from fleet.telemetry import log
@@ -47,6 +49,7 @@ class _Mind:
         self.memory: Memory = remember_nothing(tuning)
         self.starts = Starts(tries=settings.start_tries, retry=settings.start_retry)
         self.marked_at = self.lowered_at = -inf
+        self.promised = False
         self.phases: dict[ReplicaName, Phase] = {}
         self._rest: tuple[Revision, Seen, _Samples] | None = None
 
@@ -77,12 +80,16 @@ class _Mind:
             self.watch(seen)
         decision = decide(self.memory, seen, revision.policy, now)
         self.memory = decision.memory
+        if self.promised and decision.reason is Reason.IDLE and not revision.replicas:
+            # Another model gave its GPU for this one: it is woken, whoever still waits.
+            decision = replace(decision, after=1, reason=Reason.DEMAND)
         return Case(
             revision=revision,
             seen=seen,
             decision=decision,
             waiting=heard.waiting,
             footing=footing,
+            promised=self.promised,
         )
 
     def watch(self, seen: Seen) -> None:
@@ -174,6 +181,11 @@ class Minds:
             sure=revision.enacted and now - mind.lowered_at >= SURE_AFTER,
             behind=behind,
         )
+
+    def promise(self, standings: Iterable[Standing]) -> None:
+        """Remember for whom GPUs are being freed."""
+        for standing in standings:
+            self._minds[standing.revision].promised = standing.promised
 
     def about_to(self, steps: Iterable[Step], now: float) -> None:
         """Remember what is about to be written, whatever comes of it."""

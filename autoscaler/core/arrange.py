@@ -5,7 +5,9 @@ Puts `budget` and `evict` between `decide` and `plan`.
 Rule 1: only models in mode `auto` that nobody else scales are moved; the others' replicas count as
         held.
 Rule 2: a model that somebody waits for and whose replicas all wait for a GPU is a newcomer still.
-Rule 3: a newcomer for whom a GPU is free is left to the activator for one tick.
+        One that has others is not, whatever waits: the pod of a rollout takes nobody's GPU.
+Rule 3: newcomers for whom GPUs are free are left to the activators for one tick, as many as these
+        write at once.
 Rule 4: models that sleep undisturbed take no part: they hold, want and free nothing.
 """
 
@@ -16,14 +18,27 @@ from autoscaler.core.budget import Rank, Share, Wish, share
 from autoscaler.core.decide import Decision
 from autoscaler.core.evict import Candidate, may_go
 from autoscaler.core.footing import Footing
+from autoscaler.core.ground import Ground
 from autoscaler.core.plan import Standing
 from autoscaler.core.seen import Seen
 from autoscaler.core.window import Unknown
-from fleet.model import GpuPool, Mode, Phase, Revision
-from fleet.names import RevisionName
+from fleet.model import Fleet, Mode, Phase, Revision
+from fleet.names import ReplicaName, RevisionName
 from fleet.reasons import Reason
 
-__all__ = ["Case", "arrange"]
+__all__ = ["Case", "Rules", "arrange"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What holds for all models. Durations in seconds."""
+
+    tick: float = 2.0
+    min_residency: float = 0.0
+    gateways: int = 1
+    """Gateways that there are: each takes its part of the free GPUs by itself."""
+    grow_first: bool = False
+    """A newcomer asks for a new node rather than evict."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +51,8 @@ class Case:
     waiting: int = 0
     """Requests known to wait, even where some gateway was not heard."""
     footing: Footing = field(default_factory=Footing)
+    promised: bool = False
+    """GPUs are being freed for it."""
 
     @property
     def auto(self) -> bool:
@@ -61,71 +78,94 @@ class Case:
     @property
     def pressing(self) -> bool:
         """It may take an idle model's GPU for its first replica."""
-        return self.waiting > 0 or self.revision.policy.pinned
+        return self.waiting > 0 or self.promised or self.revision.policy.pinned
+
+    @property
+    def waited(self) -> float:
+        """Seconds that the first in line has waited."""
+        load = self.seen.load
+        return 0.0 if isinstance(load, Unknown) else load.oldest_wait or 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Taken:
+    """What a victim loses, and for which model (the last one, if for several)."""
+
+    replicas: int = 0
+    names: frozenset[ReplicaName] = frozenset()
+    model: str = ""
 
 
 def arrange(
-    cases: Iterable[Case],
-    pools: Iterable[GpuPool],
-    *,
-    tick: float,
-    min_residency: float,
-    now: float,
+    cases: Iterable[Case], fleet: Fleet, rules: Rules, *, now: float
 ) -> tuple[Standing, ...]:
     """Where each model should be, and why."""
-    every, pools = tuple(cases), tuple(pools)
-    cases = [case for case in every if not case.asleep]
+    every = tuple(cases)
+    cases, ground = [case for case in every if not case.asleep], Ground(fleet)
     candidates = {
-        case.revision.name: _candidate(case)
+        case.revision.name: _candidate(case, ground)
         for case in cases
         if case.revision.gpus > 0
         and case.auto
-        and may_go(case.seen, case.revision.policy, min_residency=min_residency, now=now)
+        and may_go(case.seen, case.revision.policy, min_residency=rules.min_residency, now=now)
     }
-    wishes = {
-        case.revision.name: _wish(case, idle=case.revision.name in candidates) for case in cases
-    }
-    shares = share(wishes.values(), candidates.values(), {p.name: p.total for p in pools})
+    wishes = [_wish(case, ground, idle=case.revision.name in candidates) for case in cases]
+    supply = ground.supply(grow_first=rules.grow_first)
+    shares = share(wishes, candidates.values(), supply)
     taken = _taken(cases, shares)
-    free = {pool.name: pool.free for pool in pools}
+    left = _left(cases, shares, ground, rules)
 
     def stands(case: Case) -> Standing:
         name = case.revision.name
         if case.asleep:
             return _standing(case)
         if name in taken:
-            return _evicted(case, *taken[name])
-        return _placed(case, shares[name], free=free, tick=tick)
+            return _evicted(case, taken[name])
+        return replace(_placed(case, shares[name]), left=name in left)
 
     return tuple(stands(case) for case in every)
 
 
 def _taken(
     cases: Iterable[Case], shares: Mapping[RevisionName, Share]
-) -> Mapping[RevisionName, tuple[int, str]]:
-    """How many replicas each victim loses, and for which model (the last one, if for several)."""
-    taken: dict[RevisionName, tuple[int, str]] = {}
+) -> Mapping[RevisionName, _Taken]:
+    taken: dict[RevisionName, _Taken] = {}
     for case in cases:
         for victim in shares[case.revision.name].victims:
-            before, _ = taken.get(victim.revision, (0, ""))
-            taken[victim.revision] = (before + victim.replicas, case.revision.model)
+            before = taken.get(victim.revision, _Taken())
+            taken[victim.revision] = _Taken(
+                replicas=before.replicas + victim.replicas,
+                names=before.names | {name for name, _ in victim.at},
+                model=case.revision.model,
+            )
     return taken
 
 
-def _candidate(case: Case) -> Candidate:
-    revision = case.revision
+def _candidate(case: Case, ground: Ground) -> Candidate:
+    revision, ready = case.revision, case.seen.ready
+    going = revision.drain.replicas if revision.drain else frozenset()
+    where = ground.where(revision)
+    first = sorted(ready, key=lambda member: (member.name not in going, -member.since))
+    at = tuple(
+        (member.name, where[member.name])
+        for member in first
+        if member.name in where and where[member.name][1] is not None
+    )
+    apart = ground.may(revision) is not None
     return Candidate(
         revision=revision.name,
         gpu_class=revision.gpu_class,
         priority=revision.policy.priority,
         unused_since=case.seen.idle_since or 0.0,
-        replicas=case.seen.count(Phase.READY),
+        replicas=len(at) if apart else len(ready),
         gpus=revision.gpus,
         marked=revision.drain is not None,
+        going=going,
+        at=at,
     )
 
 
-def _wish(case: Case, *, idle: bool) -> Wish:
+def _wish(case: Case, ground: Ground, *, idle: bool) -> Wish:
     seen, revision = case.seen, case.revision
     failed = seen.count(Phase.FAILED)
     unplaced = seen.count(Phase.PENDING) if case.stranded or idle else 0
@@ -137,7 +177,6 @@ def _wish(case: Case, *, idle: bool) -> Wish:
         rank = Rank.MINIMUM
     else:
         rank = Rank.MORE
-    load = seen.load
     return Wish(
         revision=revision.name,
         gpu_class=revision.gpu_class,
@@ -146,27 +185,31 @@ def _wish(case: Case, *, idle: bool) -> Wish:
         wanted=wanted,
         rank=rank,
         priority=revision.policy.priority,
-        oldest_wait=0.0 if isinstance(load, Unknown) else load.oldest_wait or 0.0,
+        oldest_wait=case.waited,
+        first=case.stranded or case.promised,
+        may=ground.may(revision),
+        at=ground.at(revision, held),
     )
 
 
-def _evicted(case: Case, replicas: int, model: str) -> Standing:
+def _evicted(case: Case, taken: _Taken) -> Standing:
     # What still waits for a GPU goes with it: an idle model needs no more of them.
     return replace(
         _standing(case),
-        target=max(0, case.seen.count(Phase.READY) - replicas),
+        target=max(0, case.seen.count(Phase.READY) - taken.replicas),
         reason=Reason.EVICTED,
-        message=f"for {model}",
+        message=f"for {taken.model}",
+        first=taken.names,
     )
 
 
-def _placed(case: Case, got: Share, *, free: Mapping[str, int], tick: float) -> Standing:
+def _placed(case: Case, got: Share) -> Standing:
     before, standing = case.revision.replicas, _standing(case)
     if not case.auto:
         return replace(standing, target=before)
     wanted = standing.target
     if wanted > before:
-        fits = got.replicas + case.seen.count(Phase.FAILED)
+        fits = got.replicas - got.coming + case.seen.count(Phase.FAILED)
         standing = replace(standing, target=max(before, min(wanted, fits)))
     if got.short and standing.target == before:
         standing = replace(
@@ -174,16 +217,34 @@ def _placed(case: Case, got: Share, *, free: Mapping[str, int], tick: float) -> 
             reason=Reason.NO_FREE_GPU,
             message=f"{standing.reason.value}, but no GPU is free for it",
         )
+    elif got.coming and standing.target == before:
+        standing = replace(standing, message="as soon as the GPU is free that is being freed")
     victims = tuple(victim.revision for victim in got.victims)
-    left = not victims and standing.reason is Reason.DEMAND and _is_left(case, free, tick)
-    return replace(standing, victims=victims, left=left)
+    promised = got.coming > 0 and not victims and before == 0
+    return replace(standing, victims=victims, promised=promised)
 
 
-def _is_left(case: Case, free: Mapping[str, int], tick: float) -> bool:
-    revision, load = case.revision, case.seen.load
-    waited = 0.0 if isinstance(load, Unknown) else load.oldest_wait or 0.0
-    there = free.get(revision.gpu_class, 0) >= revision.gpus
-    return revision.replicas == 0 and there and waited < tick
+def _left(
+    cases: Iterable[Case], shares: Mapping[RevisionName, Share], ground: Ground, rules: Rules
+) -> frozenset[RevisionName]:
+    """Whom the activators wake: the first that come, up to what they write at once."""
+    left: set[RevisionName] = set()
+    spent: dict[str, int] = {}
+    for case in sorted(cases, key=lambda case: -case.waited):
+        revision = case.revision
+        if not _may_be_left(case, shares[revision.name], rules):
+            continue
+        gpu_class, gpus, vacant = revision.gpu_class, revision.gpus, ground.vacant(revision)
+        spent[gpu_class] = spent.get(gpu_class, 0) + gpus
+        within = spent[gpu_class] <= max(gpus, vacant // rules.gateways)
+        if not gpus or (within and vacant):
+            left.add(revision.name)
+    return frozenset(left)
+
+
+def _may_be_left(case: Case, got: Share, rules: Rules) -> bool:
+    asked = case.auto and case.revision.replicas == 0 and case.decision.reason is Reason.DEMAND
+    return asked and got.at_once and case.waited < rules.tick
 
 
 def _standing(case: Case) -> Standing:

@@ -1,22 +1,30 @@
 """Who gets the GPUs there are. Pure.
 
-Rule 1: what is granted, together with what is held, never exceeds the GPUs of a class. What does
-        not fit is said (`short`), not asked for.
+Rule 1: what is granted, together with what is held, never exceeds the GPUs of a class, nor those of
+        a node. What does not fit is said (`short`), not asked for.
 Rule 2: newcomers come first: a model that somebody waits for, or a pinned one, without a single
-        replica. Highest priority first, then the oldest waiting request. Only they may evict, and
-        only for their first replica.
+        replica. One whose pod waits already goes before all others: whatever is freed is its,
+        whoever else may want it. Then highest priority first, then the oldest waiting request. Only
+        they may evict, and only for their first replica.
 Rule 3: then minimums, then more replicas for models that have some; from free GPUs alone. So an
         evicted model comes back to its minimum only when a GPU is free.
 Rule 4: a replica that waits for its GPU holds none; neither does one between two tries.
+Rule 5: where more GPUs may be asked for, a newcomer evicts first and asks where that does not help
+        (or the other way round, `Supply.grow_first`); others ask when nothing is free.
+Rule 6: where a pod that waits makes somebody buy a node, none is written for GPUs that are only
+        being freed (`coming`). Since whoever waits gets what is freed, those that are to wait for a
+        new node are the first in order, and those for whom GPUs are freed the last.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from enum import IntEnum
 from types import MappingProxyType
 
-from autoscaler.core.evict import Candidate, Victim, choose
+from autoscaler.core.evict import Candidate, Victim, choose_any, without
+from autoscaler.core.stock import Asker, Kind, Stock, Supply
 from fleet.names import RevisionName
+from fleet.places import PlaceKey
 
 __all__ = ["Rank", "Share", "Wish", "share"]
 
@@ -44,6 +52,16 @@ class Wish:
     priority: int = 0
     oldest_wait: float = 0.0
     """Seconds."""
+    first: bool = False
+    """Its pod waits already, or GPUs are being freed for it."""
+    may: frozenset[PlaceKey] | None = None
+    """The places that will do; None: its class, wherever."""
+    at: Mapping[PlaceKey, int] = field(default_factory=lambda: MappingProxyType({}))
+    """The replicas that have their place; there may be more than `held` says."""
+
+    @property
+    def asker(self) -> Asker:
+        return Asker(gpu_class=self.gpu_class, gpus=self.gpus, may=self.may)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,62 +73,123 @@ class Share:
     """It wanted more than there was room for."""
     victims: tuple[Victim, ...] = ()
     """Whose GPUs it gets."""
+    coming: int = 0
+    """Of `replicas`: those that must not be written before their GPUs are free."""
+    at_once: bool = field(default=False, compare=False)
+    """Free GPUs were there for the first it gets."""
+
+
+@dataclass(slots=True)
+class _Got:
+    """What one wish has got so far."""
+
+    wish: Wish
+    kinds: list[tuple[Kind, str]] = field(default_factory=list)
+    """Of each replica beyond those held; and the class its GPUs are of."""
+    short: bool = False
+    victims: tuple[Victim, ...] = ()
+    deferred: int = 0
+
+    @property
+    def replicas(self) -> int:
+        return self.wish.held + len(self.kinds)
+
+    def of(self, kind: Kind, gpu_class: str) -> int:
+        return self.kinds.count((kind, gpu_class))
+
+    def share(self) -> Share:
+        return Share(
+            replicas=self.replicas,
+            short=self.short,
+            victims=self.victims,
+            coming=self.deferred,
+            at_once=bool(self.kinds) and self.kinds[0][0] is Kind.FREE,
+        )
 
 
 def share(
-    wishes: Iterable[Wish], candidates: Iterable[Candidate], totals: Mapping[str, int]
+    wishes: Iterable[Wish], candidates: Iterable[Candidate], supply: Supply
 ) -> Mapping[RevisionName, Share]:
-    """A share for every wish; `totals` are the GPUs there are, by class."""
-    wishes = sorted(wishes, key=_order)
-    room = dict(totals)
-    for wish in wishes:
-        room[wish.gpu_class] = room.get(wish.gpu_class, 0) - wish.held * wish.gpus
-    shares: dict[RevisionName, Share] = {}
+    """A share for every wish."""
+    stock = Stock(supply)
+    got = [_Got(wish) for wish in sorted(wishes, key=_order)]
+    for one in got:
+        stock.hold(one.wish.asker, one.wish.held, one.wish.at)
     left = {candidate.revision: candidate for candidate in candidates}
-    for wish in wishes:
-        if wish.rank is Rank.NEWCOMER and wish.wanted > wish.held:
-            shares[wish.revision] = _first(wish, room, left)
-    gone = {victim.revision for got in shares.values() for victim in got.victims}
-    for wish in wishes:
-        got = shares.get(wish.revision, Share(replicas=wish.held))
-        if wish.revision in gone or got.short:
-            shares[wish.revision] = got
-        else:
-            shares[wish.revision] = _more(wish, got, room)
-    return MappingProxyType(shares)
+    for one in got:
+        if one.wish.rank is Rank.NEWCOMER and one.wish.wanted > one.wish.held:
+            _first(one, stock, left, grow_first=supply.grow_first)
+    gone = {victim.revision for one in got for victim in one.victims}
+    for one in got:
+        if one.wish.revision not in gone and not one.short:
+            _more(one, stock)
+    for gpu_class in supply.growing:
+        _defer(got, gpu_class)
+    return MappingProxyType({one.wish.revision: one.share() for one in got})
 
 
-def _order(wish: Wish) -> tuple[int, int, float, RevisionName]:
-    return (wish.rank, -wish.priority, -wish.oldest_wait, wish.revision)
+def _order(wish: Wish) -> tuple[int, bool, int, float, RevisionName]:
+    return (wish.rank, not wish.first, -wish.priority, -wish.oldest_wait, wish.revision)
 
 
-def _first(wish: Wish, room: dict[str, int], left: dict[RevisionName, Candidate]) -> Share:
-    """One replica for a newcomer, from free GPUs, or else from the idle."""
-    there = room[wish.gpu_class]
-    if wish.gpus == 0 or there >= wish.gpus:
-        room[wish.gpu_class] -= wish.gpus
-        return Share(replicas=wish.held + 1)
-    able = [
-        candidate
-        for candidate in left.values()
-        if candidate.gpu_class == wish.gpu_class and candidate.revision != wish.revision
-    ]
-    victims = choose(wish.gpus - there, able)
-    if victims is None:
-        return Share(replicas=wish.held, short=True)
+def _first(
+    got: _Got, stock: Stock, left: dict[RevisionName, Candidate], *, grow_first: bool
+) -> None:
+    """One replica for a newcomer: from free GPUs, from the idle, or from a new node."""
+    wish = got.wish
+    if wish.gpus == 0:
+        got.kinds.append((Kind.FREE, wish.gpu_class))
+        return
+    found = stock.take(wish.asker)
+    if found is None and grow_first:
+        found = stock.grow(wish.asker)
+    if found is None:
+        able = [one for one in left.values() if one.revision != wish.revision]
+        victims = choose_any(stock.needs(wish.asker), able)
+        if victims is not None:
+            _evict(victims, stock, left)
+            got.victims = victims
+            found = stock.take(wish.asker)
+    if found is None:
+        found = stock.grow(wish.asker)
+    if found is None:
+        got.short = True
+    else:
+        got.kinds.append(found)
+
+
+def _evict(victims: Iterable[Victim], stock: Stock, left: dict[RevisionName, Candidate]) -> None:
     for victim in victims:
         candidate = left.pop(victim.revision)
-        room[wish.gpu_class] += victim.replicas * candidate.gpus
+        for _, key in victim.at:
+            stock.free_up(key, candidate.gpus)
+        stock.free_up(
+            (candidate.gpu_class, None), (victim.replicas - len(victim.at)) * candidate.gpus
+        )
         if candidate.replicas > victim.replicas:
-            rest = replace(candidate, replicas=candidate.replicas - victim.replicas)
-            left[victim.revision] = rest
-    room[wish.gpu_class] -= wish.gpus
-    return Share(replicas=wish.held + 1, victims=victims)
+            left[victim.revision] = without(candidate, victim)
 
 
-def _more(wish: Wish, got: Share, room: dict[str, int]) -> Share:
-    """As many further replicas as fit, from free GPUs alone."""
-    lacking = max(0, wish.wanted - got.replicas)
-    fit = lacking if wish.gpus == 0 else min(lacking, max(0, room[wish.gpu_class]) // wish.gpus)
-    room[wish.gpu_class] -= fit * wish.gpus
-    return replace(got, replicas=got.replicas + fit, short=fit < lacking)
+def _more(got: _Got, stock: Stock) -> None:
+    """As many further replicas as fit, from free GPUs or a new node."""
+    wish = got.wish
+    while got.replicas < wish.wanted:
+        if wish.gpus == 0:
+            found: tuple[Kind, str] | None = (Kind.FREE, wish.gpu_class)
+        else:
+            found = stock.take(wish.asker) or stock.grow(wish.asker)
+        if found is None:
+            got.short = True
+            return
+        got.kinds.append(found)
+
+
+def _defer(got: Iterable[_Got], gpu_class: str) -> None:
+    """Let the last in order wait for what is being freed, and the first for what is bought."""
+    waiting = [one for one in got if one.kinds and one.wish.gpus]
+    bought = sum(one.of(Kind.NEW, gpu_class) * one.wish.gpus for one in waiting)
+    for one in waiting:
+        those = one.of(Kind.NEW, gpu_class) + one.of(Kind.COMING, gpu_class)
+        now = min(those, bought // one.wish.gpus)
+        bought -= now * one.wish.gpus
+        one.deferred += those - now

@@ -4,20 +4,28 @@ Rule 1: only an idle model: nothing waits or runs at any member gateway, its ser
         and its GPU does not work, it is not pinned, and has been ready for the minimum residency
         (`may_go`).
 Rule 2: lowest priority first, then unused longest; whoever is marked already goes on going.
-Rule 3: the cheapest set: no replica is taken that is not needed for the room.
+Rule 3: the cheapest set: no replica is taken that is not needed for the room. Where room must come
+        about in one place, only replicas there are taken; of several such sets the one whose last
+        victim would go first, then the smaller one.
 Rule 4: the minimum does not protect, `pinned` does. A victim may have any priority.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from autoscaler.core.seen import Seen
 from autoscaler.core.servers import busy
+from autoscaler.core.stock import Need
 from autoscaler.core.window import Unknown
 from fleet.model import Mode, Phase, Policy
-from fleet.names import RevisionName
+from fleet.names import ReplicaName, RevisionName
+from fleet.places import PlaceKey
 
-__all__ = ["Candidate", "Victim", "choose", "may_go"]
+__all__ = ["Candidate", "Victim", "choose", "choose_any", "may_go", "without"]
+
+
+_Order: TypeAlias = tuple[bool, int, float, RevisionName]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +42,10 @@ class Candidate:
     """GPUs per replica, at least 1."""
     marked: bool = False
     """Its drain has begun."""
+    going: frozenset[ReplicaName] = frozenset()
+    """The replicas that its drain names."""
+    at: tuple[tuple[ReplicaName, PlaceKey], ...] = ()
+    """These replicas and their places, those that go first first; empty: anywhere in its class."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +54,8 @@ class Victim:
 
     revision: RevisionName
     replicas: int
+    at: tuple[tuple[ReplicaName, PlaceKey], ...] = ()
+    """Which, where it matters which."""
 
 
 def may_go(seen: Seen, policy: Policy, *, min_residency: float, now: float) -> bool:
@@ -78,14 +92,57 @@ def choose(need: int, candidates: Iterable[Candidate]) -> tuple[Victim, ...] | N
         if freed - unit.gpus >= need:
             taken.remove(unit)
             freed -= unit.gpus
-    names = dict.fromkeys(unit.revision for unit in taken)
+    counts = {unit.revision: (unit, taken.count(unit)) for unit in taken}
     return tuple(
-        Victim(revision=name, replicas=sum(unit.revision == name for unit in taken))
-        for name in names
+        Victim(revision=name, replicas=count, at=unit.at[:count])
+        for name, (unit, count) in counts.items()
     )
 
 
-def _order(candidate: Candidate) -> tuple[bool, int, float, RevisionName]:
+def choose_any(needs: Iterable[Need], candidates: Iterable[Candidate]) -> tuple[Victim, ...] | None:
+    """The victims that meet one of the needs; None when none can be met."""
+    by_name = {candidate.revision: candidate for candidate in candidates}
+    sets: list[tuple[Victim, ...]] = []
+    for need in needs:
+        able = [_within(candidate, need.where) for candidate in by_name.values()]
+        victims = choose(need.gpus, able)
+        if victims is not None:
+            sets.append(victims)
+
+    return min(sets, key=lambda victims: _cost(victims, by_name), default=None)
+
+
+def without(candidate: Candidate, victim: Victim) -> Candidate:
+    """What is left of it."""
+    return replace(
+        candidate,
+        replicas=candidate.replicas - victim.replicas,
+        at=tuple(one for one in candidate.at if one not in victim.at),
+    )
+
+
+def _within(candidate: Candidate, where: frozenset[PlaceKey]) -> Candidate:
+    """What it can give in these places."""
+    if not candidate.at:
+        there = any(gpu_class == candidate.gpu_class for gpu_class, _ in where)
+        return replace(candidate, replicas=candidate.replicas if there else 0)
+    at = tuple((name, key) for name, key in candidate.at if key in where)
+    marked = candidate.marked and any(name in candidate.going for name, _ in at)
+    return replace(candidate, replicas=len(at), at=at, marked=marked)
+
+
+def _cost(
+    victims: tuple[Victim, ...], by_name: Mapping[RevisionName, Candidate]
+) -> tuple[list[_Order], int, list[ReplicaName]]:
+    """The last victim's place in the order, how many there are, and their names."""
+    taken = [replace(by_name[victim.revision], at=victim.at) for victim in victims]
+    orders = [_order(_within(one, frozenset(key for _, key in one.at))) for one in taken if one.at]
+    orders = orders or [_order(one) for one in taken]
+    names = [name for victim in victims for name, _ in victim.at]
+    return (sorted(orders)[-1:], sum(victim.replicas for victim in victims), names)
+
+
+def _order(candidate: Candidate) -> _Order:
     return (
         not candidate.marked,
         candidate.priority,

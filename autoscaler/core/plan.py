@@ -94,6 +94,10 @@ class Standing:
     """Whose replicas go first so that this one has room."""
     left: bool = False
     """The activator writes this one's 0 -> 1."""
+    first: frozenset[ReplicaName] = frozenset()
+    """The replicas that go before any others, because of where they are."""
+    promised: bool = False
+    """GPUs are being freed for it, and it must not ask for them yet."""
 
     @property
     def falling(self) -> bool:
@@ -218,11 +222,12 @@ def _names(standing: Standing) -> frozenset[ReplicaName]:
 
 
 def _going(standing: Standing) -> tuple[ReplicaSeen, ...]:
-    """Who goes: the marked first, then those not ready, then the youngest."""
+    """Who goes: those that must, then the marked, then those not ready, then the youngest."""
     marked = standing.drain.replicas if standing.drain else frozenset()
     ranked = sorted(
         standing.members,
         key=lambda member: (
+            member.name not in standing.first,
             member.name not in marked,
             member.phase is Phase.READY,
             member.open,

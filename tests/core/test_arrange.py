@@ -1,14 +1,15 @@
 """From decisions to targets: newcomers, what is left to the activator, who counts as held."""
 
 from dataclasses import replace
+from types import MappingProxyType
 
 import pytest
 
-from autoscaler.core.arrange import Case, arrange
+from autoscaler.core.arrange import Case, Rules, arrange
 from autoscaler.core.decide import decide
 from autoscaler.core.memory import Tuning, remember_nothing
 from autoscaler.core.seen import Seen, ServerSeen
-from fleet.model import GpuPool, Mode, Phase, Policy
+from fleet.model import Fleet, GpuNode, GpuPool, Mode, Phase, Policy, Replica
 from fleet.reasons import Reason
 from tests.core.autoscaling import load, replica
 from tests.fakes.cluster import revision
@@ -32,8 +33,8 @@ def case(name, *phases, waiting=0, waited=0.0, policy=POLICY, gpus=1):
 
 
 def arranged(*cases, total=1, free=0):
-    pool = GpuPool(name="gpu", total=total, free=free)
-    standings = arrange(cases, [pool], tick=2.0, min_residency=0.0, now=10.0)
+    fleet = Fleet(gpus=(GpuPool(name="gpu", total=total, free=free),))
+    standings = arrange(cases, fleet, Rules(tick=2.0, min_residency=0.0), now=10.0)
     return {standing.revision.partition("/")[2]: standing for standing in standings}
 
 
@@ -116,3 +117,114 @@ def test_the_lowest_priority_goes_and_the_highest_comes(first, last):
         case(last, waiting=1, waited=9.0),
     )
     assert (got["old"].target, got[first].target, got[last].target) == (0, 1, 0)
+
+
+# Nodes, and nodes to come.
+
+
+def nodes(*cases, free=None, grows=False, elastic=0, rules=None):
+    """The cases' replicas hold a GPU each on nodes of their own names; `free`: by node."""
+    free = free or {}
+    names = {member.name: case for case in cases for member in case.seen.members}
+    fleet = Fleet(
+        revisions=MappingProxyType({case.revision.name: case.revision for case in cases}),
+        replicas=MappingProxyType(
+            {
+                case.revision.name: tuple(
+                    Replica(
+                        name=member.name,
+                        phase=Phase.LOADING if member.phase is Phase.READY else member.phase,
+                        since=member.since,
+                        template=case.revision.template,
+                        node=None if member.phase is Phase.PENDING else member.name,
+                        gpus=0 if member.phase is Phase.PENDING else case.revision.gpus,
+                    )
+                    for member in case.seen.members
+                )
+                for case in cases
+            }
+        ),
+        gpus=(GpuPool(name="gpu", total=9, free=sum(free.values()), elastic=elastic, grows=grows),),
+        nodes=tuple(
+            GpuNode(name=name, gpu_class="gpu", total=2, free=free.get(name, 0))
+            for name in {*names, *free}
+        ),
+    )
+    standings = arrange(cases, fleet, rules or Rules(), now=10.0)
+    return {standing.revision.partition("/")[2]: standing for standing in standings}
+
+
+def on(made, *names):
+    return replace(made, revision=replace(made.revision, nodes=frozenset(names)))
+
+
+def test_the_replica_on_the_right_node_is_drained():
+    new = on(case("new", waiting=1), "old1")
+    got = nodes(case("old", Phase.READY, Phase.READY, Phase.READY), new)
+    assert (got["old"].target, got["old"].first, got["new"].target) == (2, {"old1"}, 1)
+    assert got["new"].victims == ("default/old",)
+
+
+def test_nobody_is_evicted_who_is_not_where_the_newcomer_may_go():
+    got = nodes(case("old", Phase.READY), on(case("new", waiting=1), "elsewhere"))
+    assert (got["old"].target, got["new"].target) == (1, 0)
+    assert got["new"].reason is Reason.NO_FREE_GPU
+
+
+def test_the_pod_of_a_rollout_is_nobodys_newcomer():
+    rolling = case("rolling", Phase.READY, Phase.PENDING, waiting=1)
+    rolling = replace(rolling, revision=replace(rolling.revision, replicas=1))
+    got = nodes(case("idle", Phase.READY), rolling)
+    assert (got["idle"].target, got["rolling"].target) == (1, 1)
+    # Neither does it take from the budget what others may have.
+    got = nodes(rolling, case("new", waiting=1), free={"n": 1})
+    assert got["new"].target == 1
+
+
+def test_a_gpu_that_is_free_is_left_to_the_activators_up_to_their_parts():
+    burst = [case(f"m{n}", waiting=1, waited=n / 100) for n in range(6)]
+    for gateways, left in ((1, 4), (2, 2), (3, 1), (9, 1)):
+        got = nodes(*burst, free={"n1": 2, "n2": 2}, rules=Rules(gateways=gateways))
+        assert [name for name in got if got[name].left] == [f"m{n}" for n in range(6 - left, 6)]
+        assert sum(one.target for one in got.values()) == 4
+
+
+def test_a_model_without_gpus_is_left_to_them_however_many_there_are():
+    burst = [case(f"m{n}", waiting=1, gpus=0) for n in range(6)]
+    assert all(one.left for one in nodes(*burst, rules=Rules(gateways=9)).values())
+
+
+def test_where_a_pod_that_waits_buys_a_node_nothing_is_left_and_nothing_written_too_early():
+    got = nodes(case("new", waiting=1), free={"n": 1}, grows=True)["new"]
+    assert (got.target, got.left) == (1, False)
+    got = nodes(case("old", Phase.READY), case("new", waiting=1), grows=True, elastic=4)
+    assert (got["old"].target, got["old"].reason) == (0, Reason.EVICTED)
+    assert (got["new"].target, got["new"].reason) == (0, Reason.DEMAND)
+    assert not got["new"].promised, "nothing is written yet: it may be taken back"
+
+
+def test_it_is_promised_the_gpu_that_is_being_freed_until_it_may_be_written():
+    old, new = case("old", Phase.READY), case("new", waiting=1)
+    seen = replace(old.seen, replicas=0)
+    old = replace(
+        old,
+        revision=replace(old.revision, replicas=0, enacted=False),
+        seen=seen,
+        decision=decide(remember_nothing(Tuning()), seen, POLICY, 10.0),
+    )
+    got = nodes(old, new, grows=True, elastic=4)
+    assert (got["new"].target, got["new"].promised) == (0, True)
+    # Its victim is called again, and is more important: the promise holds.
+    high = replace(POLICY, priority=5)
+    again = case("old", waiting=1, waited=9.0, policy=high)
+    got = nodes(again, replace(new, promised=True), free={"n": 1}, grows=True)
+    assert (got["new"].target, got["old"].target) == (1, 0)
+    assert not got["new"].promised
+
+
+def test_grow_first_asks_before_it_evicts():
+    pair = (case("old", Phase.READY), case("new", waiting=1))
+    got = nodes(*pair, grows=True, elastic=1, rules=Rules(grow_first=True))
+    assert (got["old"].target, got["new"].target) == (1, 1)
+    got = nodes(*pair, grows=True, rules=Rules(grow_first=True))
+    assert got["old"].target == 0

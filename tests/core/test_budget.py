@@ -4,8 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoscaler.core.budget import Rank, Share, Wish, share
+from autoscaler.core import budget
+from autoscaler.core.budget import Rank, Share, Wish
 from autoscaler.core.evict import Victim
+from autoscaler.core.stock import Supply
 from fleet.names import RevisionName
 from tests.core.test_evict import candidate
 
@@ -22,6 +24,10 @@ def wish(name, held=0, wanted=1, rank=None, **changes):
             **changes,
         }
     )
+
+
+def share(wishes, idle, totals, **supply):
+    return budget.share(wishes, idle, Supply(totals=totals, **supply))
 
 
 def got(shares):

@@ -55,6 +55,7 @@ def _word(action):
         (standing(target=0), ["a!1(a0)"]),
         (standing(replicas=3, target=2), ["a!1(a2)"]),
         (standing(replicas=3, target=1), ["a!1(a1,a2)"]),
+        (standing(replicas=3, target=2, first=frozenset({"a0"})), ["a!1(a0)"]),
         (standing(target=0, drain=drain(4, "a0")), []),
         (standing(target=0, drain=drain(4, "a0"), acknowledged=3), []),
         (standing(target=0, drain=drain(4, "a0"), acknowledged=4), ["a:1>0"]),
