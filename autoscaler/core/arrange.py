@@ -81,6 +81,11 @@ class Case:
         return self.waiting > 0 or self.promised or self.revision.policy.pinned
 
     @property
+    def divisible(self) -> bool:
+        """It may lose one of its replicas: while it is rolled out it loses all or none."""
+        return self.footing.settled or len(self.seen.ready) <= 1
+
+    @property
     def waited(self) -> float:
         """Seconds that the first in line has waited."""
         load = self.seen.load
@@ -107,6 +112,7 @@ def arrange(
         for case in cases
         if case.revision.gpus > 0
         and case.auto
+        and case.divisible
         and may_go(case.seen, case.revision.policy, min_residency=rules.min_residency, now=now)
     }
     wishes = [_wish(case, ground, idle=case.revision.name in candidates) for case in cases]

@@ -7,6 +7,7 @@ import pytest
 
 from autoscaler.core.arrange import Case, Rules, arrange
 from autoscaler.core.decide import decide
+from autoscaler.core.footing import Footing
 from autoscaler.core.memory import Tuning, remember_nothing
 from autoscaler.core.seen import Seen, ServerSeen
 from fleet.model import Fleet, GpuNode, GpuPool, Mode, Phase, Policy, Replica
@@ -228,3 +229,11 @@ def test_grow_first_asks_before_it_evicts():
     assert (got["old"].target, got["new"].target) == (1, 1)
     got = nodes(*pair, grows=True, rules=Rules(grow_first=True))
     assert got["old"].target == 0
+
+
+def test_a_model_that_is_rolled_out_loses_all_its_replicas_or_none():
+    rolled = Footing(settled=False)
+    one = replace(case("one", Phase.READY), footing=rolled)
+    two = replace(case("two", Phase.READY, Phase.READY), footing=rolled)
+    assert nodes(two, case("new", waiting=1))["two"].target == 2
+    assert nodes(one, case("new", waiting=1))["one"].target == 0

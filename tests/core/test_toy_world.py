@@ -7,12 +7,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from autoscaler.core.arrange import Case, arrange
+from autoscaler.core.arrange import Case, Rules, arrange
 from autoscaler.core.decide import decide
 from autoscaler.core.memory import Tuning, remember_nothing
 from autoscaler.core.plan import ClearDrain, Mark, Scale, plan
 from autoscaler.core.seen import Seen, ServerSeen
-from fleet.model import GpuPool, Phase, Policy
+from fleet.model import Fleet, GpuPool, Phase, Policy
 from fleet.reasons import Reason
 from tests.core.autoscaling import load, replica
 from tests.fakes.cluster import revision
@@ -123,7 +123,7 @@ class ToyWorld(RuleBasedStateMachine):
             )
         held = sum(m.revision.replicas * m.revision.gpus for m in self.models)
         pool = GpuPool(name="gpu", total=self.total, free=self.total - held)
-        return plan(arrange(cases, [pool], tick=0.0, min_residency=0.0, now=self.now))
+        return plan(arrange(cases, Fleet(gpus=(pool,)), Rules(tick=0.0), now=self.now))
 
     def seen(self, model):
         server = ServerSeen(at=self.now, pending=0, completions=0)
