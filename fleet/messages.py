@@ -43,6 +43,11 @@ class ReplicaSample:
     warming: bool = False
     """A made-up inference of this gateway runs on it: the server will count one more."""
 
+    def facts(self) -> tuple[object, ...]:
+        """All but its age: what got ready again has another `ready_after`."""
+        known = (self.name, self.running, self.busy_s, self.slots, self.ready_after, self.warming)
+        return (*known, self.ready_for is None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevisionSample:
@@ -85,6 +90,30 @@ class RevisionSample:
             and before.completions == self.completions
             and before.drained == self.drained
             and (before.idle_for is None) is (self.idle_for is None)
+        )
+
+    def still_on(self, before: "RevisionSample | None") -> bool:
+        """Whether nothing has happened there since `before` but time, be it ready or not."""
+        return self is before or (
+            before is not None
+            and not (self.waiting or self.running)
+            and self._facts() == before._facts()
+        )
+
+    def _facts(self) -> tuple[object, ...]:
+        """All but ages, while nobody waits or runs."""
+        return (
+            self.waiting,
+            self.running,
+            self.waiting_s,
+            self.running_s,
+            self.arrivals,
+            self.completions,
+            self.service_s,
+            self.longest_s,
+            self.drained,
+            self.idle_for is None,
+            tuple(one.facts() for one in self.replicas),
         )
 
 

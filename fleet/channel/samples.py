@@ -1,22 +1,25 @@
 """What is new in a gateway's sample, so that models at rest cost nothing each second. Pure.
 
-Rule: `SamplesHeard.take` of all that `SamplesTold.news` made gives each sample again; only ages of
-      models at rest, which are told no more, may be off by what a message took on its way.
+Rule 1: `SamplesHeard.take` of all that `SamplesTold.news` made gives each sample again; only ages
+        of revisions that nothing has happened to, which are told no more, may be off by what a
+        message took on its way.
+Rule 2: news may be told in parts: the sample is whole when the last of them is in.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from types import MappingProxyType
 
-from fleet.messages import RevisionSample, Sample
+from fleet.messages import ReplicaSample, RevisionSample, Sample
 from fleet.names import GatewayName, RevisionName
 
-__all__ = ["SampleNews", "SamplesHeard", "SamplesTold"]
+__all__ = ["SampleNews", "SamplesHeard", "SamplesTold", "parts"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleNews:
-    """A sample without the revisions that rest as they did in the one before."""
+    """A sample without the revisions that nothing has happened to since the one before."""
 
     gateway: GatewayName
     passed: float
@@ -39,9 +42,7 @@ class SamplesTold:
         last, passed = self._last, 0.0 if self._at is None else now - self._at
         self._last, self._at = sample.revisions, now
         changed = {
-            name: one
-            for name, one in sample.revisions.items()
-            if not (one.rests and one.rests_on(last.get(name)))
+            name: one for name, one in sample.revisions.items() if not one.still_on(last.get(name))
         }
         return SampleNews(
             gateway=sample.gateway,
@@ -55,18 +56,54 @@ class SamplesHeard:
     """The side that is told."""
 
     def __init__(self) -> None:
-        self._last: dict[RevisionName, RevisionSample] = {}
+        self._last: dict[RevisionName, tuple[RevisionSample, float]] = {}
+        """What was told last of each, and when by the teller's own clock."""
+        self._clock = 0.0
 
     def take(self, news: SampleNews) -> Sample:
         """The whole sample."""
+        self.hear(news)
+        return Sample(gateway=news.gateway, revisions=self.revisions())
+
+    def hear(self, news: SampleNews) -> None:
+        """Remember a part, or all, of some news."""
+        self._clock += news.passed
         for name in news.gone:
             self._last.pop(name, None)
-        self._last = {name: _later(one, news.passed) for name, one in self._last.items()}
-        self._last.update(news.revisions)
-        return Sample(gateway=news.gateway, revisions=MappingProxyType(dict(self._last)))
+        for name, one in news.revisions.items():
+            self._last[name] = one, self._clock
+
+    def revisions(self) -> Mapping[RevisionName, RevisionSample]:
+        """All that was heard, as old as it is by now."""
+        now = self._clock
+        return MappingProxyType(
+            {name: _later(one, now - at) for name, (one, at) in self._last.items()}
+        )
+
+
+def parts(news: SampleNews, most: int) -> Iterator[SampleNews]:
+    """`news` as parts of at most `most` revisions, at least one part."""
+    left = iter(news.revisions.items())
+    first = MappingProxyType(dict(islice(left, most)))
+    yield replace(news, revisions=first)
+    while more := dict(islice(left, most)):
+        yield SampleNews(gateway=news.gateway, passed=0.0, revisions=MappingProxyType(more))
 
 
 def _later(sample: RevisionSample, seconds: float) -> RevisionSample:
-    if sample.idle_for is None:
+    """What holds `seconds` after `sample` when nothing has happened meanwhile."""
+    if seconds == 0.0 or (sample.idle_for is None and not sample.replicas):
         return sample
-    return replace(sample, idle_for=sample.idle_for + seconds)
+    return replace(
+        sample,
+        idle_for=_older(sample.idle_for, seconds),
+        replicas=tuple(_older_replica(one, seconds) for one in sample.replicas),
+    )
+
+
+def _older_replica(replica: ReplicaSample, seconds: float) -> ReplicaSample:
+    return replace(replica, ready_for=_older(replica.ready_for, seconds))
+
+
+def _older(age: float | None, seconds: float) -> float | None:
+    return None if age is None else age + seconds

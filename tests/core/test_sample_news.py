@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.channel.samples import SamplesHeard, SamplesTold
-from fleet.messages import ReplicaSample, Sample
+from fleet.channel.samples import SamplesHeard, SamplesTold, parts
+from fleet.messages import ReplicaSample, RevisionSample, Sample
 from fleet.names import GatewayName, ReplicaName, RevisionName
 from tests.fakes.adminview import sample
 
@@ -17,6 +17,8 @@ SEAT = ReplicaSample(name=ReplicaName("r"), running=0, busy_s=0.0, slots=4, read
 
 class Gateway:
     """A few models that are called, sleep, come and go; says what a hall would."""
+
+    OWN = frozenset({"ended", "opened", "warming"})
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -38,53 +40,76 @@ class Gateway:
                 model["completions"] += 1
                 model["ended"] = self.now
             case "open":
-                model["replicas"] = (SEAT,)
+                model["opened"] = self.now
+            case "warm":
+                model["warming"] = not model.get("warming", False)
             case "sleep":
-                model["replicas"] = ()
+                model.pop("opened", None)
             case "drain":
                 model["drained"] = model.get("drained", 0) + 1
             case "go":
                 del self.models[RevisionName(name)]
 
+    def seats(self, model: dict) -> tuple[ReplicaSample, ...]:
+        if "opened" not in model:
+            return ()
+        age, warming = self.now - model["opened"], model.get("warming", False)
+        return (replace(SEAT, ready_for=age, ready_after=model["opened"], warming=warming),)
+
     def sample(self) -> Sample:
         made = {}
         for name, model in self.models.items():
-            fields = {key: value for key, value in model.items() if key != "ended"}
+            fields = {key: value for key, value in model.items() if key not in self.OWN}
             ended = None if model.get("waiting") else model.get("ended")
             idle = None if ended is None else self.now - ended
-            made[name] = sample(name, idle_for=idle, **fields)
+            made[name] = sample(name, idle_for=idle, replicas=self.seats(model), **fields)
         return Sample(gateway=GATEWAY, revisions=made)
 
 
 DEEDS = st.tuples(
-    st.sampled_from(["arrive", "leave", "call", "open", "sleep", "drain", "go", "nothing"]),
+    st.sampled_from(["arrive", "leave", "call", "open", "warm", "sleep", "drain", "go", "no"]),
     st.sampled_from("abc"),
 )
 
 
-@given(st.lists(st.lists(DEEDS, max_size=3), max_size=12))
-def test_every_sample_is_had_again(seconds):
+def ages(sample: RevisionSample) -> list[float | None]:
+    return [sample.idle_for, *(one.ready_for for one in sample.replicas)]
+
+
+def ageless(sample: RevisionSample) -> RevisionSample:
+    replicas = tuple(replace(one, ready_for=None) for one in sample.replicas)
+    return replace(sample, idle_for=None, replicas=replicas)
+
+
+@given(st.lists(st.lists(DEEDS, max_size=3), max_size=12), st.integers(1, 3))
+def test_every_sample_is_had_again_also_in_parts(seconds, most):
     gateway, told, heard = Gateway(), SamplesTold(), SamplesHeard()
     for deeds in seconds:
         for deed in deeds:
             gateway.does(*deed)
         whole = gateway.sample()
-        again = heard.take(told.news(whole, gateway.now))
+        for part in parts(told.news(whole, gateway.now), most):
+            assert len(part.revisions) <= most
+            again = heard.take(part)
         assert again.gateway == GATEWAY
         assert again.revisions.keys() == whole.revisions.keys()
         for name, one in whole.revisions.items():
             had = again.revisions[name]
-            assert had.idle_for == pytest.approx(one.idle_for)
-            assert replace(had, idle_for=None) == replace(one, idle_for=None)
+            assert ages(had) == pytest.approx(ages(one))
+            assert ageless(had) == ageless(one)
         gateway.now += 1.0
 
 
-def test_models_at_rest_are_told_once():
+def test_models_that_nothing_happens_to_are_told_once_be_they_ready_or_not():
     gateway, told = Gateway(), SamplesTold()
-    for name in "abc":
+    for name in "abcd":
         gateway.does("arrive", name)
         gateway.does("leave", name)
     gateway.does("open", "b")
-    assert set(told.news(gateway.sample(), 0.0).revisions) == set("abc")
+    gateway.does("arrive", "d")
+    assert set(told.news(gateway.sample(), 0.0).revisions) == set("abcd")
     gateway.now = 1.0
-    assert set(told.news(gateway.sample(), 1.0).revisions) == {"b"}
+    assert set(told.news(gateway.sample(), 1.0).revisions) == {"d"}, "its wait gets longer"
+    gateway.does("warm", "b")
+    gateway.now = 2.0
+    assert set(told.news(gateway.sample(), 2.0).revisions) == {"b", "d"}
