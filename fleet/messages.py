@@ -13,10 +13,12 @@ from fleet.names import GatewayName, ModelName, ReplicaName, RevisionName
 from fleet.reasons import Reason
 
 __all__ = [
+    "Allot",
     "CostLine",
     "CostReport",
     "DecisionReport",
     "Entry",
+    "Held",
     "Look",
     "Looked",
     "Received",
@@ -180,6 +182,29 @@ class Entry:
     """How long it took, where that is the point (time to ready)."""
     replica: ReplicaName | None = None
     """Whose event it is, where every gateway tells of it: the journal has it once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allot:
+    """To a gateway: how many slots it has on these replicas from now on."""
+
+    number: int
+    """Those of one leader grow."""
+    slots: Mapping[ReplicaName, int]
+    leader: str = ""
+    """Which leader says so, where it may change. What another said before holds until then."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """From a gateway: what it takes up on replicas, going by the `Allot` of this number.
+
+    On a replica that is not named it takes up one slot at most.
+    """
+
+    number: int
+    slots: Mapping[ReplicaName, int]
+    leader: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,6 +48,7 @@ _MAY_BE_OFF = {"caller_wakes", "max_connections_per_address"}
 _FORWARDED = ("off", "x-forwarded", "forwarded")
 _TOKEN = re.compile(r"[A-Za-z0-9._~-]{1,64}")
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_DB = re.compile(r"(?:/(?:\d{1,5})?)?")
 _KEY_PREFIX = re.compile(r"[A-Za-z0-9:._-]{1,64}")
 _LEVELS = ("debug", "info", "warning", "error")
 
@@ -152,20 +153,20 @@ def _namespaces(text: str) -> str:
 
 
 def _redis_url(text: str) -> str:
-    if not text:
-        return text
-    try:
-        parts = urlsplit(text)
-        found = parts.hostname, parts.port
-    except ValueError:
-        found = None, None
-    else:
-        if parts.scheme not in ("redis", "rediss"):
-            found = None, None
-    if not found[0]:
-        msg = "redis://[USER:PASSWORD@]HOST[:PORT][/DB], or rediss://"
+    if text and not _is_redis_url(text):
+        msg = "redis://[USER:PASSWORD@]HOST[:PORT][/DB], or rediss:// for TLS"
         raise ValueError(msg)
     return text
+
+
+def _is_redis_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return False
+    known = parts.scheme in ("redis", "rediss") and not (parts.query or parts.fragment)
+    return bool(known and host and port != 0 and _DB.fullmatch(parts.path))
 
 
 def _redis_prefix(text: str) -> str:
@@ -208,4 +209,7 @@ _SPECIAL: dict[str, Callable[[str], object]] = {
     "namespaces": _namespaces,
     "redis_url": _redis_url,
     "redis_prefix": _redis_prefix,
+    "redis_ca": _file,
+    "redis_cert": _file,
+    "redis_key": _file,
 }

@@ -179,6 +179,13 @@ class Settings:
     redis_url: str = _secret("")
     """The Redis between gateways and autoscaler: `redis://[USER:PASSWORD@]HOST[:PORT][/DB]`, or
     `rediss://` for TLS. `ebbtide up` needs none."""
+    redis_ca: str = ""
+    """With `rediss://`: a PEM file with the authorities that Redis' certificate must come from.
+    Empty: the system's."""
+    redis_cert: str = ""
+    """A PEM file with the certificate that ebbtide shows to Redis. Empty: none."""
+    redis_key: str = ""
+    """A PEM file with its key. Empty: the key is in the same file."""
     redis_prefix: str = "ebbtide:"
     """What all keys and channels in it begin with."""
 

@@ -34,13 +34,14 @@ from ebbtide.workers.sharing import Sharing
 from ebbtide.workers.sums import Totals
 from ebbtide.workers.worker import LAST_WORDS_S
 from fleet.bus import Bus
+from fleet.bus.drained import Drained
 from fleet.bus.far import share_bus
 from fleet.clock import Clock
 from fleet.cluster.far import share_cluster
 from fleet.cluster.local.cluster import LocalCluster
 from fleet.errors import UnavailableError
 from fleet.messages import Sample
-from fleet.names import GatewayName, ReplicaName, RevisionName
+from fleet.names import GatewayName, ReplicaName
 from fleet.settings import Settings
 from fleet.telemetry import log
 
@@ -81,7 +82,7 @@ class Crew:
         self.totals = Totals()
         self._retired = Retired()
         self._sharing = Sharing(self._names, self._send)
-        self._drained: dict[tuple[GatewayName, RevisionName], int] = {}
+        self._drained = Drained()
         self._begun = asyncio.Event()
         """All have taken connections once."""
         self._turning_away = False
@@ -222,14 +223,9 @@ class Crew:
 
     def _published(self, sample: Sample) -> None:
         self._sharing.report(sample.gateway, sample.revisions)
-        for name, one in sample.revisions.items():
-            key = (sample.gateway, name)
-            if one.drained != self._drained.get(key, 0):
-                self._drained.pop(key, None)
-                if one.drained:
-                    self._drained[key] = one.drained
-                    # A drain is acknowledged: the leader need not wait for its next tick.
-                    self._means.bus.poke(name)
+        for name in self._drained.news(sample.gateway, sample.revisions):
+            # A drain is acknowledged: the leader need not wait for its next tick.
+            self._means.bus.poke(name)
 
     def _retires(self, post: Post, told: Retiring) -> None:
         post.seen.number = max(post.seen.number, told.number)

@@ -1,16 +1,14 @@
-"""The bus of a single process: calls and a bounded deque."""
+"""The bus of a single process: calls, and a bounded journal."""
 
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
+from fleet.bus.journal import Journal
 from fleet.clock import Clock
 from fleet.messages import Entry, Look, Looked, Received, Sample
-from fleet.names import GatewayName, ReplicaName, RevisionName
+from fleet.names import GatewayName, RevisionName
 from fleet.subscribers import Subscribers
 
 __all__ = ["MemoryBus"]
-
-_JOURNAL = 10_000
 
 
 class MemoryBus:
@@ -22,9 +20,7 @@ class MemoryBus:
         self._pokes = Subscribers[RevisionName]()
         self._looks = Subscribers[Look]()
         self._looked: Looked | None = None
-        self._journal: deque[Entry] = deque(maxlen=_JOURNAL)
-        self._told: dict[tuple[ReplicaName, str], None] = {}
-        """What several gateways may tell, in order."""
+        self._journal = Journal()
 
     def publish(self, sample: Sample) -> None:
         self._samples[sample.gateway] = Received(sample=sample, at=self._clock.now())
@@ -49,15 +45,7 @@ class MemoryBus:
         return self._looks.add(listener)
 
     def append(self, entry: Entry) -> None:
-        if entry.replica is not None:
-            told = (entry.replica, entry.event)
-            if told in self._told:
-                return
-            self._told[told] = None
-            if len(self._told) > _JOURNAL:
-                del self._told[next(iter(self._told))]
-        self._journal.append(entry)
+        self._journal.add(entry)
 
     def tail(self, limit: int, *, revision: RevisionName | None = None) -> Sequence[Entry]:
-        found = [e for e in self._journal if revision is None or e.revision == revision]
-        return found[-limit:] if limit > 0 else []
+        return self._journal.tail(limit, revision)

@@ -73,6 +73,10 @@ class SamplesHeard:
         for name, one in news.revisions.items():
             self._last[name] = one, self._clock
 
+    def names(self) -> frozenset[RevisionName]:
+        """The revisions that were told of and are not gone."""
+        return frozenset(self._last)
+
     def revisions(self) -> Mapping[RevisionName, RevisionSample]:
         """All that was heard, as old as it is by now."""
         now = self._clock
