@@ -30,8 +30,10 @@ from fleet.names import GatewayName
 
 __all__ = ["GATEWAY", "LEADER", "Leading", "Reporter", "Saying"]
 
-GATEWAY, LEADER = "gateway:", "leader:"
-"""What the logs' names begin with."""
+GATEWAY = "gateway:"
+"""What the names of gateways' logs begin with."""
+LEADER = "leader:"
+"""What those of leaders' logs do; the term follows."""
 _LINES = 100
 """Lines of the journal in one round."""
 _REPORT_S, _BILL_S = 1.0, 5.0
