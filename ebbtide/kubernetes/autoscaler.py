@@ -8,6 +8,7 @@ Rule 3: on the way out it writes no more first, then lets somebody else lead at 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Protocol
 
 from autoscaler.loop import Autoscaler
@@ -19,7 +20,7 @@ from ebbtide.kubernetes.ground import Ground
 from ebbtide.kubernetes.standing import Need, Standing
 from ebbtide.serving import Serving, shown_url
 from ebbtide.signals import Stop
-from ebbtide.view import Reports, View
+from ebbtide.view import Figures, Reports, View
 from ebbtide.workers.sums import Summed, Totals
 from fleet.leases import Lease, Members
 from fleet.messages import CostReport, DecisionReport
@@ -45,8 +46,8 @@ class Leadership(Lease, Protocol):
 class _Led:
     """What is said of decisions: by this process while it leads, else by whoever does."""
 
-    def __init__(self, own: Autoscaler, others: Reports, lease: Lease) -> None:
-        self._own, self._others, self._lease = own, others, lease
+    def __init__(self, own: Autoscaler, lease: Lease, others: Reports) -> None:
+        self._own, self._lease, self._others = own, lease, others
 
     def _now(self) -> Reports:
         return self._own if self._lease.held() else self._others
@@ -79,32 +80,21 @@ class _Parts:
         )
         self._leadership, self._here, self._admin = leadership, here, admin
         self._autoscaler = Autoscaler(around, settings)
-        need = Need(
-            what="the cluster has not been read yet", met=here.read, touch=here.cluster_touch
+        self._standing = _standing(here, leadership, members)
+        led = partial(_Led, self._autoscaler, leadership)
+        summed = Summed(here.cluster, here.bus, Totals())
+        overseen = Overseen(here.cluster, here.bus)
+        admin.show(
+            self._view(summed, led(here.reports)),
+            figures=self._view(overseen, led(Unbilled(settings.currency))),
         )
-        self._standing = Standing(
-            here.clock,
-            needs=(need,),
-            cluster=here.cluster_touch,
-            bus=here.bus_touch,
-            gateways=lambda: len(members.names()),
-            lease=leadership,
-        )
-        view, figures = (
-            View(
-                shown,
-                reports=_Led(self._autoscaler, others, leadership),
-                standing=self._standing,
-                bus=here.bus,
-                clock=here.clock,
-            )
-            for shown, others in (
-                (Summed(here.cluster, here.bus, Totals()), here.reports),
-                (Overseen(here.cluster, here.bus), Unbilled(settings.currency)),
-            )
-        )
-        admin.show(view, figures=figures)
         self._work: asyncio.Task[None] | None = None
+
+    def _view(self, figures: Figures, reports: Reports) -> View:
+        here = self._here
+        return View(
+            figures, reports=reports, standing=self._standing, bus=here.bus, clock=here.clock
+        )
 
     def start(self) -> None:
         """Begin once there is something to decide on."""
@@ -131,6 +121,18 @@ class _Parts:
             self._work.cancel()
             await asyncio.wait([self._work])
         await self._leadership.release()
+
+
+def _standing(here: Ground, leadership: Leadership, members: Members) -> Standing:
+    read = Need(what="the cluster has not been read yet", met=here.read, touch=here.cluster_touch)
+    return Standing(
+        here.clock,
+        needs=(read,),
+        cluster=here.cluster_touch,
+        bus=here.bus_touch,
+        gateways=lambda: len(members.names()),
+        lease=leadership,
+    )
 
 
 @asynccontextmanager
