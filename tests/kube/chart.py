@@ -50,10 +50,10 @@ class HelmError(Exception):
     """Helm refused; the text is what it said."""
 
 
-def helm(*arguments: str, binary: Path | None = None) -> str:
-    """What Helm prints. Raises `HelmError`."""
+def helm(*arguments: str, program: str = "helm") -> str:
+    """What Helm 4 (or 3: `helm3`) prints. Raises `HelmError`."""
     done = subprocess.run(
-        [str(binary or find("helm")), *arguments], capture_output=True, text=True, check=False
+        [str(find(program)), *arguments], capture_output=True, text=True, check=False
     )
     if done.returncode:
         raise HelmError(done.stderr)
@@ -66,7 +66,7 @@ def render(
     namespace: str = "ebbtide",
     values: Mapping[str, Any] | None = None,
     folder: Path,
-    binary: Path | None = None,
+    program: str = "helm",
 ) -> list[dict[str, Any]]:
     """The chart's documents with these values; `folder` takes the file with them."""
     file = folder / "values.yaml"
@@ -74,7 +74,7 @@ def render(
     text = helm(
         *("template", release, str(CHART), "--namespace", namespace, "--values", str(file)),
         *("--kube-version", VERSION),
-        binary=binary,
+        program=program,
     )
     return [each for each in yaml.safe_load_all(text) if each]
 
