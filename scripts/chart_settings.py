@@ -29,6 +29,9 @@ OWN: Mapping[str, str] = {
     "namespaces": "namespaces",
     "namespace": "the release's",
     "redis_url": "redis.url.existingSecret",
+    "redis_ca": "redis.url.tls.secretName",
+    "redis_cert": "redis.url.tls.clientCertificate",
+    "redis_key": "redis.url.tls.clientCertificate",
 }
 """Settings that the chart makes of other values, and of which."""
 LOCAL = frozenset({"state_dir", "tritonserver", "worker_timeout"})

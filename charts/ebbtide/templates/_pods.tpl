@@ -77,7 +77,37 @@ imagePullSecrets: {{- toYaml . | nindent 2 }}
 - name: EBBTIDE_REDIS_URL
   valueFrom: {secretKeyRef: {name: {{ .root.Values.redis.url.existingSecret }}, key: {{ .root.Values.redis.url.key }}}}
 {{- end }}
+{{- with .root.Values.redis.url.tls }}
+{{- if .secretName }}
+- {name: EBBTIDE_REDIS_CA, value: /etc/ebbtide/redis-tls/ca.crt}
+{{- if .clientCertificate }}
+- {name: EBBTIDE_REDIS_CERT, value: /etc/ebbtide/redis-tls/tls.crt}
+- {name: EBBTIDE_REDIS_KEY, value: /etc/ebbtide/redis-tls/tls.key}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- with .values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* The files that both need. */}}
+{{- define "ebbtide.mounts" -}}
+- {name: admin, mountPath: /etc/ebbtide/admin, readOnly: true}
+{{- if .root.Values.redis.url.tls.secretName }}
+- {name: redis-tls, mountPath: /etc/ebbtide/redis-tls, readOnly: true}
+{{- end }}
+{{- with .values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "ebbtide.volumes" -}}
+- {name: admin, secret: {secretName: {{ include "ebbtide.adminSecret" .root }}}}
+{{- with .root.Values.redis.url.tls.secretName }}
+- {name: redis-tls, secret: {secretName: {{ . }}}}
+{{- end }}
+{{- with .values.extraVolumes }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}
