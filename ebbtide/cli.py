@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Protocol
 
+import ebbtide.autoscaler
 import ebbtide.check
+import ebbtide.gateway
 import ebbtide.key
 import ebbtide.top
 import ebbtide.up
@@ -32,6 +34,8 @@ class _Command(Protocol):
 
 _COMMANDS: Mapping[str, _Command] = {
     "up": ebbtide.up,
+    "gateway": ebbtide.gateway,
+    "autoscaler": ebbtide.autoscaler,
     "check": ebbtide.check,
     "top": ebbtide.top,
     "key": ebbtide.key,

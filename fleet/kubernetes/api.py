@@ -53,17 +53,19 @@ class ExpiredError(UnavailableError):
 class Api:
     """One API server. Made by `open`; to be closed."""
 
-    def __init__(self, connection: Connection, kubeconfig: str | None) -> None:
+    def __init__(
+        self, connection: Connection, kubeconfig: str | None, context: str | None = None
+    ) -> None:
         self._connection = connection
-        self._kubeconfig = kubeconfig
+        self._kubeconfig, self._context = kubeconfig, context
         self._reading = asyncio.Lock()
         # Not a rate: more handshakes than this at once would only take the processor from us.
         self._places = asyncio.Semaphore(_AT_ONCE)
 
     @classmethod
-    async def open(cls, kubeconfig: str | None = None) -> "Api":
+    async def open(cls, kubeconfig: str | None = None, *, context: str | None = None) -> "Api":
         """As `kubeconfig` says, or as the pod we run in. Raises `SettingError`."""
-        return cls(await _connected(kubeconfig), kubeconfig)
+        return cls(await _connected(kubeconfig, context), kubeconfig, context)
 
     async def __aenter__(self) -> "Api":
         return self
@@ -175,7 +177,7 @@ class Api:
             if self._connection is not used:
                 return self._connection
             with contextlib.suppress(SettingError):
-                fresh = await _connected(self._kubeconfig)
+                fresh = await _connected(self._kubeconfig, self._context)
                 if same(fresh.configuration, used.configuration):
                     await fresh.close()
                 else:
@@ -184,8 +186,8 @@ class Api:
             return self._connection
 
 
-async def _connected(kubeconfig: str | None) -> Connection:
-    configuration = await read_credentials(kubeconfig)
+async def _connected(kubeconfig: str | None, context: str | None) -> Connection:
+    configuration = await read_credentials(kubeconfig, context=context)
     try:
         return Connection(configuration)
     except OSError as error:

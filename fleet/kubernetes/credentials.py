@@ -5,6 +5,7 @@ service account's token is read again every minute, since it is changed while it
 """
 
 import asyncio
+import os
 from pathlib import Path
 
 import yaml
@@ -26,16 +27,18 @@ def in_pod() -> bool:
     return (ACCOUNT / "token").exists()
 
 
-async def read_credentials(kubeconfig: str | None) -> client.Configuration:
-    """What `kubeconfig` says in its current context; None: the pod's service account.
+async def read_credentials(
+    kubeconfig: str | None, *, context: str | None = None
+) -> client.Configuration:
+    """What `kubeconfig` says in `context`, or its current one; None: the pod's service account.
 
-    Raises `SettingError`.
+    Several files, as `KUBECONFIG` names them, are one. Raises `SettingError`.
     """
     made = client.Configuration()
     if kubeconfig is None:
         _read_account(made)
     else:
-        await _read_file(made, kubeconfig)
+        await _read_files(made, kubeconfig, context)
     return made
 
 
@@ -47,12 +50,15 @@ def _read_account(made: client.Configuration) -> None:
         raise SettingError(msg) from error
 
 
-async def _read_file(made: client.Configuration, kubeconfig: str) -> None:
+async def _read_files(made: client.Configuration, kubeconfig: str, context: str | None) -> None:
     try:
         # The library only logs a file that is missing.
         path = await asyncio.to_thread(_readable, kubeconfig)
         await config.load_kube_config(
-            config_file=path, client_configuration=made, persist_config=False
+            config_file=path,
+            context=context,
+            client_configuration=made,
+            persist_config=False,
         )
     except OSError as error:
         msg = f"kubeconfig {kubeconfig!r}: {system_said(error)}"
@@ -63,9 +69,11 @@ async def _read_file(made: client.Configuration, kubeconfig: str) -> None:
 
 
 def _readable(kubeconfig: str) -> str:
-    path = Path(kubeconfig).expanduser()
-    with path.open("rb"):
-        return str(path)
+    paths = [Path(path).expanduser() for path in kubeconfig.split(os.pathsep)]
+    for path in paths:
+        with path.open("rb"):
+            pass
+    return os.pathsep.join(map(str, paths))
 
 
 def same(one: client.Configuration, other: client.Configuration) -> bool:

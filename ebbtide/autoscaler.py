@@ -1,0 +1,71 @@
+"""`ebbtide autoscaler`: wake, scale and put to sleep the models of a cluster."""
+
+import argparse
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from ebbtide.adminport import AdminPort, reach_of
+from ebbtide.kubernetes.autoscaler import autoscaler
+from ebbtide.kubernetes.connecting import connected
+from ebbtide.kubernetes.flags import Options, account_flags, listening_flags, options_of
+from ebbtide.life import Life, live
+from ebbtide.serving import Serving
+from fleet.clock import machine_time
+from fleet.kubernetes.permissions import Component
+from fleet.leases.leader import KubernetesLease
+from fleet.leases.members import KubernetesMembers
+from fleet.tasks import endless
+
+__all__ = ["HELP", "arguments", "run"]
+
+HELP = "Wake, scale and put to sleep the models of a Kubernetes cluster; of several, one leads."
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's own arguments."""
+    account_flags(parser)
+    listening_flags(parser, requests=False)
+
+
+def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Work until told to stop; returns the exit code."""
+    options = options_of(args, environ)
+    life = Life(
+        command="autoscaler",
+        settings=options.settings,
+        settings_file=options.settings_file,
+        environ=options.environ,
+    )
+    return live(life, lambda: _composed(options))
+
+
+@asynccontextmanager
+async def _composed(options: Options) -> AsyncIterator[Serving]:
+    admin = AdminPort(
+        options.settings,
+        host=options.admin_host,
+        port=options.admin_port,
+        reach=reach_of(options.admin_host),
+    )
+    try:
+        async with connected(options, Component.AUTOSCALER, admin_port=admin.port) as here:
+            ground, namespace = here.ground, here.who.namespace
+            leadership = KubernetesLease(
+                here.api,
+                namespace,
+                here.who.holder,
+                clock=ground.clock,
+                now=machine_time,
+                luck=here.luck,
+            )
+            members = KubernetesMembers(
+                here.api, namespace, clock=ground.clock, now=machine_time, luck=here.luck
+            )
+            listing = endless(ground.group, members.run(), name="members")
+            try:
+                async with autoscaler(options, ground, admin, leadership, members) as serving:
+                    yield serving
+            finally:
+                listing.cancel()
+    finally:
+        admin.close()

@@ -1,0 +1,62 @@
+"""`ebbtide gateway`: take requests for the models of a cluster."""
+
+import argparse
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from ebbtide.adminport import AdminPort, reach_of
+from ebbtide.kubernetes.connecting import connected
+from ebbtide.kubernetes.flags import Options, account_flags, listening_flags, options_of
+from ebbtide.kubernetes.gateway import gateway
+from ebbtide.kubernetes.ground import Slots
+from ebbtide.life import Life, live
+from ebbtide.serving import Serving
+from fleet.kubernetes.permissions import Component
+from fleet.leases.member import Membership
+from fleet.tasks import endless
+
+__all__ = ["HELP", "arguments", "run"]
+
+HELP = "Take requests for the models of a Kubernetes cluster; one of several."
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's own arguments."""
+    account_flags(parser)
+    listening_flags(parser, requests=True)
+
+
+def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Serve until told to stop; returns the exit code."""
+    options = options_of(args, environ)
+    life = Life(
+        command="gateway",
+        settings=options.settings,
+        settings_file=options.settings_file,
+        environ=options.environ,
+    )
+    return live(life, lambda: _composed(options))
+
+
+@asynccontextmanager
+async def _composed(options: Options) -> AsyncIterator[Serving]:
+    admin = AdminPort(
+        options.settings,
+        host=options.admin_host,
+        port=options.admin_port,
+        reach=reach_of(options.admin_host),
+    )
+    try:
+        async with connected(options, Component.GATEWAY, admin_port=admin.port) as here:
+            membership = Membership(here.api, here.who, clock=here.ground.clock, luck=here.luck)
+            renewing = endless(here.ground.group, membership.run(), name="membership")
+            everything = Slots(
+                allotted=lambda _: None, crowded=lambda _: None, attach=lambda _: None
+            )
+            try:
+                async with gateway(options, here.ground, admin, membership, everything) as serving:
+                    yield serving
+            finally:
+                renewing.cancel()
+    finally:
+        admin.close()

@@ -1,0 +1,57 @@
+"""With what a process is in touch, from what its adapters know of themselves."""
+
+from fleet.bus.redis.bus import RedisBus
+from fleet.clock import Clock
+from fleet.cluster.kubernetes.cluster import KubernetesCluster
+from fleet.messages import CostReport, DecisionReport
+from fleet.names import RevisionName
+
+__all__ = ["BusTouch", "ClusterTouch", "Published"]
+
+
+class ClusterTouch:
+    """With the API server."""
+
+    def __init__(self, cluster: KubernetesCluster) -> None:
+        self._cluster = cluster
+
+    @property
+    def cut_since(self) -> float | None:
+        return self._cluster.cut_since
+
+    @property
+    def trouble(self) -> str:
+        """The first of what cannot be watched: they mostly have one cause."""
+        return next((str(error) for error in self._cluster.lacking().values()), "")
+
+
+class BusTouch:
+    """With Redis."""
+
+    def __init__(self, bus: RedisBus, clock: Clock) -> None:
+        self._bus, self._began = bus, clock.now()
+
+    @property
+    def cut_since(self) -> float | None:
+        state = self._bus.state()
+        if state.connected:
+            return None
+        return self._began if state.heard_at is None else state.heard_at
+
+    @property
+    def trouble(self) -> str:
+        return self._bus.state().why
+
+
+class Published:
+    """What the leader says of its decisions, as it came over Redis."""
+
+    def __init__(self, bus: RedisBus, currency: str) -> None:
+        self._bus = bus
+        self._nothing = CostReport(currency=currency, seconds=0.0, lines=())
+
+    def decision(self, revision: RevisionName) -> DecisionReport | None:
+        return self._bus.decision(revision)
+
+    def cost(self) -> CostReport:
+        return self._bus.cost() or self._nothing
