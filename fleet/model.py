@@ -313,6 +313,8 @@ class GpuNode:
     gpu_class: str
     total: int
     free: int
+    usable: bool = True
+    """New pods may come; else nothing is free there, whatever ends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,6 +32,8 @@ class Place:
     total: int
     free: int
     """Held by nobody, not even by what is being stopped."""
+    usable: bool = True
+    """New pods may come."""
 
     @property
     def key(self) -> PlaceKey:
@@ -41,7 +43,13 @@ class Place:
 def places(fleet: Fleet) -> tuple[Place, ...]:
     """Every place there is."""
     by_node = [
-        Place(gpu_class=node.gpu_class, node=node.name, total=node.total, free=node.free)
+        Place(
+            gpu_class=node.gpu_class,
+            node=node.name,
+            total=node.total,
+            free=node.free,
+            usable=node.usable,
+        )
         for node in fleet.nodes
     ]
     told_apart = {place.gpu_class for place in by_node}
@@ -54,14 +62,10 @@ def places(fleet: Fleet) -> tuple[Place, ...]:
 
 
 def may_use(revision: Revision, place: Place) -> bool:
-    """Whether its replicas may have GPUs there."""
-    same = place.gpu_class == revision.gpu_class
-    if place.node is None:
-        return same
-    if revision.nodes is not None and place.node not in revision.nodes:
+    """Whether its new replicas may have GPUs there."""
+    if not (place.usable and _same_kind(revision, place)):
         return False
-    parts = place.gpu_class.startswith(_PART) or revision.gpu_class.startswith(_PART)
-    return same or not parts
+    return revision.nodes is None or place.node is None or place.node in revision.nodes
 
 
 def place_of(revision: Revision, replica: Replica, there: Iterable[Place]) -> Place | None:

@@ -127,7 +127,8 @@ def arrange(
             return _standing(case)
         if name in taken:
             return _evicted(case, taken[name])
-        return replace(_placed(case, shares[name]), left=name in left)
+        placed = _placed(case, shares[name], without=_without(case, ground))
+        return replace(placed, left=name in left)
 
     return tuple(stands(case) for case in every)
 
@@ -173,10 +174,11 @@ def _candidate(case: Case, ground: Ground) -> Candidate:
 
 def _wish(case: Case, ground: Ground, *, idle: bool) -> Wish:
     seen, revision = case.seen, case.revision
-    failed = seen.count(Phase.FAILED)
-    unplaced = seen.count(Phase.PENDING) if case.stranded or idle else 0
-    held = max(0, revision.replicas - failed - unplaced)
-    wanted = max(held, case.decision.after - failed) if case.auto else held
+    without = _without(case, ground)
+    waits = seen.count(Phase.PENDING) - ground.apart(revision)
+    unplaced = max(0, waits) if case.stranded or idle else 0
+    held = max(0, revision.replicas - without - unplaced)
+    wanted = max(held, case.decision.after - without) if case.auto else held
     if case.auto and held == 0 and case.pressing:
         rank = Rank.NEWCOMER
     elif case.decision.reason in (Reason.MINIMUM, Reason.PINNED):
@@ -198,6 +200,11 @@ def _wish(case: Case, ground: Ground, *, idle: bool) -> Wish:
     )
 
 
+def _without(case: Case, ground: Ground) -> int:
+    """Its replicas that hold no GPU and wait for none."""
+    return case.seen.count(Phase.FAILED) + ground.apart(case.revision)
+
+
 def _evicted(case: Case, taken: _Taken) -> Standing:
     # What still waits for a GPU goes with it: an idle model needs no more of them.
     return replace(
@@ -209,13 +216,13 @@ def _evicted(case: Case, taken: _Taken) -> Standing:
     )
 
 
-def _placed(case: Case, got: Share) -> Standing:
+def _placed(case: Case, got: Share, *, without: int) -> Standing:
     before, standing = case.revision.replicas, _standing(case)
     if not case.auto:
         return replace(standing, target=before)
     wanted = standing.target
     if wanted > before:
-        fits = got.replicas - got.coming + case.seen.count(Phase.FAILED)
+        fits = got.replicas - got.coming + without
         standing = replace(standing, target=max(before, min(wanted, fits)))
     if got.short and standing.target == before:
         standing = replace(

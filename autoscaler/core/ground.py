@@ -1,10 +1,11 @@
 """Where everything stands: the places, who holds GPUs in which, and what is going. Pure.
 
-Rule 1: the GPUs of what is being stopped are on their way. So are those of replicas beyond the
-        wanted ones: what was written and not carried out yet, and the old ones of a rollout whose
-        new ones have not failed. A rollout takes nobody else's GPU.
+Rule 1: the GPUs of what is being stopped, and does not hang, are on their way. So are those of
+        replicas beyond the wanted ones: what was written and not carried out yet, and the old ones
+        of a rollout whose new ones have not failed. A rollout takes nobody else's GPU.
 Rule 2: all other GPUs that a replica of ours holds are held, whatever is wanted.
-Rule 3: who wants GPUs where nodes are told apart is told which of them will do.
+Rule 3: what waits for something else than a GPU holds none and is in nobody's way.
+Rule 4: who wants GPUs where nodes are told apart is told which of them will do.
 """
 
 from collections import Counter
@@ -14,7 +15,8 @@ from types import MappingProxyType
 from autoscaler.core.stock import Spot, Supply
 from fleet.model import Fleet, Phase, Replica, Revision
 from fleet.names import ReplicaName
-from fleet.places import Place, PlaceKey, may_use, place_of, places
+from fleet.places import Place, PlaceKey, may_use, place_of, places, waits_for_gpu
+from fleet.reasons import Reason
 
 __all__ = ["Ground"]
 
@@ -46,6 +48,7 @@ class Ground:
             spots=tuple(
                 Spot(key=place.key, free=place.free, coming=coming[place.key])
                 for place in self._places
+                if place.usable
             ),
             elastic={pool.name: pool.elastic for pool in pools if pool.elastic},
             growing=frozenset(pool.name for pool in pools if pool.grows),
@@ -87,9 +90,17 @@ class Ground:
         found: dict[ReplicaName, PlaceKey] = {}
         for replica in replicas:
             place = self._of(revision, replica) if replica.gpus else None
-            if place is not None and replica.name not in leaving:
-                found[replica.name] = place.key
+            if replica.phase is Phase.DRAINING or replica.name in leaving or place is None:
+                continue
+            found[replica.name] = place.key
         return MappingProxyType(found)
+
+    def apart(self, revision: Revision) -> int:
+        """Its replicas that wait, and not for a GPU."""
+        return sum(
+            replica.phase is Phase.PENDING and not waits_for_gpu(replica)
+            for replica in self._fleet.of(revision.name)
+        )
 
     def _of(self, revision: Revision | None, replica: Replica) -> Place | None:
         there = self._by_node.get(replica.node, []) if replica.node else []
@@ -102,7 +113,11 @@ class Ground:
 
 def _leaving(revision: Revision | None, replicas: tuple[Replica, ...]) -> list[Replica]:
     """Those that hold GPUs and are going."""
-    stopping = [replica for replica in replicas if replica.phase is Phase.DRAINING]
+    stopping = [
+        replica
+        for replica in replicas
+        if replica.phase is Phase.DRAINING and replica.reason is not Reason.STUCK_TERMINATING
+    ]
     if revision is None:
         return stopping
     there = [

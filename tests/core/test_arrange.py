@@ -123,7 +123,7 @@ def test_the_lowest_priority_goes_and_the_highest_comes(first, last):
 # Nodes, and nodes to come.
 
 
-def nodes(*cases, free=None, grows=False, elastic=0, rules=None):
+def nodes(*cases, free=None, reason=None, rules=None, **pool):
     """The cases' replicas hold a GPU each on nodes of their own names; `free`: by node."""
     free = free or {}
     names = {member.name: case for case in cases for member in case.seen.members}
@@ -139,13 +139,14 @@ def nodes(*cases, free=None, grows=False, elastic=0, rules=None):
                         template=case.revision.template,
                         node=None if member.phase is Phase.PENDING else member.name,
                         gpus=0 if member.phase is Phase.PENDING else case.revision.gpus,
+                        reason=reason if member.phase is Phase.PENDING else None,
                     )
                     for member in case.seen.members
                 )
                 for case in cases
             }
         ),
-        gpus=(GpuPool(name="gpu", total=9, free=sum(free.values()), elastic=elastic, grows=grows),),
+        gpus=(GpuPool(name="gpu", total=9, free=sum(free.values()), **pool),),
         nodes=tuple(
             GpuNode(name=name, gpu_class="gpu", total=2, free=free.get(name, 0))
             for name in {*names, *free}
@@ -180,6 +181,15 @@ def test_the_pod_of_a_rollout_is_nobodys_newcomer():
     # Neither does it take from the budget what others may have.
     got = nodes(rolling, case("new", waiting=1), free={"n": 1})
     assert got["new"].target == 1
+
+
+def test_a_pod_that_waits_for_something_else_than_a_gpu_is_in_nobodys_way():
+    waits = case("waits", Phase.PENDING, waiting=1)
+    for reason, target in ((Reason.NO_FREE_GPU, 0), (Reason.UNSCHEDULABLE, 1)):
+        got = nodes(waits, case("new", waiting=1), free={"n": 1}, reason=reason)
+        assert (got["waits"].target, got["new"].target) == (1, target)
+        got = nodes(waits, case("idle", Phase.READY), reason=reason)
+        assert got["idle"].target == target
 
 
 def test_a_gpu_that_is_free_is_left_to_the_activators_up_to_their_parts():

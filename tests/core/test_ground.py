@@ -8,6 +8,7 @@ import pytest
 from autoscaler.core.ground import Ground
 from fleet.model import Drain, Fleet, GpuNode, GpuPool, Phase, Replica
 from fleet.names import ReplicaName, RevisionName
+from fleet.reasons import Reason
 from tests.fakes.cluster import revision
 
 A = revision("a", replicas=1)
@@ -20,12 +21,14 @@ def pod(name, node="n1", phase=Phase.LOADING, **changes):
     return replace(made, **changes)
 
 
-def ground(*pods, rev=A, nodes=("n1", "n2"), free=0, gone=(), **pool):
+def ground(*pods, rev=A, nodes=("n1", "n2"), free=0, gone=(), usable=True, **pool):
     fleet = Fleet(
         revisions=MappingProxyType({rev.name: rev}),
         replicas=MappingProxyType({rev.name: pods, RevisionName("gone"): gone}),
         gpus=(GpuPool(name="gpu", total=4, free=free, **pool),),
-        nodes=tuple(GpuNode(name=name, gpu_class="gpu", total=2, free=free) for name in nodes),
+        nodes=tuple(
+            GpuNode(name=name, gpu_class="gpu", total=2, free=free, usable=usable) for name in nodes
+        ),
     )
     return Ground(fleet)
 
@@ -48,6 +51,7 @@ NEW = pod("new", "n2", since=9.0)
     [
         ([pod("r")], A, {}, {"n1": 1}),
         ([pod("r", phase=Phase.DRAINING)], A, {"n1": 1}, {}),
+        ([pod("r", phase=Phase.DRAINING, reason=Reason.STUCK_TERMINATING)], A, {}, {}),
         ([pod("r", phase=Phase.PENDING)], A, {}, {}),
         # In its restarts a pod keeps its GPU; a process of this machine gives it back.
         ([pod("r", phase=Phase.FAILED)], A, {}, {"n1": 1}),
@@ -72,6 +76,19 @@ NEW = pod("new", "n2", since=9.0)
 def test_what_is_on_its_way_and_what_is_held(pods, rev, on_the_way, held):
     made = ground(*pods, rev=rev)
     assert (coming(made), at(made, rev)) == (on_the_way, held)
+
+
+def test_what_ends_on_a_node_that_takes_no_new_pods_is_of_no_use():
+    made = ground(pod("r", phase=Phase.DRAINING), usable=False)
+    assert coming(made) == {}
+    assert made.may(A) == frozenset()
+    assert at(ground(pod("r"), usable=False)) == {"n1": 1}
+
+
+def test_what_waits_for_something_else_than_a_gpu_is_counted_apart():
+    waits = pod("r", phase=Phase.PENDING, reason=Reason.NO_FREE_GPU)
+    gated = pod("s", phase=Phase.PENDING, reason=Reason.UNSCHEDULABLE)
+    assert ground(waits, gated, pod("t")).apart(A) == 1
 
 
 def test_what_is_left_of_a_removed_deployment_is_on_its_way_where_it_can_be_told():

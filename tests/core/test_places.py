@@ -80,7 +80,8 @@ def test_on_one_machine_a_replica_is_in_its_class():
     [
         (Phase.PENDING, None, True),
         (Phase.PENDING, Reason.NO_FREE_GPU, True),
-        (Phase.PENDING, Reason.CANNOT_EXECUTE, False),
+        (Phase.PENDING, Reason.UNSCHEDULABLE, False),
+        (Phase.PENDING, Reason.FAILED_CREATE, False),
         (Phase.LOADING, Reason.NO_FREE_GPU, False),
     ],
 )

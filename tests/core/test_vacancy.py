@@ -34,7 +34,7 @@ def fleet(*others, free=1, nodes=None, grows=False):
 
 def _replica(number, phase):
     reason = Reason.NO_FREE_GPU if phase is Phase.PENDING else None
-    phase, reason = (Phase.PENDING, Reason.CANNOT_EXECUTE) if phase is None else (phase, reason)
+    phase, reason = (Phase.PENDING, Reason.UNSCHEDULABLE) if phase is None else (phase, reason)
     name = ReplicaName(f"r{number}")
     return Replica(name=name, phase=phase, since=0.0, template="t1", reason=reason)
 

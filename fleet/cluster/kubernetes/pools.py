@@ -49,7 +49,13 @@ class Share:
 
 def gpu_node(share: Share) -> GpuNode:
     """The node as a snapshot has it."""
-    return GpuNode(name=share.node, gpu_class=share.gpu_class, total=share.total, free=share.free)
+    return GpuNode(
+        name=share.node,
+        gpu_class=share.gpu_class,
+        total=share.total,
+        free=share.free,
+        usable=share.usable,
+    )
 
 
 def gpu_pools(
