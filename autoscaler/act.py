@@ -2,11 +2,14 @@
 
 Rule 1: a step ends at its first failed write; the others go on. Nothing is forced: after a conflict
         the revision is decided anew at the next tick.
+        Steps are begun in order and do not wait for one another: a hundred wakes are not a queue.
 Rule 2: the lease is asked before every write: without it nothing is written any more.
 Rule 3: the journal has a line for what was written, not for what was wished.
 """
 
+import asyncio
 import logging
+from collections import deque
 from collections.abc import Iterable
 from typing import assert_never
 
@@ -24,6 +27,8 @@ from fleet.telemetry import log
 __all__ = ["Hands", "event_of"]
 
 _log = log(__name__)
+_AT_ONCE = 32
+"""Steps that are under way together."""
 
 
 class Hands:
@@ -36,27 +41,38 @@ class Hands:
         self._lease = lease
 
     async def carry_out(self, steps: Iterable[Step]) -> frozenset[RevisionName]:
-        """Do the steps in order; returns the revisions whose steps did not succeed."""
-        failed: set[RevisionName] = set()
-        for step in steps:
-            for action in step:
-                if not self._lease.held():
-                    failed.update(other.revision for other in step)
-                    break
-                try:
-                    await self._write(action)
-                except EbbtideError as error:
-                    _log(
-                        "write_failed",
-                        level=logging.WARNING,
-                        revision=action.revision,
-                        action=type(action).__name__,
-                        error=repr(error),
-                    )
-                    failed.update(other.revision for other in step)
-                    break
-                await self._tell(action)
+        """Do the steps, which share no revision; returns the revisions of those that failed."""
+        due, failed = deque(steps), set[RevisionName]()
+
+        async def work() -> None:
+            while due:
+                step = due.popleft()
+                if not await self._succeeds(step):
+                    failed.update(action.revision for action in step)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(_AT_ONCE, len(due))):
+                group.create_task(work(), name="writes")
         return frozenset(failed)
+
+    async def _succeeds(self, step: Step) -> bool:
+        """Do one step, as far as it goes; whether that was to its end."""
+        for action in step:
+            if not self._lease.held():
+                return False
+            try:
+                await self._write(action)
+            except EbbtideError as error:
+                _log(
+                    "write_failed",
+                    level=logging.WARNING,
+                    revision=action.revision,
+                    action=type(action).__name__,
+                    error=repr(error),
+                )
+                return False
+            await self._tell(action)
+        return True
 
     async def say(self, entry: Entry) -> None:
         """Write a line of the journal that is not about a write, and tell the cluster."""
