@@ -129,11 +129,10 @@ def _leaving(revision: Revision | None, replicas: tuple[Replica, ...]) -> list[R
     if surplus <= 0:
         return stopping
     old = [replica for replica in there if replica.template != revision.template]
-    if revision.enacted and any(
-        replica.phase is Phase.FAILED for replica in there if replica not in old
-    ):
+    broken = any(replica.phase is Phase.FAILED for replica in there if replica not in old)
+    if old and broken and revision.replicas:
         return stopping
-    going = there if not revision.enacted else old
+    going = old if revision.enacted else there
     return [*stopping, *sorted(going, key=lambda one: _order(revision, one))[:surplus]]
 
 

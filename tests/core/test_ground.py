@@ -67,7 +67,20 @@ NEW = pod("new", "n2", since=9.0)
         ([pod("r"), pod("s", "n2", since=5.0)], replace(A, enacted=False), {"n2": 1}, {"n1": 1}),
         # A rollout: the old one goes as soon as the new one is ready, and stays if that fails.
         ([OLD, NEW], A, {"n1": 1}, {"n2": 1}),
+        ([OLD, NEW], replace(A, enacted=False), {"n1": 1}, {"n2": 1}),
         ([OLD, replace(NEW, phase=Phase.FAILED)], A, {}, {"n1": 1, "n2": 1}),
+        (
+            [OLD, replace(NEW, phase=Phase.FAILED)],
+            replace(A, enacted=False),
+            {},
+            {"n1": 1, "n2": 1},
+        ),
+        (
+            [OLD, replace(NEW, phase=Phase.FAILED)],
+            replace(A, enacted=False, replicas=0),
+            {"n1": 1, "n2": 1},
+            {},
+        ),
         ([OLD, pod("s", phase=Phase.PENDING)], A, {}, {"n1": 1}),
         ([OLD, NEW], replace(A, replicas=2), {}, {"n1": 1, "n2": 1}),
         ([pod("r"), pod("s", "n2")], A, {}, {"n1": 1, "n2": 1}),
