@@ -175,7 +175,7 @@ class Reflector:
         self._pauses = self._pauses.more()
         if self.cut_since is None:
             self.cut_since = self._clock.now()
-        if str(error) != str(self.error):
+        if self.error is None or type(self.error) is not type(error):
             harmless = isinstance(error, ExpiredError | GoneError)
             level = logging.INFO if harmless else logging.WARNING
             _log("watch_cut", level=level, resource=self.resource.path, error=error)

@@ -10,7 +10,7 @@ Rule 3: while the API server cannot be reached the last snapshot stays, and writ
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from fleet.clock import Clock
 from fleet.cluster.kubernetes.costs import cost_changes
@@ -25,7 +25,7 @@ from fleet.errors import ConflictError, EbbtideError, GoneError
 from fleet.kubernetes.api import Api
 from fleet.kubernetes.objects import Key, Object, metadata, version_of
 from fleet.model import Drain, Fleet, Phase
-from fleet.names import RevisionName
+from fleet.names import ReplicaName, RevisionName
 from fleet.reasons import Reason
 from fleet.subscribers import Subscribers
 from fleet.tasks import endless
@@ -100,8 +100,7 @@ class KubernetesCluster:
         key, _ = self._decided_on(revision, expect)
         text = None
         if drain is not None:
-            pods = {pod_of(replica) for replica in drain.replicas}
-            text = write_mark(drain.number, pods, term=drain.term)
+            text = write_mark(drain.number, _pods(drain.replicas), term=drain.term)
         answer = await self._api.patch(
             _path(key),
             body={"metadata": {"resourceVersion": expect, "annotations": {DRAINING: text}}},
@@ -189,13 +188,13 @@ class KubernetesCluster:
     async def _rank(self, revision: RevisionName, drain: Drain | None) -> bool:
         """Give the drained pods, and only them, the lowest cost; whether any had another."""
         namespace = namespace_of(revision)
-        living = {
-            pod_of(replica.name)
+        living = _pods(
+            replica.name
             for replica in self._fleet.of(revision)
             if replica.phase is not Phase.DRAINING
-        }
+        )
         costs = {pod: self._cost((namespace, pod)) for pod in living}
-        drained = {pod_of(replica) for replica in drain.replicas} if drain else set()
+        drained = _pods(drain.replicas) if drain else frozenset()
         changes = cost_changes(costs, drained)
         await asyncio.gather(*(self._price((namespace, *it)) for it in changes.items()))
         return bool(changes)
@@ -216,6 +215,11 @@ class KubernetesCluster:
         except GoneError:
             return
         self.watching.fold(Kind.POD, answer)
+
+
+def _pods(replicas: Iterable[ReplicaName]) -> frozenset[str]:
+    """The pods that replicas are in; one that the cluster refuses to make is in none."""
+    return frozenset(pod for replica in replicas if (pod := pod_of(replica)))
 
 
 def _path(deployment: Key) -> str:
