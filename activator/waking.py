@@ -123,6 +123,7 @@ class Waking:
                 self._failed = None
                 self._pause = 0.0
                 self._written()
+                await self._wiring.outside.cluster.note(revision.name, "woken", "")
         except (ConflictError, GoneError) as error:
             _log("wake_decided_again", revision=revision.name, why=type(error).__name__)
         except UnavailableError as error:

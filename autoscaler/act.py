@@ -77,8 +77,7 @@ class Hands:
     async def say(self, entry: Entry) -> None:
         """Write a line of the journal that is not about a write, and tell the cluster."""
         self._append(entry)
-        word = entry.reason.value if entry.reason else entry.event
-        await self._cluster.note(entry.revision, word, entry.message)
+        await self._cluster.note(entry.revision, entry.event, _told(entry))
 
     async def _write(self, action: Action) -> None:
         match action:
@@ -117,6 +116,13 @@ class Hands:
             self._bus.append(entry)
         except EbbtideError as error:
             _log("journal_failed", level=logging.WARNING, event_lost=entry.event, error=repr(error))
+
+
+def _told(entry: Entry) -> str:
+    """What there is to say beyond the event's own word."""
+    if entry.message and entry.reason is not None and entry.reason.value != entry.event:
+        return f"{entry.reason.value}: {entry.message}"
+    return entry.message
 
 
 def event_of(action: Action) -> str | None:

@@ -145,6 +145,14 @@ class Autoscaler:
         """The last answer for a revision, with its inputs; None before the first."""
         return self._record.report(revision)
 
+    def decisions(self) -> Iterable[DecisionReport]:
+        """The last answer for every revision, as it was when it was given."""
+        return self._record.reports()
+
+    def decided_at(self) -> float:
+        """When all of them held last, Unix time."""
+        return self._record.at
+
     def cost(self) -> CostReport:
         """The bill until now."""
         self._account(self._cluster.fleet())

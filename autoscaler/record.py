@@ -46,7 +46,7 @@ class Record:
         self._hands = hands
         self._clock = clock
         self._breathe = breathe
-        self._at = 0.0
+        self.at = 0.0
         """Wall time of the last look."""
         self._reports: dict[RevisionName, DecisionReport] = {}
         self._said: dict[RevisionName, _Said] = {}
@@ -54,7 +54,11 @@ class Record:
     def report(self, revision: RevisionName) -> DecisionReport | None:
         """The last decision for a revision: at the last look, also where it stood."""
         report = self._reports.get(revision)
-        return None if report is None else replace(report, at=self._at)
+        return None if report is None else replace(report, at=self.at)
+
+    def reports(self) -> Iterable[DecisionReport]:
+        """The last decision for every revision, as it was when it was taken."""
+        return self._reports.values()
 
     async def take(
         self,
@@ -68,7 +72,7 @@ class Record:
 
         `aloud`: this is the leader.
         """
-        self._at = self._clock.wall()
+        self.at = self._clock.wall()
         for number, (case, standing) in enumerate(zip(cases, standings, strict=True), 1):
             self._reports[case.revision.name] = self._reported(case, standing)
             await self._say(case, standing, aloud=aloud)
@@ -82,7 +86,7 @@ class Record:
         advice = case.revision.policy.mode is Mode.ADVISE
         return DecisionReport(
             revision=case.revision.name,
-            at=self._at,
+            at=self.at,
             before=standing.replicas,
             after=case.decision.after if advice else standing.target,
             reason=standing.reason,

@@ -61,6 +61,7 @@ async def _composed(options: Options) -> AsyncIterator[Serving]:
             members = KubernetesMembers(
                 here.api, namespace, clock=ground.clock, now=machine_time, luck=here.luck
             )
+            leadership.subscribe(lambda held: None if held else here.bus.follow())
             listing = endless(ground.group, members.run(), name="members")
             try:
                 async with autoscaler(options, ground, admin, leadership, members) as serving:

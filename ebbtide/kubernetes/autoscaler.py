@@ -12,6 +12,7 @@ from functools import partial
 from typing import Protocol
 
 from autoscaler.loop import Autoscaler
+from autoscaler.news import Newsroom
 from autoscaler.surroundings import Surroundings
 from ebbtide.adminport import AdminPort
 from ebbtide.kubernetes.figures import Overseen, Unbilled
@@ -80,6 +81,8 @@ class _Parts:
         )
         self._leadership, self._here, self._admin = leadership, here, admin
         self._autoscaler = Autoscaler(around, settings)
+        self._news = Newsroom(around)
+        here.publish(self._autoscaler)
         self._standing = _standing(here, leadership, members)
         led = partial(_Led, self._autoscaler, leadership)
         summed = Summed(here.cluster, here.bus, Totals())
@@ -106,6 +109,7 @@ class _Parts:
         async with asyncio.TaskGroup() as group:
             endless(group, self._leadership.run(), name="lease")
             endless(group, self._autoscaler.run(), name="looks")
+            endless(group, self._news.run(), name="news")
 
     def reload(self, settings: Settings) -> None:
         self._here.certificates.follow(settings)

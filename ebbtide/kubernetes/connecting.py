@@ -77,6 +77,7 @@ async def connected(
             bus=bus,
             bus_touch=BusTouch(bus, clock),
             reports=Published(bus, options.settings.currency),
+            publish=bus.report_of,
             clock=clock,
             group=group,
             servers=servers(client),

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from autoscaler.loop import Autoscaler
 from ebbtide.view import Reports
 from fleet.bus import Bus
 from fleet.clock import Clock
@@ -61,6 +62,8 @@ class Ground:
     bus_touch: Touch
     reports: Reports
     """As the leader publishes them."""
+    publish: Callable[[Autoscaler], None]
+    """Publish what this one decides while this process leads."""
     clock: Clock
     group: asyncio.TaskGroup
     servers: Callable[[RuntimeName], ModelServer]

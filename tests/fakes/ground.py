@@ -129,6 +129,7 @@ def grounded(group: asyncio.TaskGroup, server: object, settings: Settings) -> Gr
         bus=MemoryBus(clock),
         bus_touch=bus_touch,
         reports=published,
+        publish=lambda _: None,
         clock=clock,
         group=group,
         servers=lambda _runtime: server,  # type: ignore[arg-type,return-value]

@@ -10,6 +10,7 @@ from fleet.names import GatewayName, RevisionName
 from fleet.reasons import Reason
 from fleet.settings import Settings
 from tests.fakes.adminview import sample
+from tests.fakes.cluster import revision
 from tests.wire.processes import Process, an_autoscaler
 
 pytestmark = pytest.mark.anyio
@@ -84,6 +85,25 @@ async def test_it_adds_up_what_the_gateways_say() -> None:
         text = (await process.admin.get("/metrics")).text
         assert f"ebbtide_waiting_requests{labels} 0.0" in text
         assert f'ebbtide_replicas{labels[:-1]},state="ready"}} 1.0' in text
+
+
+async def test_only_who_leads_tells_what_is_new_and_nobody_tells_it_twice() -> None:
+    async with an_autoscaler() as process:
+        await until_ready(process)
+        # It looks on while somebody else leads, who tells this.
+        process.on.cluster.put(revision("first", replicas=0))
+        await asyncio.sleep(1.2)
+        process.leadership.leads = True
+        process.on.cluster.put(revision("second", replicas=0))
+        told = process.on.cluster.notes
+        async with asyncio.timeout(5):
+            while not any(one[1] == "registered" for one in told):
+                await asyncio.sleep(0.01)
+        registered = [one for one in told if one[1] == "registered"]
+        assert registered == [("default/second", "registered", "as second")]
+        journal = (await process.admin.get("/api/journal")).json()["journal"]
+        events = [(one["model"], one["event"]) for one in journal if one["event"] == "registered"]
+        assert events == [("second", "registered")]
 
 
 async def test_it_writes_no_more_before_somebody_else_may_lead() -> None:

@@ -26,6 +26,8 @@ _WAITING = 256
 _LONGEST_NOTE = 1024
 _LONGEST_NAME = 220
 _BAD = frozenset({"refused", "failed", "start_failed", "no_free_gpu", "held", "second_writer"})
+_WORDS = {"woken": "0 -> 1: somebody waits for it"}
+"""What is told where there is no more to say than what happened."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +128,7 @@ def _event(said: _Said, teller: Teller) -> Object:
         "action": said.reason,
         "reason": said.reason,
         "type": "Warning" if said.reason in _BAD else "Normal",
-        "note": said.message[:_LONGEST_NOTE] or said.reason,
+        "note": said.message[:_LONGEST_NOTE] or _WORDS.get(said.reason, said.reason),
         "regarding": {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
