@@ -18,6 +18,7 @@ from fleet.cluster.kubernetes.drainmark import DRAINING, write_mark
 from fleet.cluster.kubernetes.naming import namespace_of, pod_of
 from fleet.cluster.kubernetes.notes import Notes, Teller
 from fleet.cluster.kubernetes.objects import DELETION_COST, Kind
+from fleet.cluster.kubernetes.secondwriters import MANAGER
 from fleet.cluster.kubernetes.snapshot import Reader
 from fleet.cluster.kubernetes.swapping import Swapping
 from fleet.cluster.kubernetes.watching import Watching
@@ -34,7 +35,7 @@ from fleet.telemetry import log
 __all__ = ["KubernetesCluster"]
 
 _log = log(__name__)
-_MANAGER: Mapping[str, str] = {"fieldManager": "ebbtide"}
+_MANAGER: Mapping[str, str] = {"fieldManager": MANAGER}
 
 
 class KubernetesCluster:

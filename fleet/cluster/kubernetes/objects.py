@@ -258,9 +258,10 @@ def _trim_deployment(raw: Object) -> Object | None:
 
 
 def _trim_replica_set(raw: Object) -> Object | None:
-    if not any(
-        text(owner, "kind") == "Deployment" for owner in entries(raw, "metadata", "ownerReferences")
-    ):
+    # One that a Deployment has made and left behind is none of its any more: that is to be known.
+    owners = entries(raw, "metadata", "ownerReferences")
+    of_deployment = any(text(owner, "kind") == "Deployment" for owner in owners)
+    if not of_deployment and not text(raw, "metadata", "labels", HASH):
         return None
     digest = text(raw, TEMPLATE_DIGEST) or template_digest(at(raw, "spec", "template"))
     return {**(_shaped(_REPLICA_SET)(raw) or {}), TEMPLATE_DIGEST: digest}

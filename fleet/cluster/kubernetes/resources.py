@@ -50,7 +50,10 @@ _LEFT_OUT = (
 def paths(kind: Kind, namespaces: tuple[str, ...]) -> tuple[str, ...]:
     """Where the objects of a kind are: one path for all namespaces, or one for each."""
     group = _GROUPS[kind]
-    if kind is Kind.NODE or not namespaces:
+    if kind is Kind.NODE and namespaces:
+        # What pods of other namespaces hold there is not known, so nodes tell nothing.
+        return ()
+    if not namespaces:
         return (f"{group}/{kind.value}",)
     return tuple(f"{group}/namespaces/{name}/{kind.value}" for name in namespaces)
 

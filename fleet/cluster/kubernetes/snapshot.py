@@ -119,16 +119,15 @@ class Reader:
 
     def read(self, *, now: float) -> Fleet:
         """The fleet as it is at `now`."""
-        if self._places.moved:
-            self._places.moved = False
+        changed, self._places.moved = self._places.moved, False
+        if changed:
             self._index.revisions.update(self._deployed)
         if self._claims_changed:
-            self._settle()
+            changed |= self._settle()
         names = {*self._index.revisions, *(n for n, due in self._due.items() if due <= now)}
         nodes = {*self._index.nodes, *self._places.late(now)}
         self._index.revisions.clear()
         self._index.nodes.clear()
-        changed = False
         for name in sorted(names):
             changed |= self._assemble(name, now=now)
         moments = Moments(now=now, offset=self._offset)
@@ -200,7 +199,8 @@ class Reader:
                     found[key[0], f"{word} {key[1]}"] = target
         self._index.revisions.update(self._writers.target(found))
 
-    def _settle(self) -> None:
+    def _settle(self) -> bool:
+        """Give out the names anew; whether others are told something else than before."""
         self._claims_changed = False
         settled = settle(
             [
@@ -213,7 +213,8 @@ class Reader:
         self._accepted = dict.fromkeys(revision.name for revision in settled.accepted)
         for name in before.keys() ^ self._accepted.keys():
             self._index.touch(name)
-        self._contested = settled.problems
+        told, self._contested = self._contested, settled.problems
+        return told != self._contested
 
     # The fleet.
 
