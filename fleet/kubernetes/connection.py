@@ -5,9 +5,10 @@ Rule 1: a peer that has vanished without a word is noticed within half a minute,
 Rule 2: connections stay open between requests, so that a wake does not wait for a handshake.
 """
 
+import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import aiohttp
@@ -29,25 +30,74 @@ _ALIVE = (
 )
 
 _Address = tuple[Any, Any, int, str, tuple[Any, ...]]
+_CLOSING_S = 2.0
 
 
-def _socket(address: _Address) -> socket.socket:
-    family, kind, protocol, _, _ = address
-    made = socket.socket(family, kind, protocol)
-    for level, name, value in _ALIVE:
-        option = getattr(socket, name, None)
-        if option is not None:
-            made.setsockopt(level, option, value)
-    return made
+class _Socket(socket.socket):
+    """Tells when it is closed: the loop does that some time after the connection was."""
+
+    closed: Callable[["_Socket"], None]
+
+    def close(self) -> None:
+        super().close()
+        self.closed(self)
+
+    def detach(self) -> int:
+        # What uvloop does, and closes the descriptor itself.
+        found = super().detach()
+        self.closed(self)
+        return found
+
+
+class _Sockets:
+    """Those that are open."""
+
+    def __init__(self) -> None:
+        self._open: set[_Socket] = set()
+        self._none = asyncio.Event()
+        self._none.set()
+
+    def make(self, address: _Address) -> socket.socket:
+        family, kind, protocol, _, _ = address
+        made = _Socket(family, kind, protocol)
+        made.closed = self._closed
+        for level, name, value in _ALIVE:
+            option = getattr(socket, name, None)
+            if option is not None:
+                made.setsockopt(level, option, value)
+        self._open.add(made)
+        self._none.clear()
+        return made
+
+    async def all_closed(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSING_S):
+                await self._none.wait()
+
+    def _closed(self, one: _Socket) -> None:
+        self._open.discard(one)
+        if not self._open:
+            self._none.set()
 
 
 class _Rest(rest.RESTClientObject):
     """The library's HTTP client, on sockets of ours."""
 
+    def __init__(self, configuration: client.Configuration) -> None:
+        super().__init__(configuration)
+        self._sockets = _Sockets()
+
     def _create_connector(self) -> aiohttp.TCPConnector:
         return aiohttp.TCPConnector(
-            limit=0, ssl=self.ssl_context, keepalive_timeout=_KEEP_S, socket_factory=_socket
+            limit=0,
+            ssl=self.ssl_context,
+            keepalive_timeout=_KEEP_S,
+            socket_factory=self._sockets.make,
         )
+
+    async def close(self) -> None:
+        await super().close()
+        await self._sockets.all_closed()
 
 
 class Connection:

@@ -273,7 +273,9 @@ async def test_a_rollout_is_seen_as_one_and_a_paused_one_stays_as_it_is(site):
         await scale(cluster, a, 2)
         fleet = await until(cluster, opened(a, 2))
         assert now.name in {replica.name for replica in fleet.of(a)}
-        assert all(each.template != fleet.revisions[a].template for each in fleet.of(a))
+        # Nothing is rolled out: those of the old template are what new ones are made as.
+        assert all(each.template == fleet.revisions[a].template for each in fleet.of(a))
+        await until(cluster, lambda fleet: fleet.revisions[a].settled)
 
 
 async def test_a_quota_that_refuses_pods_is_told_in_its_own_words(site):
