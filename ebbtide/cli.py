@@ -11,6 +11,7 @@ from typing import Protocol
 
 import ebbtide.autoscaler
 import ebbtide.check
+import ebbtide.doctor
 import ebbtide.gateway
 import ebbtide.key
 import ebbtide.top
@@ -38,6 +39,7 @@ _COMMANDS: Mapping[str, _Command] = {
     "autoscaler": ebbtide.autoscaler,
     "check": ebbtide.check,
     "top": ebbtide.top,
+    "doctor": ebbtide.doctor,
     "key": ebbtide.key,
 }
 

@@ -63,12 +63,11 @@ def _permissions(access: Sequence[Access]) -> Iterator[Finding]:
     for who, asked in by_subject.items():
         lacking = [one for one in asked if one.allowed is False]
         unknown = [one for one in asked if one.allowed is None]
-        for one in lacking:
-            needed = one.permission.needed
+        for verbs, one in _grouped(lacking):
             yield Finding(
                 section=Section.PERMISSIONS,
-                level=Level.ERROR if needed else Level.WARNING,
-                what=f"{who} may not {_told(one)}: {one.permission.use}",
+                level=Level.ERROR if one.permission.needed else Level.WARNING,
+                what=f"{who} may not {verbs} {_place(one)}: {one.permission.use}",
                 advice="the chart's roles have it: `helm upgrade`, or add it to yours",
                 about=_resource(one.permission),
             )
@@ -94,9 +93,19 @@ def _subject(access: Access) -> str:
     return f"the {component}'s account {name}" if name else f"you, in place of the {component},"
 
 
-def _told(access: Access) -> str:
+def _grouped(lacking: Sequence[Access]) -> Iterator[tuple[str, Access]]:
+    """The verbs that are lacking for one use of one resource, together."""
+    found: dict[tuple[str, str, str], list[Access]] = defaultdict(list)
+    for one in lacking:
+        key = (_resource(one.permission), one.namespace, one.permission.use)
+        found[key].append(one)
+    for group in found.values():
+        yield " or ".join(one.permission.verb for one in group), group[0]
+
+
+def _place(access: Access) -> str:
     where = f" in {access.namespace}" if access.namespace else ""
-    return f"{access.permission.verb} {_resource(access.permission)}{where}"
+    return f"{_resource(access.permission)}{where}"
 
 
 def _resource(permission: Permission) -> str:

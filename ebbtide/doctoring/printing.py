@@ -31,9 +31,10 @@ def show(console: Console, facts: Facts, found: Sequence[Finding]) -> None:
     """A part for each section, and how many of what there were."""
     for section in Section:
         console.print(Text(_TITLES[section], style="bold"))
-        for one in found:
-            if one.section is section:
-                _print(console, one)
+        told = [one for one in found if one.section is section]
+        for one, after in zip(told, [*told[1:], None], strict=True):
+            # Of several with one remedy the last has it.
+            _print(console, one, advised=after is None or after.advice != one.advice)
         if section is Section.PERMISSIONS:
             _print_table(console, facts.access)
     counts = {level: sum(one.level is level for one in found) for level in Level}
@@ -45,28 +46,29 @@ def show(console: Console, facts: Facts, found: Sequence[Finding]) -> None:
     )
 
 
-def _print(console: Console, one: Finding) -> None:
+def _print(console: Console, one: Finding, *, advised: bool) -> None:
     mark, style = _MARKS[one.level]
     about = f"{one.about}: " if one.about and one.section is Section.DEPLOYMENTS else ""
     line = Text.assemble("  ", (mark, style), f" {_plain(about)}{_plain(one.what)}")
     console.print(line)
-    if one.advice and one.level is not Level.FINE:
+    if advised and one.advice and one.level is not Level.FINE:
         console.print(Text(f"    → {_plain(one.advice)}", style="dim"))
 
 
 def _print_table(console: Console, access: Sequence[Access]) -> None:
-    """A row for each thing that may be done, a column for each who would."""
+    """A row for each resource, a column for each who asks something of it."""
     columns = list(dict.fromkeys(_column(one) for one in access))
-    rows: dict[tuple[str, str, str], dict[str, Text]] = {}
+    rows: dict[tuple[str, str], dict[str, Text]] = {}
     for one in access:
         permission = one.permission
         resource = ".".join(part for part in (permission.resource, permission.group) if part)
-        where = one.namespace or "all"
-        rows.setdefault((resource, permission.verb, where), {})[_column(one)] = _answer(one)
+        cells = rows.setdefault((resource, one.namespace or "all"), {})
+        cell = cells.setdefault(_column(one), Text())
+        cell.append(" " if cell else "").append_text(_answer(one))
     if not rows:
         return
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for title in ("", "RESOURCE", "VERB", "NAMESPACE", *map(str.upper, columns)):
+    for title in ("  ", "RESOURCE", "NAMESPACE", *map(str.upper, columns)):
         table.add_column(title, no_wrap=True)
     for key, cells in sorted(rows.items()):
         table.add_row("  ", *key, *(cells.get(column, Text("-", "dim")) for column in columns))
@@ -78,13 +80,15 @@ def _column(access: Access) -> str:
 
 
 def _answer(access: Access) -> Text:
+    verb = access.permission.verb
     match access.allowed:
         case None:
-            return Text("?", "yellow")
+            return Text(f"?{verb}", "yellow")
         case True:
-            return Text("yes", "green")
+            return Text(verb, "green")
         case False:
-            return Text("NO", "bold red" if access.permission.needed else "bold yellow")
+            style = "bold red" if access.permission.needed else "bold yellow"
+            return Text(f"✗{verb}", style)
 
 
 def _plain(text: str) -> str:

@@ -5,16 +5,15 @@ Rule: what outlives what: the connections everything; the cluster's watch and Re
 """
 
 import asyncio
-import os
 import secrets
-import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from random import Random
 
 from ebbtide.kubernetes.flags import Options
 from ebbtide.kubernetes.ground import Ground
+from ebbtide.kubernetes.place import identity_of
 from ebbtide.kubernetes.touches import BusTouch, ClusterTouch, Published
 from fleet.bus.redis.bus import Hears, RedisBus
 from fleet.bus.redis.link import Dial, address_of
@@ -25,9 +24,8 @@ from fleet.cluster.kubernetes.snapshot import Reader
 from fleet.errors import SettingError
 from fleet.gpubudget import parse_budget
 from fleet.kubernetes.api import Api
-from fleet.kubernetes.credentials import ACCOUNT
 from fleet.kubernetes.permissions import Component
-from fleet.leases.identity import Identity, identity, own_namespace
+from fleet.leases.identity import Identity
 from fleet.names import GatewayName
 from fleet.runtimes.asking import asking_client
 from fleet.runtimes.profiles import profile
@@ -35,7 +33,7 @@ from fleet.runtimes.servers import servers
 from fleet.tasks import endless
 from fleet.tls import Certificates
 
-__all__ = ["Connected", "connected", "own_namespace_of"]
+__all__ = ["Connected", "connected"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +54,7 @@ async def connected(
     """All of it, running; whoever is not there is tried again and again. Raises `SettingError`."""
     clock = LoopClock()
     luck = Random()  # noqa: S311 - so that not all ask at the same moment
-    who = _who(options, admin_port)
+    who = identity_of(options.place, options.settings, options.environ, admin_port=admin_port)
     gateway = component is Component.GATEWAY
     certificates = Certificates(options.settings)
     bus = _bus(options, clock, who.name if gateway else None)
@@ -104,36 +102,6 @@ class _Reading:
     def end(self) -> None:
         if self._task is not None:
             self._task.cancel()
-
-
-def own_namespace_of(options: Options) -> str:
-    """Where ebbtide's Leases are."""
-    return own_namespace(options.settings.namespace, options.environ, _account(options))
-
-
-def _account(options: Options) -> str | None:
-    """The namespace of the pod's service account; None outside a pod."""
-    if not options.place.pod:
-        return None
-    try:
-        return (ACCOUNT / "namespace").read_text().strip()
-    except OSError:
-        return ""
-
-
-def _who(options: Options, admin_port: int) -> Identity:
-    return identity(
-        own_namespace_of(options),
-        options.environ,
-        _account(options),
-        host=_host(options.environ),
-        admin_port=admin_port,
-        process=secrets.token_hex(4),
-    )
-
-
-def _host(environ: Mapping[str, str]) -> str:
-    return environ.get("HOSTNAME") or socket.gethostname() or os.uname().nodename
 
 
 def _teller(component: Component, who: Identity) -> Teller:

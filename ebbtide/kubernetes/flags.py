@@ -14,27 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ebbtide.flags import MAX_PORT, settings_flag, whole_number
+from ebbtide.kubernetes.place import Place
 from fleet.errors import SettingError
 from fleet.kubernetes.credentials import in_pod
 from fleet.setting_values import parse_value
 from fleet.settings import Settings
 from fleet.settings_file import settings_of
 
-__all__ = ["Options", "Place", "account_flags", "listening_flags", "options_of", "place_of"]
+__all__ = ["Options", "account_flags", "listening_flags", "options_of", "place_of", "settled"]
 
 _LOOPBACK, _EVERYWHERE = "127.0.0.1", "0.0.0.0"
 _PORT, _ADMIN_PORT = 8080, 8081
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where a process runs, and as whom it speaks to the API server."""
-
-    pod: bool
-    """Whether it is one, by its service account."""
-    kubeconfig: str | None
-    """As kubectl takes it; None: as the pod's service account."""
-    context: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,8 +94,7 @@ def options_of(
     args: argparse.Namespace, environ: Mapping[str, str], *, pod: Callable[[], bool] = in_pod
 ) -> Options:
     """What `args` mean here. Raises `SettingError`."""
-    environ = _overruled(args, environ)
-    settings = settings_of(args.settings, environ)
+    settings, environ = settled(args, environ)
     if not settings.redis_url:
         msg = (
             "no Redis is named: gateways and autoscaler speak through one\n"
@@ -124,6 +113,14 @@ def options_of(
         settings_file=args.settings,
         environ=environ,
     )
+
+
+def settled(
+    args: argparse.Namespace, environ: Mapping[str, str]
+) -> tuple[Settings, Mapping[str, str]]:
+    """The settings, and an environment that says what the flags say. Raises `SettingError`."""
+    environ = _overruled(args, environ)
+    return settings_of(args.settings, environ), environ
 
 
 def place_of(

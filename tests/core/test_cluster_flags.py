@@ -4,13 +4,8 @@ import argparse
 
 import pytest
 
-from ebbtide.kubernetes.flags import (
-    Place,
-    account_flags,
-    listening_flags,
-    options_of,
-    place_of,
-)
+from ebbtide.kubernetes.flags import account_flags, listening_flags, options_of, place_of
+from ebbtide.kubernetes.place import Place
 from fleet.errors import SettingError
 
 REDIS = {"EBBTIDE_REDIS_URL": "redis://box"}

@@ -137,6 +137,13 @@ def test_accounts_are_named_and_what_could_not_be_asked_is_not_a_lack():
     assert exit_code(find(facts(access=access(unknown=True)))) == 0
 
 
+def test_what_is_lacking_for_one_use_is_one_finding():
+    lacks = {("pods", "list"), ("pods", "watch"), ("pods", "patch")}
+    gateway, *autoscaler = said(facts(access=access(lacks=lacks)), Section.PERMISSIONS)
+    assert "may not list or watch pods: the replicas" in gateway
+    assert len(autoscaler) == 2
+
+
 # GPUs, measurements, Redis.
 
 
@@ -340,8 +347,11 @@ def test_a_person_sees_sections_marks_a_table_and_counts():
     assert lines[-1] == "2 errors, 2 warnings"
     assert any(line.startswith("  ✓ https://api:6443 answers") for line in lines)
     assert any(line.startswith("  ! default/demo: terminationGrace") for line in lines)
-    row = next(line for line in lines if " pods " in line and " watch " in line)
-    assert row.split() == ["pods", "watch", "all", "NO", "NO"]
+    row = next(line for line in lines if line.split()[:2] == ["pods", "all"])
+    assert row.split() == ["pods", "all", "list", "✗watch", "list", "✗watch", "patch"]
+    lacks = [line for line in lines if "may not watch pods" in line]
+    assert len(lacks) == 2
+    assert sum("helm upgrade" in line for line in lines) == 1, "one remedy for both is told once"
 
 
 def test_no_value_from_outside_makes_a_line_of_its_own():

@@ -10,9 +10,10 @@ import httpx
 
 from ebbtide.adminport import AdminPort
 from ebbtide.kubernetes.autoscaler import autoscaler
-from ebbtide.kubernetes.flags import Options, Place
+from ebbtide.kubernetes.flags import Options
 from ebbtide.kubernetes.gateway import gateway
 from ebbtide.kubernetes.ground import Slots
+from ebbtide.kubernetes.place import Place
 from ebbtide.serving import Serving
 from ebbtide.signals import Stop
 from fleet.names import GatewayName
