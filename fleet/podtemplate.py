@@ -110,7 +110,8 @@ def read_gpus(pod: Node, *, parts: bool = False) -> GpuAsk:
             if key == GPU or (parts and is_gpu(key)):
                 continue
             if key.startswith(("nvidia.com/", "amd.com/", "gpu.intel.com/")):
-                node.warn(f"not counted as a GPU: only {GPU} is{' and its MIG parts' * parts}")
+                counted = f"{GPU} and its MIG parts are" if parts else f"{GPU} is"
+                node.warn(f"not counted as a GPU: only {counted}")
         for key in _asked(resources, parts=parts):
             found[key] = found.get(key, 0) + _gpus(resources, key)
     several = [key for key, count in found.items() if count]

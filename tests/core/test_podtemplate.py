@@ -2,6 +2,7 @@
 
 import pytest
 
+from fleet.deployment import Registration, read_deployment
 from fleet.model import Ports
 from tests.core.deployments import accepted, document, ports, read, refused
 
@@ -92,6 +93,43 @@ def test_another_kind_of_gpu_is_warned_about() -> None:
     (problem,) = read(document(container=container)).problems
     assert problem.warning
     assert "nvidia.com/mig-1g.5gb" in problem.key
+
+
+def in_cluster(*containers: dict[str, object]) -> Registration:
+    two = document()
+    two["spec"]["template"]["spec"]["containers"] = [
+        {"name": f"c{number}", "resources": {"limits": each}}
+        for number, each in enumerate(containers)
+    ]
+    return read_deployment(two, source="cluster", created=1.0, version="1", in_cluster=True)
+
+
+PART = "nvidia.com/mig-1g.10gb"
+
+
+def test_in_a_cluster_parts_of_a_gpu_count_as_a_class_of_their_own() -> None:
+    found = in_cluster({PART: "2"}, {PART: "1"})
+    assert found.revision is not None
+    assert (found.revision.gpus, found.revision.gpu_class) == (3, "mig-1g.10gb")
+    assert (found.resource, found.problems) == (PART, ())
+    whole = in_cluster({"nvidia.com/gpu": "1"})
+    assert whole.revision is not None
+    assert (whole.revision.gpu_class, whole.resource) == ("gpu", "nvidia.com/gpu")
+
+
+def test_a_replica_has_gpus_of_one_kind() -> None:
+    found = in_cluster({PART: "2"}, {"nvidia.com/gpu": "1"})
+    assert found.revision is None
+    (problem,) = found.problems
+    assert problem.allowed == f"GPUs of one kind per replica, not {PART}, nvidia.com/gpu"
+    none = in_cluster({PART: "0"}, {"nvidia.com/gpu": "1"})
+    assert none.revision is not None
+
+
+def test_in_a_cluster_other_kinds_are_warned_about() -> None:
+    (problem,) = in_cluster({"amd.com/gpu": "1"}).problems
+    assert problem.warning
+    assert problem.allowed == ("not counted as a GPU: only nvidia.com/gpu and its MIG parts are")
 
 
 def test_replicas_when_first_seen() -> None:

@@ -1,5 +1,7 @@
 """Who keeps a name that two Deployments claim."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
@@ -29,6 +31,12 @@ def test_the_elder_keeps_the_name_and_the_problem_names_both() -> None:
 def test_of_the_same_age_the_first_by_name_keeps_it() -> None:
     settled = settle([revision("b", "m"), revision("a", "m")])
     assert [each.name for each in settled.accepted] == ["default/a"]
+
+
+def test_of_the_same_second_the_first_by_uid_keeps_it() -> None:
+    first, second = revision("b", "m"), revision("a", "m")
+    settled = settle([replace(first, uid="1"), replace(second, uid="2")])
+    assert [each.name for each in settled.accepted] == ["default/b"]
 
 
 def test_an_alias_is_a_name_too_and_each_clash_is_told() -> None:

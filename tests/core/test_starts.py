@@ -111,3 +111,33 @@ def test_a_ready_replica_is_never_overdue(starts):
     observe(starts, old, now=1.0, ready=("old",))
     assert not observe(starts, old, now=1000.0)
     assert not starts.overdue(old, start_timeout=100.0, now=1000.0)
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        Reason.CREATE_CONTAINER_CONFIG_ERROR,
+        Reason.INVALID_IMAGE_NAME,
+        Reason.ERR_IMAGE_NEVER_PULL,
+        Reason.FAILED_CREATE,
+    ],
+)
+def test_what_no_further_try_mends_blocks_at_once(starts, reason):
+    assert observe(starts, failed("a", reason=reason), now=1.0)
+    assert starts.blocked(60.9)
+    assert starts.last.reason is reason
+
+
+def test_an_image_that_cannot_be_pulled_is_a_start_that_lasts(starts):
+    """Until the start's time is up: then the cluster's own words are the cause."""
+    pulling = failed(
+        "a",
+        phase=Phase.LOADING,
+        started=0.0,
+        reason=Reason.IMAGE_PULL_BACK_OFF,
+        message="Back-off pulling image",
+    )
+    assert not observe(starts, pulling, now=99.0)
+    assert observe(starts, pulling, now=100.0)
+    assert starts.last.reason is Reason.START_TIMEOUT
+    assert starts.last.message == "not ready 100 s after it had its GPU: Back-off pulling image"

@@ -8,6 +8,7 @@ from dataclasses import fields
 from bench.contenders import GIVEN
 from fleet.annotations import KEYS, LOCAL_COMMAND, LOCAL_VOLUME
 from fleet.model import Phase
+from fleet.reasons import Reason
 from fleet.settings import Settings
 from gateway.admin.metrics import registry
 from gateway.errors import ERRORS
@@ -51,6 +52,18 @@ def test_the_life_of_a_model_has_every_phase_in_order() -> None:
 def test_the_errors_page_has_every_refusal_with_its_status_in_order() -> None:
     told = [(code_words(row[0])[0], int(row[1])) for row in cells("docs/errors.md", "# Errors")]
     assert told == [(reason.value, row.status) for reason, row in ERRORS.items()]
+
+
+def test_the_kubernetes_page_has_every_reason_that_pods_are_read_to_have() -> None:
+    told = [
+        code_words(row[0])[0]
+        for row in cells("docs/kubernetes.md", "### Why a model does not start")
+    ]
+    reading = ("why", "replicas", "assembly")
+    code = "".join(text(f"fleet/cluster/kubernetes/{name}.py") for name in reading)
+    read = {Reason[name].value for name in re.findall(r"Reason\.([A-Z_]+)\b", code)}
+    assert set(told) == read
+    assert len(told) == len(read), "told twice"
 
 
 def test_the_metrics_page_has_what_is_exposed_with_its_kind_and_labels() -> None:
