@@ -1,0 +1,188 @@
+"""What the chart's two accounts cannot do: by its admission policies, and for want of a right."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from fleet.kubernetes.permissions import Component
+from fleet.leases.leader import LEADER_LEASE
+from tests.kube.admin import Admin, RefusedError
+from tests.kube.granted import RBAC, Granted, granting
+from tests.kube.plane import ControlPlane
+
+COST = "controller.kubernetes.io/pod-deletion-cost"
+
+
+@pytest.fixture(scope="module")
+def granted(
+    control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Granted]:
+    with granting(control_plane, tmp_path_factory.mktemp("policies")) as found:
+        yield found
+
+
+@pytest.fixture
+def gateway(granted: Granted) -> Iterator[Admin]:
+    with closing(granted.account(Component.GATEWAY)) as account:
+        yield account
+
+
+@pytest.fixture
+def autoscaler(granted: Granted) -> Iterator[Admin]:
+    with closing(granted.account(Component.AUTOSCALER)) as account:
+        yield account
+
+
+@pytest.mark.parametrize(("before", "after"), [(0, 1)])
+def test_a_gateway_wakes(granted: Granted, gateway: Admin, before: int, after: int) -> None:
+    path = granted.make(f"wakes-{before}-{after}", replicas=before)
+    gateway.patch(f"{path}/scale", {"spec": {"replicas": after}})
+    assert granted.admin.get(path)["spec"]["replicas"] == after
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(1, 5), (1, 0), (0, 2), (0, 1000), (2, 1), (5, 0), (1, 2), (1, 1), (0, 0)]
+)
+def test_a_gateway_does_nothing_else_to_a_scale(
+    granted: Granted, gateway: Admin, before: int, after: int
+) -> None:
+    path = granted.make(f"stays-{before}-{after}", replicas=before)
+    with pytest.raises(RefusedError, match="a gateway only wakes") as refused:
+        gateway.patch(f"{path}/scale", {"spec": {"replicas": after}})
+    assert refused.value.status == 403
+    assert granted.admin.get(path)["spec"]["replicas"] == before
+
+
+def test_a_gateway_does_nothing_to_the_deployment_itself(granted: Granted, gateway: Admin) -> None:
+    path = granted.make("untouched")
+    for change in (
+        {"spec": {"replicas": 1}},
+        {"metadata": {"annotations": {"ebbtide.dev/draining": "{}"}}},
+    ):
+        with pytest.raises(RefusedError, match="cannot patch resource"):
+            gateway.patch(path, change)
+
+
+@pytest.mark.parametrize("verb", ["create", "update"])
+def test_a_gateway_never_takes_the_lead(granted: Granted, gateway: Admin, verb: str) -> None:
+    leases = f"/apis/coordination.k8s.io/v1/namespaces/{granted.own}/leases"
+    granted.admin.delete(f"{leases}/{LEADER_LEASE}")
+    lease = {"metadata": {"name": LEADER_LEASE}, "spec": {"holderIdentity": "me"}}
+    if verb == "create":
+        with pytest.raises(RefusedError, match="never the leader's"):
+            gateway.post(leases, lease)
+    else:
+        stolen = {**granted.admin.post(leases, lease), "spec": {"holderIdentity": "you"}}
+        with pytest.raises(RefusedError, match="never the leader's"):
+            gateway.put(f"{leases}/{LEADER_LEASE}", stolen)
+    granted.admin.delete(f"{leases}/{LEADER_LEASE}")
+
+
+def test_the_autoscaler_scales_and_marks(granted: Granted, autoscaler: Admin) -> None:
+    path = granted.make("scaled")
+    for count in (3, 1, 0):
+        autoscaler.patch(f"{path}/scale", {"spec": {"replicas": count}})
+        assert granted.admin.get(path)["spec"]["replicas"] == count
+    for mark in ('{"number": 1, "term": 1, "replicas": []}', None):
+        autoscaler.patch(path, {"metadata": {"annotations": {"ebbtide.dev/draining": mark}}})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"spec": {"template": {"metadata": {"annotations": {"a": "b"}}}}},
+        {"spec": {"template": {"spec": {"containers": [{"name": "model", "image": "other"}]}}}},
+        {"spec": {"replicas": 3}},
+        {"spec": {"paused": True}},
+        {"metadata": {"annotations": {"example.com/owner": "me"}}},
+        {"metadata": {"annotations": {"example.com/owner": None}}},
+        {"metadata": {"annotations": {"example.com/new": "x"}}},
+        {"metadata": {"labels": {"a": "b"}}},
+        {"metadata": {"finalizers": ["example.com/mine"]}},
+        {
+            "metadata": {
+                "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"}]
+            }
+        },
+    ],
+    ids=str,
+)
+def test_the_autoscaler_changes_nothing_else_of_a_deployment(
+    granted: Granted, autoscaler: Admin, change: dict[str, Any]
+) -> None:
+    path = f"/apis/apps/v1/namespaces/{granted.models}/deployments/kept"
+    try:
+        granted.admin.get(path)
+    except RefusedError:
+        granted.make("kept", replicas=1)
+    with pytest.raises(RefusedError, match="changes nothing of a Deployment but"):
+        autoscaler.patch(path, change)
+    # Neither together with what it may.
+    notes = {**change.get("metadata", {}).get("annotations", {}), "ebbtide.dev/draining": "{}"}
+    both = {**change, "metadata": {**change.get("metadata", {}), "annotations": notes}}
+    with pytest.raises(RefusedError, match="changes nothing of a Deployment but"):
+        autoscaler.patch(path, both)
+
+
+def test_the_autoscaler_prices_pods_and_no_more(granted: Granted, autoscaler: Admin) -> None:
+    pods = f"/api/v1/namespaces/{granted.models}/pods"
+    container = {"name": "c", "image": "docker.io/local/none:1"}
+    granted.admin.post(pods, {"metadata": {"name": "priced"}, "spec": {"containers": [container]}})
+    path = f"{pods}/priced"
+    for cost in ("-2147483647", None):
+        autoscaler.patch(path, {"metadata": {"annotations": {COST: cost}}})
+    for change in (
+        {"metadata": {"annotations": {"a": "b"}}},
+        {"metadata": {"annotations": {COST: "1", "a": "b"}}},
+        {"metadata": {"labels": {"app": "other"}}},
+        {
+            "spec": {
+                "containers": [{**granted.admin.get(path)["spec"]["containers"][0], "image": "i"}]
+            }
+        },
+        {"spec": {"activeDeadlineSeconds": 1}},
+    ):
+        with pytest.raises(RefusedError, match="changes nothing of a pod but"):
+            autoscaler.patch(path, change)
+    granted.admin.delete(path, grace_s=0)
+
+
+@pytest.mark.parametrize("component", list(Component))
+def test_neither_reads_a_secret_nor_much_else(granted: Granted, component: Component) -> None:
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "hidden"}}
+    for namespace in (granted.own, granted.models):
+        path = f"/api/v1/namespaces/{namespace}/secrets/hidden"
+        granted.admin.apply(path, {**secret, "stringData": {"a": "b"}})
+    with closing(granted.account(component)) as account:
+        for path in (
+            *(f"/api/v1/namespaces/{each}/secrets" for each in (granted.own, granted.models)),
+            *(
+                f"/api/v1/namespaces/{each}/secrets/hidden"
+                for each in (granted.own, granted.models)
+            ),
+            "/api/v1/secrets",
+            "/api/v1/configmaps",
+            f"/api/v1/namespaces/{granted.models}/pods/any/log",
+            f"/api/v1/namespaces/{granted.models}/pods/any/exec",
+            f"/api/v1/namespaces/{granted.models}/serviceaccounts",
+            f"{RBAC}/clusterroles",
+            "/api/v1/namespaces",
+        ):
+            with pytest.raises(RefusedError, match="forbidden") as refused:
+                account.get(path)
+            assert refused.value.status == 403
+        with pytest.raises(RefusedError, match="forbidden"):
+            account.delete(f"/api/v1/namespaces/{granted.models}/pods")
+        with pytest.raises(RefusedError, match="forbidden"):
+            account.post(
+                f"/api/v1/namespaces/{granted.own}/serviceaccounts/default/token",
+                {"spec": {"expirationSeconds": 3600}},
+            )
+
+
+def test_others_are_none_of_these_policies_business(granted: Granted) -> None:
+    path = granted.make("others", replicas=1)
+    granted.admin.patch(f"{path}/scale", {"spec": {"replicas": 5}})
+    granted.admin.patch(path, {"metadata": {"labels": {"a": "b"}}})
