@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ebbtide import cli
 from fleet.settings import Settings, read_settings
 from scripts.chart_settings import schema
 from tests.kube.chart_values import MATRIX, Rendering, Renders, environment, only, pod_of
@@ -100,6 +101,20 @@ def test_ebbtide_takes_the_environment_it_gets(component: str, rendered: Renderi
     }
     made = {"redis_url", "namespace", "admin_token_file", "shutdown_delay", "shutdown_grace"}
     assert different <= made | given.keys()
+
+
+@pytest.mark.parametrize("component", ["gateway", "autoscaler"])
+def test_the_command_line_is_one(component: str, rendered: Rendering) -> None:
+    pod = pod_of(only(rendered(), "Deployment", f"ebbtide-{component}"))
+    (container,) = pod["containers"]
+    args = cli._parser().parse_args(container["args"])
+    assert args.command == component
+    ports = {each["name"]: each["containerPort"] for each in container["ports"]}
+    assert ports.pop("admin") == args.admin_port
+    assert ports == ({"http": args.port} if component == "gateway" else {})
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert container[probe]["httpGet"]["port"] == "admin"
+        assert container[probe]["httpGet"]["path"] in ("/healthz", "/readyz")
 
 
 def test_namespaces_reach_processes_and_roles(rendered: Rendering) -> None:
