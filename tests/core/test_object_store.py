@@ -88,6 +88,18 @@ def test_an_amendment_counts_only_for_the_version_it_was_made_from() -> None:
     assert versions(store) == {"a": "3"}
 
 
+def test_the_whole_of_what_is_known_in_part_is_taken_when_it_comes() -> None:
+    for told in (Store.put, lambda store, whole: listed(store, 3, whole)):
+        store = Store(lambda raw: raw)
+        store.put(item("a", 1))
+        store.amend({"metadata": item("a", 3)["metadata"]}, base="1")
+        whole = item("a", 3)
+        assert told(store, whole)
+        assert store.objects[("default", "a")] is whole
+        assert not told(store, item("a", 3))
+        assert store.objects[("default", "a")] is whole
+
+
 def test_a_resource_that_is_no_more_holds_nothing() -> None:
     store = Store(trim)
     assert not store.clear()

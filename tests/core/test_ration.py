@@ -27,7 +27,8 @@ def test_after_a_long_silence_it_is_told_anew() -> None:
     ration = Ration()
     said(ration, A, "x", now=0.0)
     assert said(ration, A, "x", now=600.0) == Telling(number=1, count=2, made=True)
-    assert said(ration, A, "x", now=1200.1) == Telling(number=2, count=1, made=False)
+    assert said(ration, A, "x", now=1200.0) == Telling(number=1, count=3, made=True)
+    assert said(ration, A, "x", now=1800.1) == Telling(number=2, count=1, made=False)
 
 
 def test_too_much_is_counted_and_the_next_told_has_the_whole_count() -> None:

@@ -22,8 +22,9 @@ class FakeApi:
         """Watches and pages from before this version are too old."""
         self.error: Exception | None = None
         """Raised by every call while set."""
-        self.lists, self.watches = 0, 0
+        self.lists, self.watches, self.refusals = 0, 0, 0
         self.on_page: Callable[[], None] = lambda: None
+        """Called after each page that is not the last."""
         self._changed = asyncio.Event()
         self._cut = asyncio.Event()
 
@@ -61,8 +62,7 @@ class FakeApi:
     ) -> Object:
         query = query or {}
         await asyncio.sleep(0.01)
-        if self.error is not None:
-            raise self.error
+        self._refuse()
         if "continue" not in query:
             self.lists += 1
         start, at = (int(x) for x in query.get("continue", f"0 {self.version}").split())
@@ -75,7 +75,7 @@ class FakeApi:
         meta = {"resourceVersion": str(at)}
         if end < len(names):
             meta["continue"] = f"{end} {at}"
-        self.on_page()
+            self.on_page()
         return {"metadata": meta, "items": found}
 
     @contextlib.asynccontextmanager
@@ -83,8 +83,7 @@ class FakeApi:
         self, path: str, query: Mapping[str, str], *, silence: float = 90.0
     ) -> AsyncIterator[AsyncIterator[Object]]:
         await asyncio.sleep(0.01)
-        if self.error is not None:
-            raise self.error
+        self._refuse()
         self.watches += 1
         yield self._events(int(query["resourceVersion"]), float(query["timeoutSeconds"]))
 
@@ -114,6 +113,11 @@ class FakeApi:
         await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
             wait.cancel()
+
+    def _refuse(self) -> None:
+        if self.error is not None:
+            self.refusals += 1
+            raise self.error
 
     def _made(self, name: str, **fields: object) -> Object:
         self.version += 1

@@ -116,8 +116,7 @@ async def test_pages_that_expire_halfway_are_asked_for_in_one(monkeypatch):
     rig = Rig()
     for index in range(7):
         rig.api.write(f"x{index}")
-    pages = iter([None, rig.api.compact])
-    rig.api.on_page = lambda: (next(pages, None) or (lambda: None))()
+    rig.api.on_page = rig.api.compact
     task = asyncio.create_task(rig.reflector.run())
     await asyncio.sleep(2)
     assert rig.in_step
@@ -173,6 +172,7 @@ async def test_what_is_not_allowed_is_asked_for_seldom_and_what_was_known_stays(
         rig.api.cut(ForbiddenError("403: no"))
         await asyncio.sleep(300)
         assert rig.names == {"a", "b"}
+        assert rig.api.refusals < 50
         watches, rig.api.error = rig.api.watches, None
         await asyncio.sleep(SELDOM)
         assert rig.api.watches == watches + 1
@@ -207,8 +207,10 @@ async def test_a_resource_that_there_is_not_has_no_objects_until_there_is():
 async def test_what_is_no_event_leads_to_a_list(event):
     async with running() as rig:
         rig.api.say(event)
+        await asyncio.sleep(0.05)
         rig.api.history.pop()
         await asyncio.sleep(5)
+        assert rig.api.lists == 2
         rig.api.write("c")
         await asyncio.sleep(5)
         assert rig.in_step
