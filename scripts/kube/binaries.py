@@ -82,8 +82,8 @@ def find(name: str) -> Path:
 
 def given(name: str) -> bool:
     """Whether `KUBEBUILDER_ASSETS` has it, so that nothing need be built."""
-    assets = os.environ.get("KUBEBUILDER_ASSETS")
-    return bool(assets) and os.access(str(Path(assets) / name), os.X_OK)
+    assets = os.environ.get("KUBEBUILDER_ASSETS", "")
+    return assets != "" and os.access(str(Path(assets) / name), os.X_OK)
 
 
 def lacking_on_machine() -> dict[str, str]:

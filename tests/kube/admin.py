@@ -145,7 +145,8 @@ class Admin:
         answer = self._client.request(method, path, params=query, json=body, headers=headers)
         if not answer.is_success:
             raise RefusedError(answer.status_code, answer.text)
-        return answer.json()
+        found: dict[str, Any] = answer.json()
+        return found
 
 
 def _named(entries: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any]:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tests.kube.admin import Admin
 from tests.kube.given import Images
@@ -74,8 +75,8 @@ class RealCluster:
         told = {"status": {"capacity": room, "allocatable": room}}
         self.plane.admin.patch(f"{path}/status", told)
 
-        def counted(node: dict) -> bool:
-            return node["status"]["allocatable"].get(resource) == str(count)
+        def counted(node: dict[str, Any]) -> bool:
+            return bool(node["status"]["allocatable"].get(resource) == str(count))
 
         self.plane.admin.until(path, counted)
 

@@ -104,7 +104,7 @@ class Adder:
     def right(self, value: int, body: bytes) -> bool:
         """Whether `body` answers `request(value)`, from this model."""
         outputs = {each["name"]: each["data"] for each in json.loads(body)["outputs"]}
-        return outputs["Y"] == [value + self.adds]
+        return bool(outputs["Y"] == [value + self.adds])
 
     def documents(self, namespace: str, mounts: TritonMounts) -> list[dict[str, Any]]:
         """ConfigMap and Deployment."""
@@ -160,7 +160,11 @@ class Adder:
                 "httpGet": {"path": "/v2/health/ready", "port": 8000},
                 "periodSeconds": 1,
             },
-            "resources": {"limits": {"nvidia.com/gpu": str(self.gpus)}} if self.gpus else {},
+            "resources": {
+                # Without any it would have next to no CPU beside the gateways'.
+                "requests": {"cpu": "50m"},
+                "limits": {"nvidia.com/gpu": str(self.gpus)} if self.gpus else {},
+            },
             "volumeMounts": [
                 *({"name": n, "mountPath": at, "readOnly": True} for n, at in host.items()),
                 *(

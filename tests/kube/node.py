@@ -24,6 +24,8 @@ __all__ = ["Node"]
 
 _ROOT = Path(__file__).resolve().parents[2]
 _INNER = "eth0"
+_PROCESSES = 4
+"""For how many the cluster's pods count on a busy machine."""
 
 
 class Node:
@@ -142,6 +144,7 @@ def _make_cgroup(name: str) -> None:
             if _is_hierarchy(hierarchy):
                 group.mkdir(exist_ok=True)
                 _inherit_cpus(group)
+                _weigh(group)
 
 
 def _is_hierarchy(folder: Path) -> bool:
@@ -155,6 +158,14 @@ def _inherit_cpus(group: Path) -> None:
         own, above = group / name, group.parent / name
         if own.exists() and above.exists() and not own.read_text().strip():
             own.write_text(above.read_text())
+
+
+def _weigh(group: Path) -> None:
+    """A group counts as one process beside its neighbours; this one holds a whole cluster."""
+    for name in ("cpu.shares", "cpu.weight"):
+        weight = group / name
+        if weight.exists():
+            weight.write_text(str(_PROCESSES * int(weight.read_text())))
 
 
 def _ip(*arguments: str) -> None:

@@ -15,13 +15,14 @@ from tests.kube.admin import Admin
 __all__ = ["Pod", "Release", "ready_pods"]
 
 _CHART = Path(__file__).resolve().parents[2] / "charts" / "ebbtide"
-_READY_S = 120.0
+_READY_S = 90.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pod:
     """One that runs and is ready."""
 
+    namespace: str
     name: str
     address: str
     container: str
@@ -72,7 +73,8 @@ class Release:
         """The pod that leads, by the Lease."""
         path = f"/apis/coordination.k8s.io/v1/namespaces/{self.namespace}/leases"
         held = self._admin.get(f"{path}/ebbtide-autoscaler")["spec"]["holderIdentity"]
-        return str(held).rpartition("/")[2]
+        # NAMESPACE/POD and what tells one start of it from another.
+        return str(held).rpartition("/")[2].rpartition("_")[0]
 
     def admin_token(self) -> str:
         """What the admin port asks for."""
@@ -136,6 +138,7 @@ def ready_pods(admin: Admin, namespace: str, selector: str) -> list[Pod]:
         (container,) = pod["status"]["containerStatuses"]
         found.append(
             Pod(
+                namespace=namespace,
                 name=pod["metadata"]["name"],
                 address=pod["status"]["podIP"],
                 container=container["containerID"].rpartition("/")[2],
