@@ -232,8 +232,11 @@ def _second_writer(revision: Revision) -> Iterator[Finding]:
 
 def _problem(problem: Problem) -> Finding:
     what = f"{problem.key}: {problem.value!r}" if problem.value else problem.key
+    if not problem.deployment and problem.source:
+        what = f"{problem.source}: {what}"
     return Finding(
-        section=Section.DEPLOYMENTS,
+        # What is about no Deployment is about the GPUs that may be counted on.
+        section=Section.DEPLOYMENTS if problem.deployment else Section.GPUS,
         level=Level.WARNING if problem.warning else Level.ERROR,
         what=f"{what}: {problem.allowed}",
         about=problem.deployment,

@@ -32,9 +32,10 @@ def show(console: Console, facts: Facts, found: Sequence[Finding]) -> None:
     for section in Section:
         console.print(Text(_TITLES[section], style="bold"))
         told = [one for one in found if one.section is section]
-        for one, after in zip(told, [*told[1:], None], strict=True):
+        for number, one in enumerate(told, 1):
             # Of several with one remedy the last has it.
-            _print(console, one, advised=after is None or after.advice != one.advice)
+            last = number == len(told) or told[number].advice != one.advice
+            _print(console, one, advised=last)
         if section is Section.PERMISSIONS:
             _print_table(console, facts.access)
     counts = {level: sum(one.level is level for one in found) for level in Level}

@@ -174,6 +174,16 @@ def test_no_gpus_are_an_error_once_somebody_asks_for_one():
     assert said(registered(fleet=Fleet(), gpus=0), Section.GPUS, Level.ERROR) == []
 
 
+def test_what_is_wrong_with_the_budget_is_told_with_the_gpus():
+    problem = Problem(
+        source="EBBTIDE_GPU_BUDGET", deployment="", key="gpu", value="present", allowed="a number"
+    )
+    found = facts(fleet=Fleet(gpus=facts().fleet.gpus, problems=(problem,)))
+    assert said(found, Section.GPUS, Level.ERROR) == [
+        "EBBTIDE_GPU_BUDGET: gpu: 'present': a number"
+    ]
+
+
 def test_what_measures_gpus_is_named_where_it_is_found():
     found = facts(
         monitors=[
@@ -352,6 +362,11 @@ def test_a_person_sees_sections_marks_a_table_and_counts():
     lacks = [line for line in lines if "may not watch pods" in line]
     assert len(lacks) == 2
     assert sum("helm upgrade" in line for line in lines) == 1, "one remedy for both is told once"
+
+
+def test_a_section_with_nothing_to_tell_has_its_title_all_the_same():
+    unread = {"Prometheus": "403", "DCGM exporter": "403"}
+    assert "\nGPU measurements\nRedis\n" in printed(facts(unread=unread))
 
 
 def test_no_value_from_outside_makes_a_line_of_its_own():
