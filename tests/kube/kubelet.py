@@ -7,10 +7,11 @@ only writes what a kubelet would write: that a pod runs and at which address, an
 import asyncio
 import itertools
 import random
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from fleet.clock import LoopClock
-from fleet.errors import ConflictError, GoneError
+from fleet.errors import ConflictError, GoneError, UnavailableError
 from fleet.kubernetes.api import Api
 from fleet.kubernetes.objects import Object
 from fleet.kubernetes.reflector import Reflector, Resource
@@ -58,15 +59,23 @@ class Kubelet:
     async def _end(self, pod: Object) -> None:
         await asyncio.sleep(self.stop)
         now = {"gracePeriodSeconds": 0, "preconditions": {"uid": pod["metadata"]["uid"]}}
-        try:
-            await self._api.delete(_path(pod), body=now)
-        except (GoneError, ConflictError):
-            return
+        await _persist(lambda: self._api.delete(_path(pod), body=now))
 
     async def _say(self, pod: Object, status: Object) -> None:
+        path = f"{_path(pod)}/status"
+        await _persist(lambda: self._api.patch(path, body={"status": status}))
+
+
+async def _persist(work: Callable[[], Awaitable[Object]]) -> None:
+    """As a kubelet does while the API server is away; a pod that is gone needs nothing more."""
+    while True:
         try:
-            await self._api.patch(f"{_path(pod)}/status", body={"status": status})
-        except GoneError:
+            await work()
+        except (GoneError, ConflictError):
+            return
+        except UnavailableError:
+            await asyncio.sleep(0.2)
+        else:
             return
 
 
