@@ -1,21 +1,18 @@
 """The `ebbtide` command: one file per subcommand, each with `HELP`, `arguments` and `run`.
 
 Exit codes: 0 all is well; 1 it did not work, and standard error says why; 2 the call was wrong.
+
+Rule: only the module of the command that was called is imported: what speaks to a cluster takes a
+      second to load, and `ebbtide top` need not wait for it.
 """
 
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from importlib.metadata import version
-from typing import Protocol
+from typing import Protocol, cast
 
-import ebbtide.autoscaler
-import ebbtide.check
-import ebbtide.doctor
-import ebbtide.gateway
-import ebbtide.key
-import ebbtide.top
-import ebbtide.up
 from fleet.errors import EbbtideError
 from fleet.settings import environment
 
@@ -33,22 +30,16 @@ class _Command(Protocol):
     def run(self, args: argparse.Namespace, environ: Mapping[str, str]) -> int: ...
 
 
-_COMMANDS: Mapping[str, _Command] = {
-    "up": ebbtide.up,
-    "gateway": ebbtide.gateway,
-    "autoscaler": ebbtide.autoscaler,
-    "check": ebbtide.check,
-    "top": ebbtide.top,
-    "doctor": ebbtide.doctor,
-    "key": ebbtide.key,
-}
+_COMMANDS = ("up", "gateway", "autoscaler", "doctor", "check", "top", "key")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand; returns the exit code."""
-    args = _parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    called = [word for word in words[:1] if word in _COMMANDS]
+    args = _parser(called or _COMMANDS).parse_args(words)
     try:
-        return _COMMANDS[args.command].run(args, environment())
+        return _command(args.command).run(args, environment())
     except EbbtideError as error:
         for line in str(error).splitlines():
             sys.stderr.write(f"ebbtide: {line}\n")
@@ -57,15 +48,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(commands: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ebbtide",
         description="Keep GPU models callable while only the ones in use hold a GPU.",
         epilog="Settings are environment variables: see docs/settings.md.",
     )
     parser.add_argument("--version", action="version", version=f"ebbtide {version('ebbtide')}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, command in _COMMANDS.items():
-        sub = commands.add_parser(name, help=command.HELP, description=command.HELP)
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name in commands:
+        command = _command(name)
+        sub = subparsers.add_parser(name, help=command.HELP, description=command.HELP)
         command.arguments(sub)
     return parser
+
+
+def _command(name: str) -> _Command:
+    return cast(_Command, import_module(f"ebbtide.{name}"))
