@@ -5,7 +5,14 @@ from typing import Any
 
 from tests.kube.watching import Event
 
-__all__ = ["holders", "most_at_once", "replica_counts", "wakes"]
+__all__ = [
+    "first_wakes",
+    "holders",
+    "most_at_once",
+    "most_unschedulable",
+    "replica_counts",
+    "wakes",
+]
 
 _GPU = "nvidia.com/gpu"
 
@@ -35,6 +42,31 @@ def wakes(events: Iterable[Event]) -> list[str]:
     return woken
 
 
+def first_wakes(events: Iterable[Event]) -> dict[str, float]:
+    """When each Deployment was first seen to leave 0."""
+    asleep: set[str] = set()
+    woken: dict[str, float] = {}
+    for event in events:
+        if event.object["spec"].get("replicas", 1) == 0:
+            asleep.add(event.name)
+        elif event.name in asleep:
+            woken.setdefault(event.name, event.at)
+    return woken
+
+
+def most_unschedulable(events: Iterable[Event]) -> int:
+    """The most pods at one time that the scheduler said it could not place."""
+    waiting: set[str] = set()
+    most = 0
+    for event in events:
+        if event.kind != "DELETED" and _unschedulable(event.object):
+            waiting.add(event.name)
+        else:
+            waiting.discard(event.name)
+        most = max(most, len(waiting))
+    return most
+
+
 def holders(events: Iterable[Event]) -> list[frozenset[str]]:
     """After each change of a pod: the pods that hold a GPU, as the scheduler counts."""
     held: set[str] = set()
@@ -51,6 +83,13 @@ def holders(events: Iterable[Event]) -> list[frozenset[str]]:
 def most_at_once(events: Iterable[Event]) -> int:
     """The most pods that ever held a GPU at one time."""
     return max((len(each) for each in holders(events)), default=0)
+
+
+def _unschedulable(pod: Mapping[str, Any]) -> bool:
+    return "deletionTimestamp" not in pod["metadata"] and any(
+        condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable"
+        for condition in pod["status"].get("conditions", ())
+    )
 
 
 def _holds_gpu(pod: Mapping[str, Any]) -> bool:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.e2e.kube.storm import Kill, excused
 from tests.kube.calls import Call, End
-from tests.kube.scales import most_at_once, replica_counts, wakes
+from tests.kube.scales import most_at_once, most_unschedulable, replica_counts, wakes
 from tests.kube.watching import Event
 
 
@@ -37,6 +37,17 @@ def test_a_gpu_is_held_from_placement_until_the_pod_is_through() -> None:
     follow = [pod("a", node="n"), pod("a", node="n", phase="Failed"), pod("b", node="n")]
     assert most_at_once(follow) == 1
     assert most_at_once([pod("a", node="n"), pod("a", node="n", kind="DELETED"), pod("b")]) == 1
+
+
+def waiting(name: str, *, kind: str = "MODIFIED") -> Event:
+    told = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
+    spec: dict[str, Any] = {"containers": []}
+    return event(name, {"spec": spec, "status": {"conditions": [told]}}, kind=kind)
+
+
+def test_who_cannot_be_placed_counts_until_he_is_placed_or_gone() -> None:
+    assert most_unschedulable([waiting("a"), waiting("b"), pod("a", node="n"), waiting("c")]) == 2
+    assert most_unschedulable([waiting("a"), waiting("a", kind="DELETED"), waiting("b")]) == 1
 
 
 def call(end: End, *, status: int = 0, right: bool = False) -> Call:
