@@ -16,6 +16,10 @@ from fleet.model import Fleet, GpuNode, Problem, Revision
 
 __all__ = ["exit_code", "find"]
 
+_MONITORS = frozenset(kind.value for kind in Monitors)
+_LOST = {"namespaces": "whether a mesh takes in all pods of one is not told below"}
+"""What is read only if it may be, and what is not known without."""
+
 
 def find(facts: Facts) -> tuple[Finding, ...]:
     """All findings, by section, the worst of each section last."""
@@ -46,11 +50,14 @@ def _cluster(facts: Facts) -> Iterator[Finding]:
         what=f"{facts.server} answers, Kubernetes {facts.version}; looking at {where}",
     )
     for what, why in facts.unread.items():
+        if what in _MONITORS:
+            continue
+        lost = _LOST.get(what)
         yield Finding(
             section=Section.CLUSTER,
-            level=Level.WARNING,
+            level=Level.WARNING if lost is None else Level.NOTE,
             what=f"{what} could not be read: {why}",
-            advice="what depends on it is not told below",
+            advice=lost or "what depends on it is not told below",
             about=what,
         )
 
@@ -149,7 +156,13 @@ def _monitors(facts: Facts) -> Iterator[Finding]:
                 level=Level.FINE,
                 what=f"{kind.value}: {', '.join(found[:3])}{more}",
             )
-        elif kind.value not in facts.unread:
+        elif kind.value in facts.unread:
+            yield Finding(
+                section=Section.MONITORS,
+                level=Level.NOTE,
+                what=f"{kind.value}: not looked for: {facts.unread[kind.value]}",
+            )
+        else:
             yield Finding(
                 section=Section.MONITORS,
                 level=Level.NOTE,

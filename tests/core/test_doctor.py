@@ -196,7 +196,17 @@ def test_what_measures_gpus_is_named_where_it_is_found():
     ]
     assert said(found, Section.MONITORS, Level.NOTE)[0].startswith("Prometheus: none found")
     unread = facts(unread={"Prometheus": "403", "DCGM exporter": "403"})
-    assert said(unread, Section.MONITORS) == []
+    assert said(unread, Section.MONITORS) == [
+        "DCGM exporter: not looked for: 403",
+        "Prometheus: not looked for: 403",
+    ]
+    assert said(unread, Section.CLUSTER) == []
+
+
+def test_what_could_not_be_read_is_told_as_far_as_it_matters():
+    found = find(facts(unread={"pods": "403", "namespaces": "403"}))
+    levels = {one.about: one.level for one in found if one.about in ("pods", "namespaces")}
+    assert levels == {"pods": Level.WARNING, "namespaces": Level.NOTE}
 
 
 @pytest.mark.parametrize(
@@ -362,11 +372,6 @@ def test_a_person_sees_sections_marks_a_table_and_counts():
     lacks = [line for line in lines if "may not watch pods" in line]
     assert len(lacks) == 2
     assert sum("helm upgrade" in line for line in lines) == 1, "one remedy for both is told once"
-
-
-def test_a_section_with_nothing_to_tell_has_its_title_all_the_same():
-    unread = {"Prometheus": "403", "DCGM exporter": "403"}
-    assert "\nGPU measurements\nRedis\n" in printed(facts(unread=unread))
 
 
 def test_no_value_from_outside_makes_a_line_of_its_own():
