@@ -102,11 +102,11 @@ def _parts(
         servers=here.servers,
         settings=settings,
         group=here.group,
-        allotted=slots.allotted,
+        allotted=slots.of,
         crowded=slots.crowded,
     )
     hall = Hall(here.name, outside)
-    slots.attach(hall.allot)
+    slots.use(hall)
     front = Front(hall, settings, certificates=here.certificates)
     standing = _standing(here, membership)
     path = RequestPath(hall=hall, front=front, clock=here.clock, certificates=here.certificates)

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from activator.hall import Hall
 from autoscaler.loop import Autoscaler
 from ebbtide.view import Reports
 from fleet.bus import Bus
@@ -70,13 +71,17 @@ class Ground:
     certificates: Certificates
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slots:
+class Slots(Protocol):
     """How the slots of replicas are shared out, as one gateway sees it."""
 
-    allotted: Callable[[ReplicaName], int | None]
-    """How many of a replica's slots are this gateway's; None: all of them."""
-    crowded: Callable[[RevisionName], None]
-    """Called when somebody waits and no wake is needed: more of the slots would help."""
-    attach: Callable[[Callable[[], None]], object]
-    """Have this called when other parts of the slots are this gateway's."""
+    def of(self, replica: ReplicaName) -> int | None:
+        """How many of a replica's slots are this gateway's; None: all of them."""
+        ...
+
+    def crowded(self, revision: RevisionName) -> None:
+        """Somebody waits there and no wake is needed: more of the slots would help."""
+        ...
+
+    def use(self, hall: Hall) -> None:
+        """The hall that goes by it, and is told when that changes."""
+        ...

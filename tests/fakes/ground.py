@@ -37,6 +37,19 @@ class FakeMembership(FakeTouch):
         self._log.append("released")
 
 
+class AllSlots:
+    """`Slots` that are all this gateway's."""
+
+    def of(self, replica: object) -> None:
+        return None
+
+    def crowded(self, revision: object) -> None:
+        """There are no more."""
+
+    def use(self, hall: object) -> None:
+        """Nothing ever changes."""
+
+
 @dataclass
 class FakeLeadership:
     """A `Leadership` that a test gives and takes."""

@@ -12,19 +12,17 @@ from ebbtide.adminport import AdminPort
 from ebbtide.kubernetes.autoscaler import autoscaler
 from ebbtide.kubernetes.flags import Options
 from ebbtide.kubernetes.gateway import gateway
-from ebbtide.kubernetes.ground import Slots
 from ebbtide.kubernetes.place import Place
 from ebbtide.serving import Serving
 from ebbtide.signals import Stop
 from fleet.names import GatewayName
 from fleet.settings import Settings
 from gateway.core.admission import Reach
-from tests.fakes.ground import FakeLeadership, FakeMembership, Grounded, grounded
+from tests.fakes.ground import AllSlots, FakeLeadership, FakeMembership, Grounded, grounded
 from tests.fakes.recorder import Recorder
 from tests.sim.world import ModelUnderTest
 from tests.wire.stage import model
 
-_ALL = Slots(allotted=lambda _: None, crowded=lambda _: None, attach=lambda _: None)
 INFER = "/v2/models/demo/infer"
 
 
@@ -106,7 +104,7 @@ async def _process(
             options = _options(settings)
             composed: AbstractAsyncContextManager[Serving]
             if kind == "gateway":
-                composed = gateway(options, on.ground, admin, membership, _ALL)
+                composed = gateway(options, on.ground, admin, membership, AllSlots())
             else:
                 composed = autoscaler(options, on.ground, admin, leadership, on.members)
             address = f"http://127.0.0.1:{admin.port}"
