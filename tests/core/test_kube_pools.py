@@ -189,7 +189,7 @@ _PODS = st.lists(
 )
 
 
-@examples(max_examples=150, deadline=None)
+@examples(max_examples=80, deadline=None)
 @given(_PODS, st.integers(0, 9), st.integers(0, 9), st.booleans())
 def test_free_and_held_are_what_is_allocatable(pods, one: int, two: int, usable: bool) -> None:
     """Whatever pods there are, whoever's, and in whatever state."""

@@ -53,7 +53,8 @@ def test_names_of_replicas_name_their_pods() -> None:
 
 
 def test_the_server_is_the_container_with_the_port() -> None:
-    demo = deployment(pod={"containers": [{"name": "mesh"}, container()]})
+    mesh = {"name": "mesh", "ports": [{"containerPort": 15090, "name": "metrics"}]}
+    demo = deployment(pod={"containers": [mesh, container()]})
     made = pod(replica_set(demo), restarts=1, last=ended())
     mesh = {"name": "mesh", "restartCount": 7, "state": waiting("CrashLoopBackOff")}
     made["status"]["containerStatuses"].insert(0, mesh)
@@ -82,9 +83,34 @@ def test_a_container_that_was_started_anew_is_another_replica() -> None:
     assert replica.started == NOW - 600 + 291
 
 
-def test_no_address_before_the_container_runs_nor_before_the_pod_has_one() -> None:
-    assert one(waiting("ContainerCreating")).address is None
+def test_an_address_is_used_as_soon_as_there_is_one() -> None:
+    creating = waiting("ContainerCreating")
+    assert one(creating, ip=None).address is None
     assert one({"running": {"startedAt": stamp(12)}}, ip=None).address is None
+    assert one(creating).address == "10.0.0.1"
+    assert one(creating, ("Pulling", "P", 20), ("Pulled", "done", 30)).address == "10.0.0.1"
+
+
+def test_no_address_while_something_is_in_the_servers_way() -> None:
+    assert one(waiting("ContainerCreating"), ("Pulling", "image", 20)).address is None
+    assert one(waiting("ContainerCreating"), ("FailedMount", "volume", 20)).address is None
+    assert one(waiting("ImagePullBackOff")).address is None
+    assert one(waiting("CreateContainerConfigError")).address is None
+
+
+def test_no_address_before_the_init_containers_are_done() -> None:
+    demo = deployment(pod={"initContainers": [{"name": "prepare"}]})
+    made = pod(replica_set(demo), state=waiting("PodInitializing"))
+    states = {
+        "running": (None, "init container prepare is running"),
+        "terminated": ("10.0.0.1", ""),
+    }
+    for state, expected in states.items():
+        found = {"exitCode": 0, "startedAt": stamp(12)}
+        status = {"name": "prepare", "restartCount": 0, "state": {state: found}}
+        made["status"]["initContainerStatuses"] = [status]
+        replica = only(read([demo], [made]))
+        assert (replica.address, replica.message) == expected
 
 
 @pytest.mark.parametrize(
@@ -118,6 +144,31 @@ def test_what_goes_on_before_there_is_a_container_is_told_by_events(
     for order in (events, events[::-1]):
         replica = one(waiting("ContainerCreating"), *order)
         assert (replica.phase, replica.reason, replica.message) == (Phase.LOADING, reason, words)
+
+
+def test_of_events_of_one_reason_the_newest_tells() -> None:
+    demo = deployment()
+    made = pod(replica_set(demo), state=waiting("ContainerCreating"))
+    told = [
+        event(made, "FailedMount", words, at=at, name=f"e{at}")
+        for words, at in (("first", 20), ("last", 30), ("second", 25))
+    ]
+    assert only(read([demo], [made], events=told)).message == "last"
+    micro = event(made, "FailedMount", "by the microsecond", name="micro")
+    del micro["lastTimestamp"]
+    micro["eventTime"] = "2026-01-01T00:00:30.500000Z"
+    assert only(read([demo], [made], events=[*told, micro])).message == "by the microsecond"
+    series = event(made, "FailedMount", "again and again", at=10, name="series")
+    series["series"] = {"count": 5, "lastObservedTime": "2026-01-01T00:00:31.000000Z"}
+    assert only(read([demo], [made], events=[*told, series])).message == "again and again"
+
+
+def test_of_what_a_container_left_the_last_lines_are_kept() -> None:
+    lines = "\n".join(f"line {number}" for number in range(50))
+    replica = one(ended(2, message=f"{lines}\n\n"))
+    assert replica.log == tuple(f"line {number}" for number in range(30, 50))
+    assert replica.message == "exit code 2: line 49"
+    assert len(one(ended(message="x" * 5000)).message) == 1000
 
 
 def test_events_tell_nothing_of_a_container_that_runs() -> None:

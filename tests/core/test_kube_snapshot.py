@@ -190,6 +190,49 @@ def test_while_nothing_changes_the_fleet_is_the_very_same() -> None:
     assert changed.revisions[DEMO] is fleet.revisions[DEMO]
 
 
+def loaded(*more: tuple[Kind, Object]) -> tuple[Cluster, Object]:
+    """A cluster with one pod that is starting, and the pod."""
+    cluster, demo = Cluster(), deployment()
+    made = pod(replica_set(demo), state={"waiting": {"reason": "ContainerCreating"}})
+    for kind, raw in ((Kind.DEPLOYMENT, demo), (Kind.POD, made), (Kind.NODE, node()), *more):
+        cluster.put(kind, raw)
+    cluster.read()
+    return cluster, made
+
+
+def test_a_node_that_is_lost_is_told_of_what_runs_there() -> None:
+    cluster, made = loaded()
+    made["status"]["containerStatuses"][0]["state"] = {"running": {"startedAt": stamp(12)}}
+    cluster.put(Kind.POD, made)
+    assert only(cluster.read()).reason is Reason.STARTING
+    cluster.put(Kind.NODE, node(ready=False))
+    assert only(cluster.read()).reason is Reason.NODE_NOT_READY
+    cluster.put(Kind.NODE, node())
+    assert only(cluster.read()).reason is Reason.STARTING
+
+
+def test_each_event_is_told_when_it_comes() -> None:
+    cluster, made = loaded()
+    for words in ("first", "second"):
+        told = event(made, "FailedMount", words, name=words, at=20 + len(words))
+        cluster.put(Kind.EVENT, told)
+        assert only(cluster.read()).message == words
+    cluster.drop(Kind.EVENT, told)
+    assert only(cluster.read()).message == "first"
+
+
+def test_a_set_that_comes_in_late_says_whose_its_pods_are() -> None:
+    before = deployment("before")
+    cluster, _ = loaded((Kind.DEPLOYMENT, before))
+    assert cluster.read().of(RevisionName("default/before")) == ()
+    own = replica_set(deployment())
+    own["metadata"]["ownerReferences"] = replica_set(before)["metadata"]["ownerReferences"]
+    cluster.put(Kind.REPLICA_SET, own)
+    fleet = cluster.read()
+    assert fleet.of(DEMO) == ()
+    assert only(fleet, RevisionName("default/before")).name == "default/demo-7c9d-x1"
+
+
 def test_the_replicas_of_one_that_is_gone_stay_until_their_pods_do() -> None:
     cluster = Cluster()
     demo = deployment()
@@ -306,7 +349,7 @@ def same(one: Fleet, other: Fleet) -> bool:
     )
 
 
-@examples(max_examples=120, deadline=None)
+@examples(max_examples=60, deadline=None)
 @given(st.lists(changes(), min_size=1, max_size=14), st.data())
 def test_read_step_by_step_it_is_as_read_anew(steps, data: st.DataObject) -> None:
     """Whatever happens in whatever order, and whether each change is looked at or not."""
@@ -353,7 +396,7 @@ def whole_cluster() -> dict[Kind, Object]:
     }
 
 
-@examples(max_examples=200, deadline=None)
+@examples(max_examples=100, deadline=None)
 @given(st.data())
 def test_whatever_an_object_holds_nothing_raises(data: st.DataObject) -> None:
     cluster, sound = Cluster(), whole_cluster()

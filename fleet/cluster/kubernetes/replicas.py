@@ -1,8 +1,8 @@
 """A pod into the replica that it holds now. Pure.
 
 Phases: DRAINING from the deletion timestamp on, whatever the pod does; PENDING without a node;
-FAILED as `why` says; else LOADING, with an address as soon as the pod has an IP and its model
-server runs. READY is never said: gateways ask the model itself.
+FAILED as `why` says; else LOADING, with an address as soon as the pod has an IP, unless something
+is known to be in its model server's way. READY is never said: gateways ask the model itself.
 
 Rule 1: GPUs are held from placement until the pod has ended or is gone, FAILED or not: a container
         that is started again and again keeps them all the while.
@@ -36,6 +36,7 @@ STUCK = 30.0
 PATIENCE = 10.0
 """Seconds for which a container may lack its configuration before that is a verdict: a Secret that
 is made at the same time, or a kubelet that has not seen it yet."""
+_ALL_WELL = Cause(reason=Reason.STARTING)
 _BETWEEN_TRIES = ("CrashLoopBackOff", "RunContainerError")
 
 
@@ -212,7 +213,12 @@ class _Pod:
         due = self._verdict(server) if server.waiting in STUBBORN else None
         if due is not None and self._now >= due:
             return _State(phase=Phase.FAILED, since=due, cause=cause)
-        return _State(phase=Phase.LOADING, since=started, cause=cause, due=due)
+        # The cluster tells late that a container runs: where nothing is in its way it is asked
+        # for as soon as there is an IP.
+        address = text(self._pod, "status", "podIP") if cause == _ALL_WELL else ""
+        return _State(
+            phase=Phase.LOADING, since=started, cause=cause, address=address or None, due=due
+        )
 
     def _running(self, started: float) -> _State:
         began = self._moments.of("running", self._server.running_since)
