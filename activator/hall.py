@@ -6,7 +6,7 @@ Rule 3: a line stays until its Deployment is gone *and* nothing runs there any m
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from math import inf
 from types import MappingProxyType
 
@@ -47,6 +47,8 @@ class Hall:
         self._quieted = Subscribers[ReplicaName]()
         self._lines: dict[RevisionName, Line] = {}
         self._leaving: list[Line] = []
+        self._poking: list[RevisionName] | None = None
+        """Who is to be poked for, besides the first; None: nobody was poked for just now."""
         self.room = Room()
         """What all lines share of the room to wait."""
         self._wakes = Wakes()
@@ -54,6 +56,7 @@ class Hall:
         self._wiring = Wiring(
             outside=outside,
             publish=self.publish,
+            poke=self._poke,
             quiet=self._quieted.tell,
             waits=self._waits,
             room=self.room,
@@ -159,6 +162,26 @@ class Hall:
             # The leader waits for the acknowledgement: between processes it would come with the
             # next sample, in one process it comes within the mark's own call.
             self.publish()
+
+    def _poke(self, revision: RevisionName) -> None:
+        if self._poking is not None:
+            # A hundred models that are called at once are told together.
+            self._poking.append(revision)
+            return
+        self._poking = []
+        self._loop.call_soon(self._poke_for_others)
+        self._poke_for([revision])
+
+    def _poke_for_others(self) -> None:
+        others, self._poking = self._poking, None
+        if others:
+            self._poke_for(others)
+
+    def _poke_for(self, revisions: Iterable[RevisionName]) -> None:
+        # The leader reads the sample: it must show who waits before the pokes arrive.
+        self.publish()
+        for revision in revisions:
+            self._bus.poke(revision)
 
     def _waits(self, deadline: float | None) -> None:
         if deadline is not None and deadline < self._timer_at:

@@ -185,7 +185,8 @@ class Line:
         if self._removed:
             return Reason.MODEL_REMOVED
         blocked = self._starts.blocked(self._now())
-        return hopeless(self.revision, self._fleet, blocked=blocked)
+        possible = self._wiring.vacancy.places(self._fleet).possible(self.revision)
+        return hopeless(self.revision, self._fleet, blocked=blocked, possible=possible)
 
     # What the admin side reads.
 
@@ -298,7 +299,9 @@ class Line:
         """Refuse everyone whose time to wait is up."""
         expired = self.ledger.expire(now - self.revision.policy.wait_timeout, now)
         if expired:
-            self._refuse(expired, in_vain(self.revision, self._fleet, ready=self.ready), now)
+            free = self._wiring.vacancy.places(self._fleet).most_free(self.revision)
+            reason = in_vain(self.revision, self._fleet, ready=self.ready, free=free)
+            self._refuse(expired, reason, now)
 
     def refuse_waiting(self, reason: Reason) -> None:
         """Refuse everyone who waits."""

@@ -69,9 +69,7 @@ class Waking:
             outside.group.create_task(self._write(), name=f"wake {name}")
         elif what is Ask.POKE and self._pokes.due(now):
             self._pokes.sent(now)
-            # The leader reads the sample: it must show who waits before the poke arrives.
-            self._wiring.publish()
-            outside.bus.poke(name)
+            self._wiring.poke(name)
         elif what is Ask.NOTHING:
             self._pokes.over()
             outside.crowded(name)

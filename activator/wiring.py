@@ -72,6 +72,8 @@ class Wiring:
     outside: Outside
     publish: Callable[[], None]
     """Publish a sample now."""
+    poke: Callable[[RevisionName], None]
+    """Publish a sample and then poke the leader, now or very soon."""
     quiet: Callable[[ReplicaName], None]
     """Nothing runs any more on a replica that takes nothing new."""
     waits: Callable[[float | None], None]

@@ -100,6 +100,10 @@ class _Mind:
             after = phases.get(name, Phase.ASLEEP)
             if before is after:
                 continue
+            if (before, after) == (Phase.READY, Phase.LOADING):
+                # Its gateways have seen it stop already.
+                phases[name] = before
+                continue
             try:
                 events = path(before, after)
             except IllegalMoveError as error:
@@ -122,6 +126,8 @@ class Minds:
         self._minds: dict[RevisionName, _Mind] = {}
         self._number = 0
         """The highest that any drain has had, of whatever revision, as far as is known."""
+        self._freeing: dict[RevisionName, list[RevisionName]] = {}
+        """Whose GPUs are freed by an eviction, if it is written, and for whom."""
         self._members: list[GatewayName] | None = None
         """Who was heard at the last look; None unless all were."""
         self._looked = (now, now)
@@ -183,9 +189,12 @@ class Minds:
         )
 
     def promise(self, standings: Iterable[Standing]) -> None:
-        """Remember for whom GPUs are being freed."""
+        """Remember for whom GPUs are being freed, and whose those are that may be."""
+        self._freeing = {}
         for standing in standings:
-            self._minds[standing.revision].promised = standing.promised
+            self._minds[standing.revision].promised = standing.deferred and not standing.victims
+            for victim in standing.victims if standing.deferred else ():
+                self._freeing.setdefault(victim, []).append(standing.revision)
 
     def about_to(self, steps: Iterable[Step], now: float) -> None:
         """Remember what is about to be written, whatever comes of it."""
@@ -196,6 +205,8 @@ class Minds:
                 mind.marked_at = now
             elif isinstance(action, Scale) and action.after < action.before:
                 mind.lowered_at = now
+                for newcomer in self._freeing.get(action.revision, ()):
+                    self._minds[newcomer].promised = True
 
     def _judge(
         self,

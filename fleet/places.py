@@ -14,11 +14,21 @@ from typing import TypeAlias
 from fleet.model import Fleet, Phase, Replica, Revision
 from fleet.reasons import Reason
 
-__all__ = ["Place", "PlaceKey", "may_use", "place_of", "places", "unplaced", "waits_for_gpu"]
+__all__ = [
+    "Place",
+    "PlaceKey",
+    "Places",
+    "may_use",
+    "place_of",
+    "places",
+    "unplaced",
+    "waits_for_gpu",
+]
 
 PlaceKey: TypeAlias = tuple[str, str | None]
 """(class, node)."""
 
+_Asked: TypeAlias = tuple[frozenset[str] | None, str]
 _PART = "mig-"
 _FOR_A_GPU = (None, Reason.NO_FREE_GPU, Reason.NODE_COMING, Reason.STARTING)
 
@@ -59,6 +69,55 @@ def places(fleet: Fleet) -> tuple[Place, ...]:
         if pool.name not in told_apart
     ]
     return (*by_node, *whole)
+
+
+class Places:
+    """The places of a snapshot, and who may use which; remembers what it was asked."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.every = places(fleet)
+        self._fleet = fleet
+        self._usable: dict[_Asked, tuple[Place, ...]] = {}
+        self._keys: dict[_Asked, frozenset[PlaceKey]] = {}
+
+    def at(self, fleet: Fleet) -> "Places":
+        """Those of another snapshot: the same where nothing about places is new."""
+        old = self._fleet
+        same = fleet is old or (fleet.nodes is old.nodes and fleet.gpus == old.gpus)
+        return self if same else Places(fleet)
+
+    def usable(self, revision: Revision) -> tuple[Place, ...]:
+        """Where new replicas of a revision may have their GPUs."""
+        asked = (revision.nodes, revision.gpu_class)
+        if asked not in self._usable:
+            self._usable[asked] = tuple(each for each in self.every if may_use(revision, each))
+        return self._usable[asked]
+
+    def keys(self, revision: Revision) -> frozenset[PlaceKey]:
+        """The same, by their keys."""
+        asked = (revision.nodes, revision.gpu_class)
+        if asked not in self._keys:
+            self._keys[asked] = frozenset(place.key for place in self.usable(revision))
+        return self._keys[asked]
+
+    def possible(self, revision: Revision) -> bool:
+        """Whether some place has as many GPUs as a replica needs, held or not, or may come to."""
+        usable, gpus = self.usable(revision), revision.gpus
+        if not gpus:
+            return True
+        pools = {pool.name: pool for pool in self._fleet.gpus}
+        classes = {revision.gpu_class, *(place.gpu_class for place in usable)}
+        if any(pools[name].elastic >= gpus for name in classes if name in pools):
+            return True
+        return any(
+            min(place.total, pools[place.gpu_class].total) >= gpus
+            for place in usable
+            if place.gpu_class in pools
+        )
+
+    def most_free(self, revision: Revision) -> int:
+        """Free GPUs in one of the places that it may use, at most."""
+        return max((place.free for place in self.usable(revision)), default=0)
 
 
 def may_use(revision: Revision, place: Place) -> bool:

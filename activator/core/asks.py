@@ -9,7 +9,6 @@ Rule 3: level-triggered: the same facts give the same answer, however often they
 from enum import Enum
 
 from fleet.model import Fleet, Mode, Phase, Revision
-from fleet.places import may_use, places
 from fleet.reasons import Reason
 
 __all__ = ["Ask", "ask", "hopeless", "in_vain"]
@@ -37,11 +36,16 @@ def ask(revision: Revision, fleet: Fleet, *, waiting: int, blocked: bool, vacant
     return Ask.WRITE if vacant else Ask.POKE
 
 
-def hopeless(revision: Revision, fleet: Fleet, *, blocked: bool) -> Reason | None:
-    """Why someone who arrives with nothing ready is refused at once; None to let it wait."""
+def hopeless(
+    revision: Revision, fleet: Fleet, *, blocked: bool, possible: bool = True
+) -> Reason | None:
+    """Why someone who arrives with nothing ready is refused at once; None to let it wait.
+
+    `possible`: there are, or may come to be, as many GPUs as it needs.
+    """
     if blocked:
         return Reason.START_FAILED
-    if revision.gpus and not _could_be_placed(revision, fleet):
+    if not possible:
         # No wait brings GPUs that are not there.
         return Reason.NO_FREE_GPU
     if revision.replicas == 0 and not _may_wake(revision):
@@ -51,31 +55,20 @@ def hopeless(revision: Revision, fleet: Fleet, *, blocked: bool) -> Reason | Non
     return None
 
 
-def in_vain(revision: Revision, fleet: Fleet, *, ready: int) -> Reason:
-    """What someone whose time is up is told: the GPUs were busy, or just waited too long."""
+def in_vain(revision: Revision, fleet: Fleet, *, ready: int, free: int) -> Reason:
+    """What someone whose time is up is told: the GPUs were busy, or just waited too long.
+
+    `free`: GPUs that are free in one place where it may go.
+    """
     if ready:
         return Reason.WAIT_TIMEOUT
     replicas = fleet.of(revision.name)
     if any(replica.phase is Phase.LOADING for replica in replicas):
         return Reason.WAIT_TIMEOUT
     pending = any(replica.phase is Phase.PENDING for replica in replicas)
-    lacks = revision.gpus > max(
-        (place.free for place in places(fleet) if may_use(revision, place)), default=0
-    )
-    return Reason.NO_FREE_GPU if pending or lacks else Reason.WAIT_TIMEOUT
+    return Reason.NO_FREE_GPU if pending or revision.gpus > free else Reason.WAIT_TIMEOUT
 
 
 def _may_wake(revision: Revision) -> bool:
     policy = revision.policy
     return policy.mode is Mode.AUTO and policy.max_replicas > 0 and not revision.second_writer
-
-
-def _could_be_placed(revision: Revision, fleet: Fleet) -> bool:
-    """Whether some place has as many GPUs as a replica needs, held or not, or may come to."""
-    usable = [place for place in places(fleet) if may_use(revision, place)]
-    classes = {revision.gpu_class, *(place.gpu_class for place in usable)}
-    if any(fleet.pool(gpu_class).elastic >= revision.gpus for gpu_class in classes):
-        return True
-    return any(
-        min(place.total, fleet.pool(place.gpu_class).total) >= revision.gpus for place in usable
-    )

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from fleet.model import Fleet, Phase, Revision
 from fleet.names import RevisionName
-from fleet.places import Place, PlaceKey, may_use, places, unplaced
+from fleet.places import Place, PlaceKey, Places, unplaced
 
 __all__ = ["Vacancy"]
 
@@ -35,10 +35,18 @@ class Vacancy:
 
     def __init__(self) -> None:
         self._fleet: Fleet | None = None
-        self._places: tuple[Place, ...] = ()
+        self._places = Places(Fleet())
         self._left: dict[PlaceKey, int] = {}
         self._pools: dict[str, int] = {}
+        self._growing: frozenset[str] = frozenset()
         self._wakes: dict[RevisionName, _Wake] = {}
+        self._said: dict[tuple[object, ...], bool] = {}
+        """What was answered since anything changed: many models ask the same."""
+
+    def places(self, fleet: Fleet) -> Places:
+        """The places of a snapshot."""
+        self._places = self._places.at(fleet)
+        return self._places
 
     def has(self, revision: Revision, fleet: Fleet, *, gateways: int, now: float) -> bool:
         """Whether this gateway, one of so many, may ask for a first replica."""
@@ -46,21 +54,17 @@ class Vacancy:
             return True
         if fleet is not self._fleet:
             self._count(fleet, now)
-        if self._best(revision, fleet) is None:
-            return False
-        mine = sum(
-            wake.revision.gpus
-            for wake in self._wakes.values()
-            if wake.revision.gpu_class == revision.gpu_class
-        )
-        vacant = mine + sum(max(0, self._left[place.key]) for place in self._usable(revision))
-        return mine + revision.gpus <= max(revision.gpus, vacant // max(1, gateways))
+        asked = (revision.nodes, revision.gpu_class, revision.gpus, gateways)
+        if asked not in self._said:
+            self._said[asked] = self._has(revision, max(1, gateways))
+        return self._said[asked]
 
     def begin(self, revision: Revision, now: float) -> None:
         """Its first replica is being asked for."""
         self._wakes[revision.name] = _Wake(revision, now)
         if self._fleet is not None:
             self._claim(revision)
+            self._said.clear()
 
     def end(self, revision: RevisionName, *, written: bool) -> None:
         """It was asked for, or that failed."""
@@ -73,11 +77,25 @@ class Vacancy:
             del self._wakes[revision]
             self._fleet = None
 
+    def _has(self, revision: Revision, gateways: int) -> bool:
+        place = self._best(revision, growing=self._growing)
+        if place is None:
+            return False
+        mine = sum(
+            wake.revision.gpus
+            for wake in self._wakes.values()
+            if wake.revision.gpu_class == revision.gpu_class
+        )
+        usable = self._places.usable(revision)
+        vacant = mine + sum(max(0, self._left[each.key]) for each in usable)
+        return mine + revision.gpus <= max(revision.gpus, vacant // gateways)
+
     def _count(self, fleet: Fleet, now: float) -> None:
         self._fleet = fleet
-        self._places = places(fleet)
-        self._left = {place.key: place.free for place in self._places}
+        self._said.clear()
+        self._left = {place.key: place.free for place in self.places(fleet).every}
         self._pools = {pool.name: pool.free for pool in fleet.gpus}
+        self._growing = frozenset(pool.name for pool in fleet.gpus if pool.grows)
         self._wakes = {
             name: wake for name, wake in self._wakes.items() if not _settled(wake, fleet, now)
         }
@@ -93,27 +111,24 @@ class Vacancy:
         """Take its GPUs where there are some; else whatever is there is kept for it."""
         if revision.gpus == 0:
             return True
-        place = self._best(revision, None)
+        place = self._best(revision)
         if place is None:
-            for each in self._usable(revision):
+            for each in self._places.usable(revision):
                 self._left[each.key] = 0
             return False
         self._left[place.key] -= revision.gpus
         self._pools[place.gpu_class] -= revision.gpus
         return True
 
-    def _best(self, revision: Revision, growing: Fleet | None) -> Place | None:
-        """The place that has room for one replica and least beyond it, where no node is bought."""
+    def _best(self, revision: Revision, *, growing: frozenset[str] = frozenset()) -> Place | None:
+        """The place that has room for one replica and least beyond it."""
         found = [
             place
-            for place in self._usable(revision)
+            for place in self._places.usable(revision)
             if min(self._left[place.key], self._pools.get(place.gpu_class, 0)) >= revision.gpus
-            and not (growing is not None and growing.pool(place.gpu_class).grows)
+            and place.gpu_class not in growing
         ]
         return min(found, key=lambda place: self._left[place.key], default=None)
-
-    def _usable(self, revision: Revision) -> list[Place]:
-        return [place for place in self._places if may_use(revision, place)]
 
 
 def _settled(wake: _Wake, fleet: Fleet, now: float) -> bool:

@@ -29,6 +29,10 @@ from fleet.reasons import Reason
 __all__ = ["Case", "Rules", "arrange"]
 
 
+_PATIENCE = 2
+"""Ticks that a newcomer waits for an idle model before it asks for a new node."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
     """What holds for all models. Durations in seconds."""
@@ -115,7 +119,7 @@ def arrange(
         and case.divisible
         and may_go(case.seen, case.revision.policy, min_residency=rules.min_residency, now=now)
     }
-    wishes = [_wish(case, ground, idle=case.revision.name in candidates) for case in cases]
+    wishes = [_wish(case, ground, rules, idle=case.revision.name in candidates) for case in cases]
     supply = ground.supply(grow_first=rules.grow_first)
     shares = share(wishes, candidates.values(), supply)
     taken = _taken(cases, shares)
@@ -172,7 +176,7 @@ def _candidate(case: Case, ground: Ground) -> Candidate:
     )
 
 
-def _wish(case: Case, ground: Ground, *, idle: bool) -> Wish:
+def _wish(case: Case, ground: Ground, rules: Rules, *, idle: bool) -> Wish:
     seen, revision = case.seen, case.revision
     without = _without(case, ground)
     waits = seen.count(Phase.PENDING) - ground.apart(revision)
@@ -195,9 +199,16 @@ def _wish(case: Case, ground: Ground, *, idle: bool) -> Wish:
         priority=revision.policy.priority,
         oldest_wait=case.waited,
         first=case.stranded or case.promised,
+        asks=_may_ask(case, rules),
         may=ground.may(revision),
         at=ground.at(revision, held),
     )
+
+
+def _may_ask(case: Case, rules: Rules) -> bool:
+    """Whether it has waited for somebody to become idle."""
+    patient = case.waiting and not isinstance(case.seen.load, Unknown)
+    return not patient or case.waited >= _PATIENCE * rules.tick
 
 
 def _without(case: Case, ground: Ground) -> int:
@@ -233,8 +244,7 @@ def _placed(case: Case, got: Share, *, without: int) -> Standing:
     elif got.coming and standing.target == before:
         standing = replace(standing, message="as soon as the GPU is free that is being freed")
     victims = tuple(victim.revision for victim in got.victims)
-    promised = got.coming > 0 and not victims and before == 0
-    return replace(standing, victims=victims, promised=promised)
+    return replace(standing, victims=victims, deferred=got.coming > 0 and before == 0)
 
 
 def _left(

@@ -10,7 +10,8 @@ Rule 3: then minimums, then more replicas for models that have some; from free G
         evicted model comes back to its minimum only when a GPU is free.
 Rule 4: a replica that waits for its GPU holds none; neither does one between two tries.
 Rule 5: where more GPUs may be asked for, a newcomer evicts first and asks where that does not help
-        (or the other way round, `Supply.grow_first`); others ask when nothing is free.
+        (or the other way round, `Supply.grow_first`), and not at once: who is busy now may be idle
+        in a second. Others ask when nothing is free.
 Rule 6: where a pod that waits makes somebody buy a node, none is written for GPUs that are only
         being freed (`coming`). Since whoever waits gets what is freed, those that are to wait for a
         new node are the first in order, and those for whom GPUs are freed the last.
@@ -54,6 +55,8 @@ class Wish:
     """Seconds."""
     first: bool = False
     """Its pod waits already, or GPUs are being freed for it."""
+    asks: bool = True
+    """It may ask for a new node by now, where no eviction helps."""
     may: frozenset[PlaceKey] | None = None
     """The places that will do; None: its class, wherever."""
     at: Mapping[PlaceKey, int] = field(default_factory=lambda: MappingProxyType({}))
@@ -124,7 +127,7 @@ def share(
         if one.wish.revision not in gone and not one.short:
             _more(one, stock)
     for gpu_class in supply.growing:
-        _defer(got, gpu_class)
+        _defer(got, gpu_class, owed=stock.owed[gpu_class])
     return MappingProxyType({one.wish.revision: one.share() for one in got})
 
 
@@ -150,7 +153,7 @@ def _first(
             _evict(victims, stock, left)
             got.victims = victims
             found = stock.take(wish.asker)
-    if found is None:
+    if found is None and wish.asks:
         found = stock.grow(wish.asker)
     if found is None:
         got.short = True
@@ -184,10 +187,13 @@ def _more(got: _Got, stock: Stock) -> None:
         got.kinds.append(found)
 
 
-def _defer(got: Iterable[_Got], gpu_class: str) -> None:
-    """Let the last in order wait for what is being freed, and the first for what is bought."""
+def _defer(got: Iterable[_Got], gpu_class: str, *, owed: int) -> None:
+    """Let the last in order wait for what is being freed, and the first for what is bought.
+
+    `owed`: the GPUs that pods wait for already that are not bought for them.
+    """
     waiting = [one for one in got if one.kinds and one.wish.gpus]
-    bought = sum(one.of(Kind.NEW, gpu_class) * one.wish.gpus for one in waiting)
+    bought = max(0, sum(one.of(Kind.NEW, gpu_class) * one.wish.gpus for one in waiting) - owed)
     for one in waiting:
         those = one.of(Kind.NEW, gpu_class) + one.of(Kind.COMING, gpu_class)
         now = min(those, bought // one.wish.gpus)

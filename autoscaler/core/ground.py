@@ -15,7 +15,7 @@ from types import MappingProxyType
 from autoscaler.core.stock import Spot, Supply
 from fleet.model import Fleet, Phase, Replica, Revision
 from fleet.names import ReplicaName
-from fleet.places import Place, PlaceKey, may_use, place_of, places, waits_for_gpu
+from fleet.places import Place, PlaceKey, Places, place_of, waits_for_gpu
 from fleet.reasons import Reason
 
 __all__ = ["Ground"]
@@ -26,12 +26,11 @@ class Ground:
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
-        self._places = places(fleet)
+        self._places = Places(fleet)
         self._by_node: dict[str | None, list[Place]] = {}
-        for place in self._places:
+        for place in self._places.every:
             self._by_node.setdefault(place.node, []).append(place)
         self._told_apart = bool(fleet.nodes)
-        self._may: dict[tuple[frozenset[str] | None, str], frozenset[PlaceKey]] = {}
 
     def supply(self, *, grow_first: bool) -> Supply:
         """The GPUs there are."""
@@ -47,7 +46,7 @@ class Ground:
             totals={pool.name: pool.total for pool in pools},
             spots=tuple(
                 Spot(key=place.key, free=place.free, coming=coming[place.key])
-                for place in self._places
+                for place in self._places.every
                 if place.usable
             ),
             elastic={pool.name: pool.elastic for pool in pools if pool.elastic},
@@ -59,21 +58,14 @@ class Ground:
         """The places that will do for its replicas; None: its class."""
         if not self._told_apart:
             return None
-        asked = (revision.nodes, revision.gpu_class)
-        if asked not in self._may:
-            self._may[asked] = frozenset(
-                place.key for place in self._places if may_use(revision, place)
-            )
-        return self._may[asked]
+        return self._places.keys(revision)
 
     def vacant(self, revision: Revision) -> int:
         """Free GPUs that an activator may ask for: not where a node is bought for a pod."""
-        usable = self.may(revision)
         return sum(
             place.free
-            for place in self._places
-            if (place.gpu_class == revision.gpu_class if usable is None else place.key in usable)
-            and not self._fleet.pool(place.gpu_class).grows
+            for place in self._places.usable(revision)
+            if not self._fleet.pool(place.gpu_class).grows
         )
 
     def at(self, revision: Revision, held: int) -> Mapping[PlaceKey, int]:

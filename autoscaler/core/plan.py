@@ -96,8 +96,8 @@ class Standing:
     """The activator writes this one's 0 -> 1."""
     first: frozenset[ReplicaName] = frozenset()
     """The replicas that go before any others, because of where they are."""
-    promised: bool = False
-    """GPUs are being freed for it, and it must not ask for them yet."""
+    deferred: bool = False
+    """GPUs are being freed for it, or will be, and it must not ask for them yet."""
 
     @property
     def falling(self) -> bool:

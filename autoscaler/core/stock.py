@@ -9,6 +9,7 @@ Rule 3: what has no place yet, although it is wanted, is counted where it fits b
         GPUs that may still be asked for, then as overdrawn: whoever comes next makes room for it.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -90,6 +91,8 @@ class Stock:
     def __init__(self, supply: Supply) -> None:
         self._room = dict(supply.totals)
         self._elastic = dict(supply.elastic)
+        self.owed = Counter[str]()
+        """By class: GPUs that pods wait for already, less those of them that are to be bought."""
         self._spots = {spot.key: _Left(spot.free, spot.coming) for spot in supply.spots}
         told = {gpu_class for gpu_class, _ in self._spots}
         for gpu_class, total in supply.totals.items():
@@ -105,8 +108,11 @@ class Stock:
         for (gpu_class, _), placed in at.items():
             self._room[gpu_class] = self._room.get(gpu_class, 0) - placed * asker.gpus
         for _ in range(max(0, replicas - sum(at.values())) if asker.gpus else 0):
-            if self.take(asker) is None and self.grow(asker) is None:
-                self._room[asker.gpu_class] = self._room.get(asker.gpu_class, 0) - asker.gpus
+            kind, gpu_class = self.take(asker) or self.grow(asker) or (None, asker.gpu_class)
+            if kind is None:
+                self._room[gpu_class] = self._room.get(gpu_class, 0) - asker.gpus
+            if kind in (Kind.COMING, None):
+                self.owed[gpu_class] += asker.gpus
 
     def take(self, asker: Asker) -> tuple[Kind, str] | None:
         """Give out the GPUs of one replica, and of which class; None where there is no room."""

@@ -211,7 +211,7 @@ def test_where_a_pod_that_waits_buys_a_node_nothing_is_left_and_nothing_written_
     got = nodes(case("old", Phase.READY), case("new", waiting=1), grows=True, elastic=4)
     assert (got["old"].target, got["old"].reason) == (0, Reason.EVICTED)
     assert (got["new"].target, got["new"].reason) == (0, Reason.DEMAND)
-    assert not got["new"].promised, "nothing is written yet: it may be taken back"
+    assert (got["new"].deferred, got["new"].victims) == (True, ("default/old",))
 
 
 def test_it_is_promised_the_gpu_that_is_being_freed_until_it_may_be_written():
@@ -224,13 +224,26 @@ def test_it_is_promised_the_gpu_that_is_being_freed_until_it_may_be_written():
         decision=decide(remember_nothing(Tuning()), seen, POLICY, 10.0),
     )
     got = nodes(old, new, grows=True, elastic=4)
-    assert (got["new"].target, got["new"].promised) == (0, True)
+    assert (got["new"].target, got["new"].deferred, got["new"].victims) == (0, True, ())
     # Its victim is called again, and is more important: the promise holds.
     high = replace(POLICY, priority=5)
     again = case("old", waiting=1, waited=9.0, policy=high)
     got = nodes(again, replace(new, promised=True), free={"n": 1}, grows=True)
     assert (got["new"].target, got["old"].target) == (1, 0)
-    assert not got["new"].promised
+    assert not got["new"].deferred
+
+
+@pytest.mark.parametrize(("waited", "target"), [(0.0, 0), (3.9, 0), (4.0, 1)])
+def test_a_node_is_asked_for_when_nobody_has_become_idle_for_two_ticks(waited, target):
+    busy = case("busy", Phase.READY, waiting=1)
+    got = nodes(busy, case("new", waiting=1, waited=waited), grows=True, elastic=1)
+    assert (got["busy"].target, got["new"].target) == (1, target)
+
+
+def test_a_pinned_model_that_nobody_waits_for_asks_for_a_node_at_once():
+    pinned = case("new", policy=replace(POLICY, pinned=True))
+    got = nodes(case("busy", Phase.READY, waiting=1), pinned, grows=True, elastic=1)
+    assert got["new"].target == 1
 
 
 def test_grow_first_asks_before_it_evicts():

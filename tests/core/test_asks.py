@@ -4,11 +4,13 @@ from types import MappingProxyType
 
 import pytest
 
-from activator.core.asks import Ask, ask, hopeless, in_vain
+from activator.core import asks
+from activator.core.asks import Ask, ask
 from activator.core.eta import Eta
 from activator.core.vacancy import Vacancy
 from fleet.model import Fleet, GpuPool, Mode, Phase, Policy, Replica
 from fleet.names import ReplicaName
+from fleet.places import Places
 from fleet.reasons import Reason
 from tests.fakes.cluster import revision
 
@@ -28,6 +30,14 @@ def fleet(rev, *phases: Phase, free: int = 1, others=()) -> Fleet:
         replicas=MappingProxyType(replicas),
         gpus=(GpuPool(name="gpu", total=2, free=free),),
     )
+
+
+def hopeless(rev, world, *, blocked=False):
+    return asks.hopeless(rev, world, blocked=blocked, possible=Places(world).possible(rev))
+
+
+def in_vain(rev, world, *, ready):
+    return asks.in_vain(rev, world, ready=ready, free=Places(world).most_free(rev))
 
 
 PENDING_OTHER = (revision("other", replicas=1), Phase.PENDING)

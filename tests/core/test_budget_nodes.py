@@ -169,6 +169,8 @@ def test_where_no_eviction_helps_it_asks_for_a_new_node_at_once():
     got = grown(OLD, wish("new"))["new"]
     assert (got.replicas, got.coming, got.short) == (1, 0, False)
     assert grown(OLD, wish("new"), elastic={})["new"].short
+    assert grown(OLD, wish("new", asks=False))["new"].short
+    assert not grown(OLD, wish("new", asks=False), grow_first=True)["new"].short
 
 
 def test_or_it_asks_first_and_evicts_when_no_more_may_be_asked_for():
@@ -205,6 +207,14 @@ def test_who_is_freed_for_waits_and_who_is_bought_for_does_not():
         OLD, wish("busy", held=1, wanted=2), wish("a"), idle=[candidate("old")], totals={"gpu": 2}
     )
     assert (shares["a"].coming, shares["busy"].coming) == (0, 1)
+
+
+def test_a_pod_that_waits_for_what_is_freed_is_not_joined_by_one_for_what_is_bought():
+    """Two would wait, and two nodes be bought for them."""
+    going = (Spot(key=("gpu", None), free=0, coming=1),)
+    woken = wish("woken", held=1, wanted=1)
+    shares = grown(woken, wish("a"), spots=going)
+    assert (shares["a"].replicas, shares["a"].coming) == (1, 1)
 
 
 def test_elsewhere_a_newcomer_is_written_with_the_eviction():
