@@ -25,7 +25,7 @@ from fleet.telemetry import log
 __all__ = ["Reflector", "Resource"]
 
 _log = log(__name__)
-_PAGE = "250"
+_PAGE = "100"
 _LIST_S = 60.0
 # The server ends a watch after this; a little different for each, so that they do not all come back
 # at once.
