@@ -136,7 +136,7 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
             async with (
                 await Api.open(str(plane.kubeconfig)) as api,
                 running(Kubelet(api).run()),
-                kubernetes_cluster(api, namespaces=["default"]) as cluster,
+                kubernetes_cluster(api) as cluster,
             ):
                 yield KubernetesRig(cluster, plane.admin)
         finally:

@@ -91,7 +91,7 @@ class Watching:
         }
 
     def of(self, kind: Kind) -> Mapping[Key, Object] | None:
-        """What there is of a kind, trimmed; None: it may not be read."""
+        """What there is of a kind, trimmed; None: it is not read, or may not be."""
         reflectors = self._reflectors[kind]
         if not any(reflector.listed.is_set() for reflector in reflectors):
             return None
