@@ -17,8 +17,9 @@ from tests.kube.admin import Admin
 from tests.kube.objects import gpu_node
 from tests.kube.plane import ControlPlane
 from tests.kube.redis import RedisServer
+from tests.kube.site import Site
 
-__all__ = ["control_plane", "empty", "namespace", "nodes", "redis_server"]
+__all__ = ["control_plane", "empty", "namespace", "nodes", "redis_server", "site"]
 
 
 @pytest.fixture(scope="session")
@@ -77,6 +78,13 @@ def nodes(control_plane: ControlPlane) -> Iterator[Callable[..., str]]:
     yield make
     for name in made:
         control_plane.admin.delete(f"/api/v1/nodes/{name}")
+
+
+@pytest.fixture
+def site(control_plane: ControlPlane, namespace: str, nodes: Callable[..., str]) -> Site:
+    """A namespace of one's own, with four GPUs on a node."""
+    nodes(gpus=4)
+    return Site(control_plane, namespace)
 
 
 @pytest.fixture
