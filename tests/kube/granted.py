@@ -18,7 +18,7 @@ from tests.kube.plane import ControlPlane
 from tests.kube.rights import OPERATIONS
 from tests.kube.stand import Stand, Witness
 
-__all__ = ["RBAC", "Granted", "granting"]
+__all__ = ["RBAC", "Granted", "granting", "scaled_objects"]
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 _CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -127,17 +127,20 @@ class Granted:
 
 
 @contextmanager
-def granting(plane: ControlPlane, folder: Path) -> Iterator[Granted]:
-    """All of it made; taken away at the end. `folder` takes a file of values."""
+def granting(plane: ControlPlane, folder: Path, *, narrow: bool = False) -> Iterator[Granted]:
+    """All of it made; taken away at the end. `folder` takes a file of values.
+
+    `narrow`: with rights in the namespace of the models alone.
+    """
     admin = plane.admin
     mark = secrets.token_hex(3)
     own, models = f"own-{mark}", f"models-{mark}"
-    documents = [each for each in render(namespace=own, folder=folder) if each["kind"] in _KINDS]
+    values = {"namespaces": [models], "settings": {"gpu_budget": "8"}} if narrow else {}
+    rendered = render(namespace=own, values=values, folder=folder)
+    documents = [each for each in rendered if each["kind"] in _KINDS]
     for name in (own, models):
         admin.post("/api/v1/namespaces", {"metadata": {"name": name}})
         admin.until(f"/api/v1/namespaces/{name}/serviceaccounts/default", bool)
-    admin.post(_CRDS, _SCALED_OBJECTS)
-    admin.until(f"/apis/keda.sh/v1alpha1/namespaces/{models}/scaledobjects", bool)
     apply(admin, documents, namespace=own)
     tokens = {each: plane.account_token(own, f"ebbtide-{each.value}") for each in Component}
     found = Granted(plane, admin, own, models, documents, tokens)
@@ -146,12 +149,22 @@ def granting(plane: ControlPlane, folder: Path) -> Iterator[Granted]:
         yield found
     finally:
         withdraw(admin, documents, namespace=own)
-        path = f"{_CRDS}/scaledobjects.keda.sh"
-        admin.delete(path)
         for name in (own, models):
             admin.delete(f"/apis/apps/v1/namespaces/{name}/deployments")
             admin.delete(f"/api/v1/namespaces/{name}/pods", grace_s=0)
             admin.delete(f"/api/v1/namespaces/{name}")
+
+
+@contextmanager
+def scaled_objects(admin: Admin) -> Iterator[None]:
+    """The cluster knows KEDA's objects."""
+    path = f"{_CRDS}/scaledobjects.keda.sh"
+    admin.post(_CRDS, _SCALED_OBJECTS)
+    admin.until("/apis/keda.sh/v1alpha1/scaledobjects", bool)
+    try:
+        yield
+    finally:
+        admin.delete(path)
         _until_gone(admin, path)
 
 
@@ -160,13 +173,12 @@ def _until_in_force(granted: Granted) -> None:
     path = granted.make("in-force", replicas=1)
     for component in Component:
         with closing(granted.account(component)) as account:
-            for count in range(2, 1000):
-                change = {"spec": {"replicas": count}}, {"metadata": {"labels": {"n": str(count)}}}
+            for turn in range(1000):
                 try:
                     if component is Component.GATEWAY:
-                        account.patch(f"{path}/scale", change[0])
+                        account.patch(f"{path}/scale", {"spec": {"replicas": 2 + turn % 2}})
                     else:
-                        account.patch(path, change[1])
+                        account.patch(path, {"metadata": {"labels": {"turn": str(turn)}}})
                 except RefusedError as error:
                     if "denied request" in str(error):
                         break

@@ -2,15 +2,21 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fleet.kubernetes.api import Api
 from fleet.kubernetes.permissions import Component
 from fleet.leases.leader import LEADER_LEASE
+from fleet.names import RevisionName
+from fleet.reasons import Reason
 from tests.kube.admin import Admin, RefusedError
+from tests.kube.clusters import kubernetes_cluster
 from tests.kube.granted import RBAC, Granted, granting
 from tests.kube.plane import ControlPlane
+from tests.kube.stand import again, soon
 
 COST = "controller.kubernetes.io/pod-deletion-cost"
 
@@ -186,3 +192,38 @@ def test_others_are_none_of_these_policies_business(granted: Granted) -> None:
     path = granted.make("others", replicas=1)
     granted.admin.patch(f"{path}/scale", {"spec": {"replicas": 5}})
     granted.admin.patch(path, {"metadata": {"labels": {"a": "b"}}})
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("component", list(Component))
+async def test_rights_in_some_namespaces_are_enough_for_these(
+    control_plane: ControlPlane, component: Component, tmp_path: Path
+) -> None:
+    """All is seen there, a model is woken, and elsewhere nothing may be asked; nor for nodes."""
+    with granting(control_plane, tmp_path, narrow=True) as narrow:
+        path = narrow.make("asleep")
+        name = RevisionName(f"{narrow.models}/asleep")
+        token = narrow.tokens[component]
+        kubeconfig = control_plane.kubeconfig_for(token, name=component.value)
+        async with (
+            await Api.open(str(kubeconfig)) as api,
+            kubernetes_cluster(api, namespaces=[narrow.models]) as cluster,
+        ):
+            await soon(lambda: name in cluster.fleet().revisions)
+            assert cluster.lacking() == {}
+            await again(
+                lambda: cluster.scale(
+                    name, 1, expect=cluster.fleet().revisions[name].version, reason=Reason.DEMAND
+                )
+            )
+        assert narrow.admin.get(path)["spec"]["replicas"] == 1
+        with closing(narrow.account(component)) as account:
+            for elsewhere in (
+                "/apis/apps/v1/deployments",
+                "/apis/apps/v1/namespaces/default/deployments",
+                f"/apis/apps/v1/namespaces/{narrow.own}/deployments",
+                "/api/v1/namespaces/default/pods",
+                "/api/v1/nodes",
+            ):
+                with pytest.raises(RefusedError, match="forbidden"):
+                    account.get(elsewhere)

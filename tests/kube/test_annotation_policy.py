@@ -167,6 +167,13 @@ def test_both_read_the_same_names(policed: Admin, text: str, runtime: str) -> No
     agree(policed, annotated({"model": text, "runtime": runtime}))
 
 
+def test_many_names_are_still_read(policed: Admin) -> None:
+    """As many as a server might have; of far more the API server leaves the reading to us."""
+    names = [f"model-{n}" for n in range(500)]
+    agree(policed, annotated({"model": ",".join(names)}))
+    agree(policed, annotated({"model": ",".join([*names, "model-7"])}))
+
+
 @pytest.mark.parametrize("runtime", ["triton", "openai", "plain"])
 @pytest.mark.parametrize("key", ["port", "grpc-port", "metrics-port", ""])
 @pytest.mark.parametrize("text", ["8000", "8001", "8002", "http", "grpc", "metrics", "web"])

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from gateway.core.tokens import read_tokens
 from tests.kube.admin import Admin, RefusedError
 from tests.kube.chart import CHART, HelmError, helm, render
 from tests.kube.plane import ControlPlane, free_port
@@ -60,6 +61,7 @@ def test_installed_upgraded_and_gone(
     assert "port-forward svc/tide-ebbtide 8080:80" in told
     made = {name: secret(admin, namespace, f"tide-ebbtide-{name}") for name in ("admin", "redis")}
     assert len(made["admin"]["tokens"]) >= 32
+    assert read_tokens(made["admin"]["tokens"], source="the Secret")
     assert made["redis"]["password"].isalnum()
     assert made["admin"]["tokens"] != made["redis"]["password"]
     deployments = f"/apis/apps/v1/namespaces/{namespace}/deployments"

@@ -12,7 +12,7 @@ import pytest
 
 from fleet.kubernetes.permissions import PERMISSIONS, Component, Permission, Scope
 from tests.kube.chart import CHART, render
-from tests.kube.granted import Granted, granting
+from tests.kube.granted import Granted, granting, scaled_objects
 from tests.kube.plane import ControlPlane
 from tests.kube.rights import OPERATIONS
 
@@ -21,7 +21,8 @@ from tests.kube.rights import OPERATIONS
 def granted(
     control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Granted]:
-    with granting(control_plane, tmp_path_factory.mktemp("rights")) as found:
+    folder = tmp_path_factory.mktemp("rights")
+    with scaled_objects(control_plane.admin), granting(control_plane, folder) as found:
         yield found
 
 
