@@ -70,6 +70,7 @@ class ReplicaState:
     address: str | None
     gpus: int
     gpu_ids: tuple[str, ...]
+    node: str | None
     started_s: float | None
     """Seconds since it got its GPU; None while Pending."""
 
@@ -129,6 +130,7 @@ def _replicas(view: AdminView, revision: Revision) -> tuple[ReplicaState, ...]:
             address=replica.address,
             gpus=replica.gpus,
             gpu_ids=replica.gpu_ids,
+            node=replica.node,
             started_s=None if replica.started is None else now - replica.started,
         )
         for replica in view.fleet().of(revision.name)

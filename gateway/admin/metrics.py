@@ -129,6 +129,12 @@ def _models(states: Sequence[ModelState]) -> Iterator[Metric]:
         "ebbtide_last_cold_start_seconds",
         "From arrival to the first byte, the last time nothing was ready.",
     )
+    others = GaugeMetricFamily(
+        "ebbtide_second_writer", "1 for a model that something else scales.", labels=_MODEL
+    )
+    for state in states:
+        others.add_metric((state.model, state.revision), float(state.second_writer is not None))
+    yield others
     cold = CounterMetricFamily(
         "ebbtide_cold_starts", "Arrivals that found nothing ready, once each wake.", labels=_MODEL
     )
@@ -151,10 +157,14 @@ def _fleet(view: AdminView) -> Iterator[Metric]:
     pools = GaugeMetricFamily(
         "ebbtide_gpus", "GPUs there are, by who has them.", labels=("gpu_class", "state")
     )
+    elastic = GaugeMetricFamily(
+        "ebbtide_elastic_gpus", "GPUs that may still be asked for.", labels=("gpu_class",)
+    )
     for pool in gpus(fleet):
         pools.add_metric((pool.gpu_class, "free"), pool.free)
         pools.add_metric((pool.gpu_class, "held"), pool.total - pool.free)
-    yield pools
+        elastic.add_metric((pool.gpu_class,), pool.elastic)
+    yield from (pools, elastic)
     faults = sum(not problem.warning for problem in fleet.problems)
     yield GaugeMetricFamily("ebbtide_problems", "Faults in the manifests now.", value=faults)
     yield GaugeMetricFamily(

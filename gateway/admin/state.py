@@ -16,6 +16,7 @@ __all__ = [
     "Gpus",
     "Holder",
     "ModelState",
+    "NodeGpus",
     "Replicas",
     "answering",
     "gpus",
@@ -60,6 +61,19 @@ class ModelState:
     idle_s: float | None
     gpus: int
     """GPUs that its replicas hold now."""
+    second_writer: str | None
+    """Who else scales it, so that ebbtide does not; None: nobody."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeGpus:
+    """The GPUs of one class on one node."""
+
+    node: str
+    total: int
+    free: int
+    usable: bool
+    """Whether new pods may come."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +83,10 @@ class Gpus:
     gpu_class: str
     total: int
     free: int
+    elastic: int
+    """How many more may be asked for."""
+    nodes: tuple[NodeGpus, ...]
+    """Where they are; empty on one machine, and where nodes may not be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +101,7 @@ class Holder:
     gpu_class: str | None
     gpus: int
     gpu_ids: tuple[str, ...]
+    node: str | None
 
 
 def revision_called(fleet: Fleet, model: str) -> Revision | None:
@@ -121,12 +140,26 @@ def model_state(view: AdminView, revision: Revision) -> ModelState:
         last_cold_start_s=None if line is None else line.last_cold_start_s,
         idle_s=None if sample is None else sample.idle_for,
         gpus=sum(replica.gpus for replica in replicas),
+        second_writer=revision.second_writer or None,
     )
 
 
 def gpus(fleet: Fleet) -> tuple[Gpus, ...]:
     """The GPUs by class."""
-    return tuple(Gpus(gpu_class=p.name, total=p.total, free=p.free) for p in fleet.gpus)
+    nodes: dict[str, list[NodeGpus]] = {}
+    for each in fleet.nodes:
+        told = NodeGpus(node=each.name, total=each.total, free=each.free, usable=each.usable)
+        nodes.setdefault(each.gpu_class, []).append(told)
+    return tuple(
+        Gpus(
+            gpu_class=pool.name,
+            total=pool.total,
+            free=pool.free,
+            elastic=pool.elastic,
+            nodes=tuple(nodes.get(pool.name, ())),
+        )
+        for pool in fleet.gpus
+    )
 
 
 def holders(view: AdminView) -> Iterator[Holder]:
@@ -145,6 +178,7 @@ def holders(view: AdminView) -> Iterator[Holder]:
                     gpu_class=None if revision is None else revision.gpu_class,
                     gpus=replica.gpus,
                     gpu_ids=replica.gpu_ids,
+                    node=replica.node,
                 )
 
 

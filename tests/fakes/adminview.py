@@ -12,7 +12,7 @@ from fleet.messages import (
     ReplicaSample,
     RevisionSample,
 )
-from fleet.model import Drain, Fleet, GpuPool, Phase, Problem, Replica, Served
+from fleet.model import Drain, Fleet, GpuNode, GpuPool, Phase, Problem, Replica, Served
 from fleet.names import ModelName, ReplicaName, RevisionName
 from fleet.reasons import Reason
 from fleet.starts import Failure
@@ -155,7 +155,7 @@ def busy_view() -> FakeView:
     revisions = (
         replace(serving, drain=marked),
         revision("speech", replicas=1),
-        revision("magika", replicas=0),
+        revision("magika", replicas=0, second_writer="HorizontalPodAutoscaler magika"),
         revision("broken", replicas=1),
     )
     view = FakeView()
@@ -164,7 +164,7 @@ def busy_view() -> FakeView:
         revisions={r.name: r for r in revisions},
         replicas={
             RevisionName("default/ocr"): (
-                replica("ocr-1", Phase.LOADING),
+                replica("ocr-1", Phase.LOADING, node="n1"),
                 replica("ocr-2", Phase.LOADING, gpu_ids=("1",)),
                 replica(
                     "ocr-3",
@@ -194,7 +194,8 @@ def busy_view() -> FakeView:
                 replica("gone-1", Phase.DRAINING, reason=Reason.STOPPING, gpu_ids=("3",)),
             ),
         },
-        gpus=(GpuPool(name="gpu", total=5, free=1),),
+        gpus=(GpuPool(name="gpu", total=5, free=1, elastic=3),),
+        nodes=(GpuNode(name="n1", gpu_class="gpu", total=5, free=1),),
         problems=(
             Problem(
                 source="bad.yaml",

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.anyio
 
 MODEL_FIELDS = {
     "model", "revision", "phase", "reason", "replicas", "waiting", "running", "requests", "errors",
-    "cold_starts", "last_cold_start_s", "idle_s", "gpus",
+    "cold_starts", "last_cold_start_s", "idle_s", "gpus", "second_writer",
 }  # fmt: skip
 AMOUNTS = {
     "starting", "serving", "idle", "draining", "allocated", "always_on", "released",
@@ -68,7 +68,9 @@ async def test_models_are_told_field_for_field(client: httpx.AsyncClient) -> Non
         "last_cold_start_s": 2.25,
         "idle_s": None,
         "gpus": 2,
+        "second_writer": None,
     }
+    assert found["magika"]["second_writer"] == "HorizontalPodAutoscaler magika"
     assert found["magika"]["idle_s"] == 75.5
     assert found["magika"]["phase"] == "asleep"
     assert found["broken"]["reason"] == "crash_loop_back_off"
@@ -127,7 +129,7 @@ async def test_one_model_adds_why_and_what_went_before(
     assert replicas[0]["started_s"] == 15.0
     assert replicas[2] == {
         "replica": "ocr-3", "phase": "pending", "reason": "no_free_gpu", "message": "",
-        "address": None, "gpus": 0, "gpu_ids": [], "started_s": None,
+        "address": None, "gpus": 0, "gpu_ids": [], "node": None, "started_s": None,
     }  # fmt: skip
 
 
@@ -183,7 +185,15 @@ async def test_a_fault_of_ours_is_json_too() -> None:
 
 async def test_gpus_are_told_with_who_holds_them(client: httpx.AsyncClient) -> None:
     found = (await client.get("/api/gpus")).json()
-    assert found["gpus"] == [{"gpu_class": "gpu", "total": 5, "free": 1}]
+    assert found["gpus"] == [
+        {
+            "gpu_class": "gpu",
+            "total": 5,
+            "free": 1,
+            "elastic": 3,
+            "nodes": [{"node": "n1", "total": 5, "free": 1, "usable": True}],
+        }
+    ]
     held = {holder["replica"]: holder for holder in found["held"]}
     assert {name: holder["phase"] for name, holder in held.items()} == {
         "ocr-1": "ready",
@@ -194,7 +204,7 @@ async def test_gpus_are_told_with_who_holds_them(client: httpx.AsyncClient) -> N
     assert held["gone-1"]["model"] is None
     assert held["ocr-1"] == {
         "replica": "ocr-1", "model": "team/ocr", "revision": "default/ocr", "phase": "ready",
-        "gpu_class": "gpu", "gpus": 1, "gpu_ids": ["0"],
+        "gpu_class": "gpu", "gpus": 1, "gpu_ids": ["0"], "node": "n1",
     }  # fmt: skip
 
 

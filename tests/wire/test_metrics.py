@@ -62,6 +62,9 @@ async def test_metrics_tell_what_the_api_tells() -> None:
     assert value(waiting, "ebbtide_waiting_requests", **ocr) == 2
     gpus = found["ebbtide_gpus"]
     assert value(gpus, "ebbtide_gpus", gpu_class="gpu", state="held") == 4
+    assert value(found["ebbtide_elastic_gpus"], "ebbtide_elastic_gpus", gpu_class="gpu") == 3
+    others = found["ebbtide_second_writer"]
+    assert [s.labels["model"] for s in others if s.value == 1] == ["magika"]
     seconds = found["ebbtide_gpu_seconds"]
     assert value(seconds, "ebbtide_gpu_seconds_total", state="serving", model="ocr") == 200
 
