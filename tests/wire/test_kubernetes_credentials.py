@@ -65,9 +65,8 @@ async def test_tls_is_checked_and_client_certificates_and_exec_plugins_work(tmp_
         assert await told(pair, tmp_path / "ca.pem") == {"cert": True, "token": None}
         with pytest.raises(UnavailableError, match="certificate verify failed"):
             await told(pair, tmp_path / "other.pem")
-        if isinstance(asyncio.get_running_loop(), asyncio.SelectorEventLoop):
-            found = await told({"exec": run}, tmp_path / "ca.pem")
-            assert found == {"cert": False, "token": "Bearer from-plugin"}
+        found = await told({"exec": run}, tmp_path / "ca.pem")
+        assert found == {"cert": False, "token": "Bearer from-plugin"}
 
 
 async def test_a_pod_s_account_is_used_and_read_again(tmp_path, monkeypatch):
