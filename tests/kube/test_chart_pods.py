@@ -1,5 +1,6 @@
 """The chart's pods: what they may not do, and that ebbtide takes the environment they give it."""
 
+import argparse
 import re
 from collections.abc import Mapping
 from dataclasses import fields
@@ -8,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from ebbtide import cli
+import ebbtide.autoscaler
+import ebbtide.gateway
 from fleet.settings import Settings, read_settings
 from scripts.chart_settings import schema
 from tests.kube.chart_values import MATRIX, Rendering, Renders, environment, only, pod_of
@@ -107,8 +109,11 @@ def test_ebbtide_takes_the_environment_it_gets(component: str, rendered: Renderi
 def test_the_command_line_is_one(component: str, rendered: Rendering) -> None:
     pod = pod_of(only(rendered(), "Deployment", f"ebbtide-{component}"))
     (container,) = pod["containers"]
-    args = cli._parser().parse_args(container["args"])
-    assert args.command == component
+    name, *flags = container["args"]
+    assert name == component
+    parser = argparse.ArgumentParser()
+    {"gateway": ebbtide.gateway, "autoscaler": ebbtide.autoscaler}[component].arguments(parser)
+    args = parser.parse_args(flags)
     ports = {each["name"]: each["containerPort"] for each in container["ports"]}
     assert ports.pop("admin") == args.admin_port
     assert ports == ({"http": args.port} if component == "gateway" else {})
