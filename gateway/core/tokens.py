@@ -64,9 +64,9 @@ def said_token(authorization: bytes) -> bytes | None:
             return said or None
         case b"basic":
             try:
-                _, colon, word = b64decode(said, validate=True).partition(b":")
+                _, _, word = b64decode(said, validate=True).partition(b":")
             except Error:
                 return None
-            return word if colon and word else None
+            return word or None
         case _:
             return None
