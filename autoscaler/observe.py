@@ -150,6 +150,7 @@ def see(
         load=_load(heard, now) if heard.complete else UNKNOWN,
         blocked=blocked,
         second_writer=revision.second_writer,
+        waiting=heard.waiting,
     )
 
 

@@ -267,7 +267,8 @@ def _left(
 
 def _may_be_left(case: Case, got: Share, rules: Rules) -> bool:
     asked = case.auto and case.revision.replicas == 0 and case.decision.reason is Reason.DEMAND
-    return asked and got.at_once and case.waited < rules.tick
+    known = not isinstance(case.seen.load, Unknown)
+    return asked and known and got.at_once and case.waited < rules.tick
 
 
 def _standing(case: Case) -> Standing:

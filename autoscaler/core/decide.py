@@ -2,7 +2,8 @@
 
 Rule 1: 1 -> 0 belongs to the idle clock alone (and to starting being given up); the windows and
         the table of queue and GPU choose among 1..n; 0 -> 1 follows whoever waits, or the minimum.
-Rule 2: a reading that is missing holds the scale: it may be raised to the minimum, never lowered.
+Rule 2: a reading that is missing holds the scale: it may be raised to the minimum, or to one for
+        those who are known to wait, and is never lowered.
 Rule 3: what the operator scales (`mode: off`), or something else in the cluster (a second writer),
         stays as it is, whatever the load and the minimum.
 Rule 4: the answer is bounded by minimum and maximum; what the GPUs allow is `budget.py`'s to say.
@@ -78,6 +79,9 @@ def _others(seen: Seen, policy: Policy) -> Choice | None:
 
 def _unknown(seen: Seen, policy: Policy) -> Choice:
     low = _low(policy)
+    if seen.blocked is None and seen.waiting and not seen.replicas:
+        # Whoever else waits or not: these do.
+        return _demand(policy)
     if seen.replicas < low and seen.blocked is None:
         return Choice(after=low, reason=_minimum(policy))
     return Choice(
@@ -90,10 +94,14 @@ def _unknown(seen: Seen, policy: Policy) -> Choice:
 def _asleep(load: Load, policy: Policy) -> Choice:
     low = _low(policy)
     if load.waiting:
-        return Choice(after=min(max(1, low), policy.max_replicas), reason=Reason.DEMAND)
+        return _demand(policy)
     if low:
         return Choice(after=low, reason=_minimum(policy))
     return Choice(after=0, reason=Reason.IDLE)
+
+
+def _demand(policy: Policy) -> Choice:
+    return Choice(after=min(max(1, _low(policy)), policy.max_replicas), reason=Reason.DEMAND)
 
 
 def _awake(

@@ -96,6 +96,8 @@ class Seen:
     """Why starting is given up for a while; None while it is not."""
     second_writer: str = ""
     """Who else scales it; empty: nobody."""
+    waiting: int = 0
+    """Requests known to wait, whoever else is not heard."""
 
     def count(self, *phases: Phase) -> int:
         """Replicas in one of `phases`."""

@@ -82,6 +82,24 @@ def test_unknown_may_still_be_raised_to_the_minimum():
     assert answer(story.look(known=False)) == (1, Reason.MINIMUM)
 
 
+@pytest.mark.parametrize(
+    ("replicas", "blocked", "policy", "expected"),
+    [
+        (0, None, Policy(), (1, Reason.DEMAND)),
+        (0, None, Policy(min_replicas=2), (2, Reason.DEMAND)),
+        (0, None, Policy(max_replicas=0), (0, Reason.DEMAND)),
+        (0, "broken", Policy(), (0, Reason.UNKNOWN_READING)),
+        (2, None, Policy(), (2, Reason.UNKNOWN_READING)),
+    ],
+)
+def test_those_who_are_known_to_wait_are_woken_whoever_else_is_not_heard(
+    replicas, blocked, policy, expected
+):
+    story = Story(ready=replicas, policy=policy)
+    seen = replace(story.seen(known=False), waiting=3, blocked=blocked)
+    assert answer(decide(story.memory, seen, policy, 0.0)) == expected
+
+
 def test_unknown_time_counts_as_needed():
     story = Story(ready=3, policy=NEVER)
     story.go_on(50, running=1, rate=1)

@@ -192,6 +192,22 @@ async def test_a_new_leader_goes_on_with_what_gateways_wrote_meanwhile():
         assert [after for _, _, name, after in plane.writes if name == A] == [1, 0]
 
 
+@pytest.mark.parametrize("growing", [False, True])
+async def test_a_gateway_that_is_not_heard_keeps_nobody_asleep(growing):
+    plane = Plane({"n1": 1}, budget=4 if growing else None)
+    plane.put(revision("a", policy=KEPT))
+    async with processes(plane, load=0.2) as world:
+        await asyncio.sleep(1.0)
+        for hall in world.halls[1:]:
+            hall.publish = lambda: None
+        await asyncio.sleep(10.0)
+        caller = world.call("a")
+        await world.until(lambda: caller.ended_at, limit=5.0)
+        assert caller.served
+        await asyncio.sleep(60.0)
+        assert plane.revisions[A].replicas == 1, "and nothing is lowered"
+
+
 # Rollouts.
 
 
