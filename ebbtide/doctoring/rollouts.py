@@ -36,7 +36,9 @@ def rollout(revision: Revision, deployment: Object, fleet: Fleet) -> Iterator[Fi
         )
     surge = _surge(spec, revision)
     pool = fleet.pool(revision.gpu_class)
-    if revision.gpus and surge and pool.free < revision.gpus and not pool.elastic:
+    # Where nobody knows of any GPU, none is known to be lacking either.
+    full = pool.total > 0 and pool.free < revision.gpus and not pool.elastic
+    if revision.gpus and surge and full:
         yield _found(
             revision,
             Level.WARNING,

@@ -292,6 +292,12 @@ def test_a_rollout_that_would_wait_for_a_gpu(strategy, replicas, free, gpus, tol
         assert told in warnings[0]
 
 
+def test_where_no_gpu_is_known_of_no_rollout_is_said_to_wait():
+    nobody = Fleet(gpus=(GpuPool(name="gpu", total=0, free=0),))
+    found = registered(policy=PATIENT, deployment=template(grace=60), fleet=nobody)
+    assert said(found, Section.DEPLOYMENTS, Level.WARNING) == []
+
+
 def test_where_nodes_can_be_added_a_rollout_need_not_wait():
     full = Fleet(gpus=(GpuPool(name="gpu", total=4, free=0, elastic=4),))
     found = registered(policy=PATIENT, deployment=template(grace=60), fleet=full)
