@@ -222,12 +222,13 @@ def _names(standing: Standing) -> frozenset[ReplicaName]:
 
 
 def _going(standing: Standing) -> tuple[ReplicaSeen, ...]:
-    """Who goes: those that must, then the marked, then those not ready, then the youngest."""
+    """Who goes: those that must, then those whom the cluster takes first; then the youngest."""
     marked = standing.drain.replicas if standing.drain else frozenset()
     ranked = sorted(
         standing.members,
         key=lambda member: (
             member.name not in standing.first,
+            member.available,
             member.name not in marked,
             member.phase is Phase.READY,
             member.open,

@@ -178,11 +178,14 @@ def test_fewer_but_some_wait_until_all_that_stay_are_held_ready():
     members = [replica(f"a{n}", at=float(n)) for n in range(3)]
     members[1] = replace(members[1], available=False)
     one = led(replicas=3, target=2, members=tuple(members))
-    assert plan([one]) == ()
-    done = replace(one, drain=marked(1, "a2"), acknowledged=marked(1).number)
-    assert plan([done]) == ()
-    going = replace(done, drain=marked(1, "a1"))
-    assert short(plan([going])) == ["a:3>2"], "the one that goes need not be"
+    assert short(plan([one])) == [f"a!{marked(1).number}(a1)"], "the cluster takes it anyway"
+    done = replace(one, drain=marked(1, "a1"), acknowledged=marked(1).number)
+    assert short(plan([done])) == ["a:3>2"]
+    other = replace(done, drain=marked(1, "a2"))
+    assert short(plan([other])) == [f"a!{marked(2).number}(a1)"], "it would take another"
+    members[0] = replace(members[0], available=False)
+    assert plan([replace(one, members=tuple(members))]) == ()
+    assert plan([replace(done, members=tuple(members))]) == ()
 
 
 def test_none_at_all_waits_for_no_rollout():
