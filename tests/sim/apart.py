@@ -43,6 +43,8 @@ class Cluster(FakeCluster):
     def __init__(self, *, gpus: int, lag: float = 0.05, start: float = 1.0) -> None:
         super().__init__(gpus=gpus, start=start)
         self.lag = lag
+        self.says_done_first = False
+        """It tells that it has acted before it tells what it did."""
         self.unready: set[ReplicaName] = set()
         self.lowered: list[Callable[[RevisionName, tuple[ReplicaName, ...]], None]] = []
         self.acted: list[Callable[[RevisionName], None]] = []
@@ -50,7 +52,7 @@ class Cluster(FakeCluster):
     async def scale(
         self, revision: RevisionName, replicas: int, *, expect: str, reason: Reason
     ) -> str:
-        version = self._write(revision, expect, replicas=replicas, enacted=False)
+        version = self._write(revision, expect, replicas=replicas, enacted=self.says_done_first)
         self.writes.append((revision, replicas, reason))
         going = self.going(revision, replicas)
         if going:

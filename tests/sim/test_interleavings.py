@@ -223,12 +223,14 @@ async def test_a_gateway_that_came_before_the_mark_is_found_right_before_the_wri
         await asleep(world)
 
 
-@pytest.mark.parametrize("lag", [0.05, 3.0, 8.0])
-async def test_demand_between_the_write_and_what_the_cluster_does_about_it(lag):
+@pytest.mark.parametrize(
+    ("lag", "says_done_first"), [(0.05, False), (3.0, False), (8.0, False), (0.7, True)]
+)
+async def test_demand_between_the_write_and_what_the_cluster_does_about_it(lag, says_done_first):
     """The replica is there still, and marked: it is not used again, whatever comes of it."""
     async with apart() as world:
         (one, _), _ = await begun(world, "g1", "g2")
-        world.cluster.lag = lag
+        world.cluster.lag, world.cluster.says_done_first = lag, says_done_first
         await world.until(lambda: world.revision(A).replicas == 0)
         calls = []
         for _ in range(12):

@@ -10,12 +10,12 @@ from autoscaler.core.footing import first_number
 from autoscaler.loop import Autoscaler
 from autoscaler.surroundings import Surroundings
 from fleet.errors import UnavailableError
-from fleet.model import Drain
+from fleet.model import Drain, Mode
 from fleet.names import GatewayName, ReplicaName
 from fleet.reasons import Reason
 from fleet.settings import Settings
 from tests.fakes.leases import ScriptedLease, ScriptedMembers
-from tests.sim.control import A, B, World
+from tests.sim.control import A, B, C, World
 from tests.sim.loop import VIRTUAL
 
 pytestmark = pytest.mark.anyio
@@ -65,8 +65,11 @@ async def test_without_the_lease_nothing_is_written_said_or_answered():
     async with two() as (world, one, _):
         world.add(A, min_replicas=1)
         world.add(B)
+        world.add(C, mode=Mode.ADVISE, min_replicas=1)
         world.gateway.arrive(B)
         await asyncio.sleep(60)
+        assert one.control.decision(C).after == 1
+        assert one.members.confirmed == 0
         assert world.cluster.writes == []
         assert world.bus.tail(10) == []
         assert world.cluster.notes == []
@@ -78,6 +81,20 @@ async def test_without_the_lease_nothing_is_written_said_or_answered():
             "what was due is done at once"
         )
         assert world.bus.last_look().look.term == 1
+
+
+async def test_a_poke_is_the_leaders_to_answer():
+    async with two() as (world, *_):
+        world.add(A)
+        asked = []
+        real = world.cluster.fleet
+        world.cluster.fleet = lambda: asked.append(world.loop.time()) or real()
+        await asyncio.sleep(10)
+        before = len(asked)
+        for _ in range(100):
+            world.bus.poke(A)
+            await asyncio.sleep(0.1)
+        assert len(asked) - before <= before + 8
 
 
 async def test_a_new_leader_knows_what_it_needs_when_its_turn_comes():
