@@ -16,7 +16,7 @@ from math import inf
 
 from autoscaler.core.arrange import Case
 from autoscaler.core.decide import decide
-from autoscaler.core.footing import SURE_AFTER, Footing
+from autoscaler.core.footing import Footing, is_certain
 from autoscaler.core.lifecycle import IllegalMoveError, path
 from autoscaler.core.memory import Memory, Tuning, remember_nothing
 from autoscaler.core.plan import Mark, Scale, Standing, Step
@@ -98,7 +98,9 @@ class _Mind:
         for name in self.phases.keys() | phases.keys():
             before = self.phases.get(name, Phase.ASLEEP)
             after = phases.get(name, Phase.ASLEEP)
-            if before is after:
+            if before is after or (before is Phase.READY and after is Phase.LOADING):
+                # That it was ready, one gateway said that is gone, or was started anew.
+                phases[name] = before
                 continue
             if (before, after) == (Phase.READY, Phase.LOADING):
                 # Its gateways have seen it stop already.
@@ -180,11 +182,13 @@ class Minds:
         if drain is not None and drain.term != term:
             # Whoever marked it may have written fewer just before its turn was over.
             mind.lowered_at = now
+        elif is_certain(revision, since=now - mind.lowered_at):
+            mind.lowered_at = -inf
         return Footing(
             term=term,
             last_drain=self._number,
             settled=revision.settled,
-            sure=revision.enacted and now - mind.lowered_at >= SURE_AFTER,
+            sure=mind.lowered_at == -inf,
             behind=behind,
         )
 

@@ -90,6 +90,11 @@ class Case:
         return self.footing.settled or len(self.seen.ready) <= 1
 
     @property
+    def taken(self) -> bool:
+        """Fewer are wanted already than there are: the cluster has not acted on that yet."""
+        return len(self.seen.ready) > self.revision.replicas
+
+    @property
     def waited(self) -> float:
         """Seconds that the first in line has waited."""
         load = self.seen.load
@@ -117,6 +122,7 @@ def arrange(
         if case.revision.gpus > 0
         and case.auto
         and case.divisible
+        and not case.taken
         and may_go(case.seen, case.revision.policy, min_residency=rules.min_residency, now=now)
     }
     wishes = [_wish(case, ground, rules, idle=case.revision.name in candidates) for case in cases]

@@ -4,25 +4,31 @@ Rule 1: the number of a drain is never used twice, by no leader: each term has n
         and whatever number was ever seen is passed.
 Rule 2: a mark of another term is taken over first: with a number and term of one's own, or cleared.
         So a late write of whoever made it meets another version.
-Rule 3: once fewer were written, who was marked is not taken back before it is certain that the
-        cluster will not act on that any more.
+Rule 3: once fewer were written, or may have been by whoever led before, nobody marked is taken back
+        before it is certain that the cluster will not act on that any more.
 """
 
 from dataclasses import dataclass
 
-from fleet.model import Drain
+from fleet.model import Drain, Revision
 
-__all__ = ["SURE_AFTER", "Footing", "first_number"]
+__all__ = ["Footing", "first_number", "is_certain"]
 
-SURE_AFTER = 1.0
-"""Seconds after a write of fewer replicas, or after a mark of another term was taken over, before
-which nobody marked is taken back."""
+_SOONEST = 1.0
+"""Seconds until the cluster's word that it has acted counts: its pods are told of apart."""
+_LATEST = 60.0
+"""Seconds until it is not waited for any longer: a rollout that hangs hides that it has acted."""
 _PER_TERM = 1 << 20
 
 
 def first_number(term: int) -> int:
     """A number that all of this term are higher than, and all of earlier terms not."""
     return term * _PER_TERM
+
+
+def is_certain(revision: Revision, *, since: float) -> bool:
+    """Whether the cluster has done all it will about a write of fewer, `since` seconds ago."""
+    return since >= _LATEST or (since >= _SOONEST and revision.enacted)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

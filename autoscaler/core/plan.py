@@ -142,9 +142,10 @@ def _groups(
 
 def _swap(newcomers: list[Standing], victims: list[Standing]) -> list[Step]:
     """All victims' writes and then the newcomers', or the drains that are still lacking."""
-    falls = [_fall(victim) for victim in victims]
+    # Of one that is written already, only its replicas are there still.
+    falls = [_fall(victim) for victim in victims if victim.falling]
     scales = [action for action in falls if isinstance(action, Scale)]
-    if len(scales) < len(victims):
+    if len(scales) < len(falls):
         return list(_each(action for action in falls if isinstance(action, Mark)))
     rises = [action for action in map(_rise, newcomers) if action is not None]
     return [(*scales, *rises)]

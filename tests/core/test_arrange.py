@@ -260,3 +260,12 @@ def test_a_model_that_is_rolled_out_loses_all_its_replicas_or_none():
     two = replace(case("two", Phase.READY, Phase.READY), footing=rolled)
     assert nodes(two, case("new", waiting=1))["two"].target == 2
     assert nodes(one, case("new", waiting=1))["one"].target == 0
+
+
+def test_one_that_is_written_away_already_is_nobodys_victim():
+    """Its replica is there still, and ready: its GPU is on the way to somebody else."""
+    one = case("one", Phase.READY)
+    gone = replace(one, revision=replace(one.revision, replicas=0))
+    got = nodes(gone, case("new", waiting=1))
+    assert got["new"].victims == ()
+    assert got["one"].reason is not Reason.EVICTED

@@ -251,6 +251,15 @@ def test_a_swap_is_marked_first_and_then_written_in_one_step():
     assert all(action.expect == "7" for action in step)
 
 
+def test_a_victim_that_is_written_already_is_not_written_again():
+    """Its replica is there still: the cluster has not acted on it."""
+    members = (replica("old0"),)
+    victim = led(name="old", replicas=0, target=0, members=members, drain=marked(1, "old0"))
+    done = replace(victim, acknowledged=marked(1).number, footing=replace(LED, sure=False))
+    new = led(name="new", replicas=0, target=1, members=(), victims=(victim.revision,))
+    assert short(plan([new, done])) == ["new:0>1"]
+
+
 def test_a_swap_waits_for_its_last_victim():
     first = standing("x", target=0, drain=drain(1, "x0"), acknowledged=1)
     second = standing("y", target=0)

@@ -4,7 +4,7 @@ one cluster, each with a view of its own that comes late, and messages that come
 The cluster acts on a scale a while after it was written, and takes those that are not available
 before any that is marked, as Kubernetes does. `Witness` sees everything at once, and notes what
 must never be: fewer replicas written while a request runs on one that goes, or a request sent to
-one after that.
+one after that. Nor is anything written twice.
 """
 
 import asyncio
@@ -45,6 +45,9 @@ class Cluster(FakeCluster):
         self.lag = lag
         self.says_done_first = False
         """It tells that it has acted before it tells what it did."""
+        self._silent = False
+        self.repeated: list[RevisionName] = []
+        """Those that were written what they were already."""
         self.unready: set[ReplicaName] = set()
         self.lowered: list[Callable[[RevisionName, tuple[ReplicaName, ...]], None]] = []
         self.acted: list[Callable[[RevisionName], None]] = []
@@ -52,7 +55,10 @@ class Cluster(FakeCluster):
     async def scale(
         self, revision: RevisionName, replicas: int, *, expect: str, reason: Reason
     ) -> str:
+        before = self._revisions[revision].replicas
         version = self._write(revision, expect, replicas=replicas, enacted=self.says_done_first)
+        if before == replicas:
+            self.repeated.append(revision)
         self.writes.append((revision, replicas, reason))
         going = self.going(revision, replicas)
         if going:
@@ -128,16 +134,17 @@ class Cluster(FakeCluster):
         hidden = {n: r for n, r in self._revisions.items() if len(self.living(n)) > r.replicas}
         for name, revision in hidden.items():
             self._revisions[name] = replace(revision, replicas=len(self.living(name)))
-        try:
-            super()._reconcile()
-        finally:
-            self._revisions.update(hidden)
+        self._silent = True
+        super()._reconcile()
+        self._silent = False
+        self._revisions.update(hidden)
         self._swap()
 
     def _swap(self) -> None:
         for replicas in self._replicas.values():
             replicas[:] = [replace(r, available=self.available(r)) for r in replicas]
-        super()._swap()
+        if not self._silent:
+            super()._swap()
 
 
 class Road:
@@ -308,8 +315,10 @@ class Call:
         self.refusal = refusal
 
     def _end(self, ticket: Ticket) -> None:
-        self.done = True
-        self.line.leave(ticket)
+        # A process that is dead does nothing more.
+        if not self.gateway.dead:
+            self.done = True
+            self.line.leave(ticket)
 
 
 class Witness:
@@ -360,6 +369,7 @@ class Gateway:
         self.view = View(world.cluster, world.delay)
         self.end = End(world.wire)
         self.calls: list[Call] = []
+        self.dead = False
         self._up = asyncio.Event()
         self._server = world.server
         self._task = asyncio.get_running_loop().create_task(self._live())
@@ -394,6 +404,7 @@ class Gateway:
     async def kill(self) -> None:
         """It is gone at once, with all that it held. Its Lease stays."""
         self.witness.gateways.remove(self)
+        self.dead = True
         self.hall.close()
         self.view.close()
         self.end.close()
@@ -505,4 +516,4 @@ async def apart(**how):
         yield world
     finally:
         await world.close()
-    assert world.witness.wrongs == []
+    assert world.witness.wrongs == world.cluster.repeated == []
