@@ -16,7 +16,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from bench import grpcs, held, models, small, streams, tls, wake, warm
+from bench import (
+    grpcs,
+    held,
+    kube_crowd,
+    kube_scale,
+    kube_wake,
+    models,
+    small,
+    streams,
+    tls,
+    wake,
+    warm,
+)
 from bench.case import Case, Run
 from bench.entries import Measured
 from bench.load import BrokenLoadError
@@ -43,6 +55,9 @@ _CASES = (
     Case(name="models", what="1,000 models", measure=models.measure),
     Case(name="wake", what="ready to dispatch, arrival to scale written", measure=wake.measure),
     Case(name="held", what="10,000 held, 5,000 released", measure=held.measure),
+    Case(name="cluster-wake", what="cold starts on Kubernetes", measure=kube_wake.measure),
+    Case(name="cluster-crowd", what="100 wakes at once there", measure=kube_crowd.measure),
+    Case(name="cluster-scale", what="1,000 models, 5,000 pods", measure=kube_scale.measure),
 )
 _LEAST_ROUNDS = 3
 _ROUNDS, _SECONDS = 5, 2

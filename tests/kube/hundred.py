@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from fleet.kubernetes.api import Api
 from tests.kube.clusters import running
@@ -50,7 +51,7 @@ async def wake_at_once(
         await until(lambda: _all_ready([*gateways, leader]))
         _apply(plane, site, names, server)
         for gateway in gateways:
-            await until(lambda gateway=gateway: _knows(gateway, models))
+            await until(partial(_knows, gateway, models))
         changes, pods = _watches(stack, plane, site)
         began = time.monotonic()
         calls = [_call(gateways[n % 2], name, within_s) for n, name in enumerate(names)]

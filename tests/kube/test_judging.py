@@ -63,8 +63,9 @@ def call(end: End, *, status: int = 0, right: bool = False) -> Call:
     )
 
 
-def kill(kind: str, whom: str, at: float = 11.0) -> Kill:
-    return Kill(kind=kind, whom=whom, at=at)
+def kill(kind: str, whom: str, *, after: float = 10.9) -> Kill:
+    """Somebody died within 0.2 s of `after`."""
+    return Kill(kind=kind, whom=whom, after=after, before=after + 0.2)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +75,9 @@ def kill(kind: str, whom: str, at: float = 11.0) -> Kill:
         (call(End.ANSWERED, status=200), [kill("replica", "m")], False),
         (call(End.CLOSED), [kill("gateway", "g:1")], True),
         (call(End.CLOSED), [kill("gateway", "g:2")], False),
-        (call(End.CLOSED), [kill("gateway", "g:1", at=13.0)], False),
+        (call(End.CLOSED), [kill("gateway", "g:1", after=9.9)], True),
+        (call(End.CLOSED), [kill("gateway", "g:1", after=9.7)], False),
+        (call(End.CLOSED), [kill("gateway", "g:1", after=12.1)], False),
         (call(End.CLOSED), [kill("replica", "m")], False),
         (call(End.BROKEN), [kill("replica", "m")], True),
         (call(End.BROKEN), [kill("replica", "n")], False),

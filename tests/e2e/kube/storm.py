@@ -21,12 +21,13 @@ _SLOW_EVERY, _SLOW_S = 10, 0.3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kill:
-    """One SIGKILL: of what kind, whom, and when."""
+    """One SIGKILL: of what kind, whom, and between which two moments."""
 
     kind: str
     whom: str
     """A gateway's address; of a replica the model."""
-    at: float
+    after: float
+    before: float
 
 
 class Storm:
@@ -105,17 +106,19 @@ class Storm:
 
     async def _kill_apiserver(self) -> None:
         plane = self._stage.own.plane
-        self.kills.append(Kill(kind="kube-apiserver", whom="", at=time.monotonic()))
+        after = time.monotonic()
         plane.kill("kube-apiserver")
+        kill = Kill(kind="kube-apiserver", whom="", after=after, before=time.monotonic())
+        self.kills.append(kill)
         await asyncio.sleep(_AWAY_S)
         # Here, not in another thread: it dies with the thread that started it.
         plane.start_part("kube-apiserver")
         await asyncio.to_thread(plane.wait_ready)
 
     def _kill_container(self, kind: str, whom: str, pod: Pod) -> None:
-        # Noted before: what is lost a moment later is lost by it.
-        self.kills.append(Kill(kind=kind, whom=whom, at=time.monotonic()))
+        after = time.monotonic()
         self._stage.own.node.kill_container(pod.container)
+        self.kills.append(Kill(kind=kind, whom=whom, after=after, before=time.monotonic()))
         self._stage.until_restarted(pod)
 
 
@@ -123,7 +126,7 @@ def excused(one: Call, kills: Sequence[Kill]) -> bool:
     """Whether `one` was answered rightly, or lost in one of the ways that a kill may lose it."""
     if one.right:
         return True
-    during = [kill for kill in kills if one.began <= kill.at <= one.ended]
+    during = [kill for kill in kills if one.began <= kill.before and kill.after <= one.ended]
     of_gateway = [each for each in during if each.kind == "gateway" and each.whom == one.gateway]
     of_replica = [each for each in during if each.kind == "replica" and each.whom == one.model]
     match one.end:

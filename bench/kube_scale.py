@@ -1,0 +1,165 @@
+"""A large cluster at rest: what knowing it costs the gateway and the autoscaler.
+
+1,000 Deployments with 5,000 ready pods, on a real control plane; nodes and kubelets
+are simulated (kwok), and one small model server answers for every pod. A gateway and an autoscaler
+start anew in each round.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from bench.case import Run
+from bench.entries import Measured
+from bench.gateway import ask
+from bench.peers import PeerMissingError
+from bench.process import DiedError, Process, free_port, listening
+from bench.progress import say
+from bench.stats import Row
+from scripts.kube.binaries import MissingError
+from tests.kube.admin import Admin
+from tests.kube.objects import deployment, gpu_node
+from tests.kube.plane import ControlPlane
+from tests.kube.redis import RedisServer
+from tests.kube.simulated import Simulation
+
+__all__ = ["measure"]
+
+_DEPLOYMENTS, _REPLICAS, _NODES = 1000, 5, 50
+_PODS = _DEPLOYMENTS * _REPLICAS
+_ADDRESS, _NAMESPACE, _TICK_S, _REST_S = "127.77.0.1", "models", 2.0, 10.0
+_MUST = {"start-up": 10.0, "CPU": 2.0, "memory": 300.0, "tick": 100.0}
+_SETTLE_S, _FILL_S = 10.0, 600.0
+
+
+def measure(run: Run) -> Measured:
+    """Start-up, CPU and memory at rest of a gateway; what a tick takes."""
+    try:
+        with ExitStack() as stack:
+            plane, redis = _cluster(run, stack)
+            _fill(plane.admin)
+            rounds = [_round(run, plane, redis, number) for number in range(run.rounds)]
+    except MissingError as error:
+        raise PeerMissingError(str(error)) from error
+    what = f"{_DEPLOYMENTS:,} Deployments, {_PODS:,} pods"
+    figures = (
+        (f"gateway ready, {what}", "s", "start-up"),
+        ("CPU of a gateway at rest, of a core", "%", "CPU"),
+        ("memory of a gateway", "MB", "memory"),
+        ("CPU of the leader for a tick", "ms", "tick"),
+    )
+    rows = tuple(
+        Row(
+            case="cluster-scale",
+            figure=figure,
+            unit=unit,
+            values=tuple(each[key] for each in rounds),
+            aim=_MUST[key],
+            must=True,
+        )
+        for figure, unit, key in figures
+    )
+    return Measured(rows=rows)
+
+
+def _cluster(run: Run, stack: ExitStack) -> tuple[ControlPlane, RedisServer]:
+    say("cluster-scale: starting a control plane, a Redis and simulated nodes")
+    folder = run.folder / "cluster"
+    for name in ("redis", "kwok"):
+        (folder / name).mkdir(parents=True)
+    plane, redis = ControlPlane(folder / "plane"), RedisServer(folder / "redis")
+    stack.callback(plane.stop)
+    plane.start()
+    stack.callback(redis.stop)
+    redis.start()
+    simulation = Simulation(plane, folder / "kwok", address=_ADDRESS)
+    stack.callback(simulation.stop)
+    simulation.start()
+    for number in range(_NODES):
+        node = gpu_node(f"node-{number}", gpus=_PODS // _NODES)
+        plane.admin.post("/api/v1/nodes", simulation.mark(node))
+    command = [sys.executable, "-m", "bench.model", _ADDRESS, "8000"]
+    server = stack.enter_context(Process(command, log=folder / "model.log"))
+    server.wait_until(lambda: listening(_ADDRESS, 8000), what="listening")
+    return plane, redis
+
+
+def _fill(admin: Admin) -> None:
+    """Make the Deployments, and wait until every pod is ready."""
+    say(f"cluster-scale: {_DEPLOYMENTS:,} Deployments of {_REPLICAS} replicas")
+    admin.post("/api/v1/namespaces", {"metadata": {"name": _NAMESPACE}})
+    path = f"/apis/apps/v1/namespaces/{_NAMESPACE}/deployments"
+    count = str(_REPLICAS)
+    for number in range(_DEPLOYMENTS):
+        name = f"model-{number}"
+        annotations = {
+            "model": name,
+            "warm-up": "none",
+            "slots": "8",
+            "min-replicas": count,
+            "max-replicas": count,
+        }
+        made = deployment(name, _NAMESPACE, annotations=annotations, replicas=_REPLICAS, gpus=1)
+        admin.post(path, made)
+    end = time.monotonic() + _FILL_S
+    while (ready := _ready(admin, path)) < _PODS:
+        if time.monotonic() > end:
+            msg = f"{ready} of {_PODS} simulated pods are ready after {_FILL_S:g} s"
+            raise DiedError(msg)
+        say(f"cluster-scale: {ready:,} of {_PODS:,} pods are ready")
+        time.sleep(5.0)
+
+
+def _ready(admin: Admin, path: str) -> int:
+    found = admin.get(path)["items"]
+    return sum(each["status"].get("readyReplicas", 0) for each in found)
+
+
+def _round(run: Run, plane: ControlPlane, redis: RedisServer, number: int) -> dict[str, float]:
+    say(f"cluster-scale: round {number + 1} of {run.rounds}")
+    folder = run.folder / f"scale-{number}"
+    folder.mkdir()
+    with ExitStack() as stack:
+        leader = stack.enter_context(_started("autoscaler", plane, redis, folder))
+        began = time.monotonic()
+        gateway = stack.enter_context(_started("gateway", plane, redis, folder))
+        start_up = time.monotonic() - began
+        time.sleep(_SETTLE_S)
+        before, ticking, began = gateway.cpu_s(), leader.cpu_s(), time.monotonic()
+        time.sleep(_REST_S)
+        passed = time.monotonic() - began
+        return {
+            "start-up": start_up,
+            "CPU": 100 * (gateway.cpu_s() - before) / passed,
+            "memory": gateway.rss_bytes() / 1e6,
+            "tick": 1000 * (leader.cpu_s() - ticking) / (passed / _TICK_S),
+        }
+
+
+@contextmanager
+def _started(
+    command: str, plane: ControlPlane, redis: RedisServer, folder: Path
+) -> Iterator[Process]:
+    """One of ebbtide's processes, ready."""
+    log, admin = folder / f"{command}.log", free_port()
+    ports = ["--admin-port", str(admin), *(["--port", "0"] if command == "gateway" else [])]
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("EBBTIDE_")}
+    settings = {
+        "EBBTIDE_REDIS_URL": redis.url,
+        "EBBTIDE_NAMESPACE": _NAMESPACE,
+        "EBBTIDE_TICK": f"{_TICK_S:g}s",
+    }
+    program = [sys.executable, "-m", "ebbtide", command, "--kubeconfig", str(plane.kubeconfig)]
+    with Process([*program, *ports], log=log, env={**kept, **settings}) as process:
+        process.wait_until(lambda: _says_ready(admin), what="ready", seconds=60.0)
+        yield process
+
+
+def _says_ready(admin: int) -> bool:
+    try:
+        return ask(admin, "GET", "/readyz").status == 200
+    except OSError:
+        return False
