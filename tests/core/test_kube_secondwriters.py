@@ -109,6 +109,13 @@ def test_seeing_the_same_again_is_no_change() -> None:
     assert writers.of(DEMO, now=5) == ""
 
 
+def test_seeing_the_same_again_makes_it_last_no_longer() -> None:
+    story = Story().write(MANAGER).write(ARGO).write(MANAGER).write(ARGO)
+    due = story.writers.due(DEMO, now=story.now)
+    story.writers.see(DEMO, owned(ARGO, replicas=4), now=story.now + HOUR - 1)
+    assert story.writers.due(DEMO, now=story.now) == due
+
+
 def test_an_apply_of_our_own_number_changes_nothing() -> None:
     story = Story().write(MANAGER).write(MANAGER, ARGO).write(MANAGER).write(MANAGER, ARGO)
     assert story.said == ""

@@ -211,6 +211,29 @@ def test_a_node_that_is_lost_is_told_of_what_runs_there() -> None:
     assert only(cluster.read()).reason is Reason.STARTING
 
 
+def claimant(name: str, model: str, *, at: float) -> Object:
+    return deployment(name, annotations={"model": model}, at=at)
+
+
+def test_names_go_over_while_annotations_change() -> None:
+    cluster = Cluster()
+    claims = [claimant(name, "m", at=at) for at, name in enumerate("abc")]
+    for each in claims:
+        cluster.put(Kind.DEPLOYMENT, each)
+    cluster.put(Kind.POD, pod(replica_set(claims[1])))
+    fleet = cluster.read()
+    assert list(fleet.revisions) == ["default/a"]
+    assert [problem.deployment for problem in fleet.problems] == ["default/b", "default/c"]
+    # One that is refused has no replicas: what its pods hold is not ours to count on.
+    assert fleet.replicas == {}
+    cluster.drop(Kind.DEPLOYMENT, claims[2])
+    assert [problem.deployment for problem in cluster.read().problems] == ["default/b"]
+    cluster.put(Kind.DEPLOYMENT, claimant("a", "another", at=0))
+    fleet = cluster.read()
+    assert list(fleet.revisions) == ["default/a", "default/b"]
+    assert (len(fleet.replicas), fleet.problems) == (1, ())
+
+
 def test_each_event_is_told_when_it_comes() -> None:
     cluster, made = loaded()
     for words in ("first", "second"):
