@@ -33,10 +33,12 @@ class Holder:
     that it was told since counts.
     """
 
-    __slots__ = ("_said", "_told", "granted")
+    __slots__ = ("_said", "_told", "granted", "told")
 
     def __init__(self) -> None:
         self.granted = 1
+        self.told = False
+        """It was told what it is granted, by this process."""
         self._said = 1
         self._told: list[tuple[int, int]] = []
 
@@ -47,8 +49,14 @@ class Holder:
 
     def tell(self, number: int, share: int) -> None:
         """It is told `share`, in the message of this number; numbers grow."""
-        self.granted = share
+        self.granted, self.told = share, True
         self._told.append((number, share))
+
+    def adopt(self, held: int) -> None:
+        """Somebody else has told it something: it takes up `held`, and has nothing to wait for."""
+        self.granted = self._said = held
+        self.told = False
+        self._told.clear()
 
     def hear(self, number: int, held: int) -> None:
         """It goes by message `number`, and takes up `held`: its share, or what runs if more."""

@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from math import ceil
 
+from ebbtide.sharing.sharing import Sharing
 from ebbtide.signals import Stop
 from ebbtide.workers.listeners import Listeners
 from ebbtide.workers.messages import (
     Begin,
     Crowded,
-    Held,
     Leave,
     Listening,
     Reload,
@@ -30,7 +30,7 @@ from ebbtide.workers.messages import (
 )
 from ebbtide.workers.post import Post, spawn
 from ebbtide.workers.retiring import Retired
-from ebbtide.workers.sharing import Sharing
+from ebbtide.workers.slots import Slots
 from ebbtide.workers.sums import Totals
 from ebbtide.workers.worker import LAST_WORDS_S
 from fleet.bus import Bus
@@ -40,7 +40,7 @@ from fleet.clock import Clock
 from fleet.cluster.far import share_cluster
 from fleet.cluster.local.cluster import LocalCluster
 from fleet.errors import UnavailableError
-from fleet.messages import Sample
+from fleet.messages import Held, RevisionSample, Sample
 from fleet.names import GatewayName, ReplicaName
 from fleet.settings import Settings
 from fleet.telemetry import log
@@ -81,7 +81,7 @@ class Crew:
         self._posts: dict[GatewayName, Post] = {}
         self.totals = Totals()
         self._retired = Retired()
-        self._sharing = Sharing(self._names, self._send)
+        self._sharing = Sharing(self._names, Slots(self._send))
         self._drained = Drained()
         self._begun = asyncio.Event()
         """All have taken connections once."""
@@ -194,7 +194,7 @@ class Crew:
         channel.handle(Listening, lambda _: self._listens(post))
         channel.handle(Report, partial(self.totals.take, post.counted))
         channel.handle(Held, partial(self._sharing.held, name))
-        channel.handle(Crowded, lambda told: self._sharing.lacks(name, told.sample))
+        channel.handle(Crowded, lambda told: self._lacks(name, told.sample))
         channel.handle(Retiring, partial(self._retires, post))
         unheard = share_bus(self._means.bus, channel, name, published=self._published)
         unshare = share_cluster(self._means.cluster, channel, self._means.group)
@@ -222,10 +222,13 @@ class Crew:
     # What they say.
 
     def _published(self, sample: Sample) -> None:
-        self._sharing.report(sample.gateway, sample.revisions)
+        self._sharing.report_all(sample.gateway, sample.revisions)
         for name in self._drained.news(sample.gateway, sample.revisions):
             # A drain is acknowledged: the leader need not wait for its next tick.
             self._means.bus.poke(name)
+
+    def _lacks(self, name: GatewayName, sample: RevisionSample) -> None:
+        self._sharing.report(name, {sample.revision: sample})
 
     def _retires(self, post: Post, told: Retiring) -> None:
         post.seen.number = max(post.seen.number, told.number)

@@ -8,7 +8,7 @@ from fleet.channel.messages import MarkAsked, Noted, Poked, ScaleAsked, Written
 from fleet.channel.news import FleetNews
 from fleet.channel.samples import SampleNews
 from fleet.codec import Codec
-from fleet.messages import Entry, Look, RevisionSample
+from fleet.messages import Allot, Entry, Held, Look, RevisionSample
 from fleet.model import Phase
 from fleet.names import GatewayName, ReplicaName, RevisionName
 from fleet.settings import Settings
@@ -16,10 +16,8 @@ from fleet.starts import Failure
 from gateway.core.sums import Figures
 
 __all__ = [
-    "Allot",
     "Begin",
     "Crowded",
-    "Held",
     "Leave",
     "LineReport",
     "Listening",
@@ -73,22 +71,6 @@ class Retiring:
     number: int
     """The snapshot's."""
     running: Mapping[ReplicaName, int]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Allot:
-    """To a worker: how many slots it has on these replicas from now on."""
-
-    number: int
-    slots: Mapping[ReplicaName, int]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
-    """From a worker: what it takes up on replicas, going by `Allot` of this number."""
-
-    number: int
-    slots: Mapping[ReplicaName, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,8 +21,9 @@ from activator.hall import Hall
 from activator.wiring import Outside
 from ebbtide.loops import new_event_loop
 from ebbtide.memory import keep_pieces, settle
-from ebbtide.workers.allotment import Allotment
+from ebbtide.sharing.allotment import Allotment
 from ebbtide.workers.messages import Begin, Leave, Listening, Reload, TurnAway, codec
+from ebbtide.workers.slots import Sharer
 from ebbtide.workers.telling import Telling
 from fleet.bus.far import FarBus
 from fleet.channel.channel import Channel
@@ -84,7 +85,7 @@ async def _work(end: socket.socket, listening: Sequence[socket.socket]) -> None:
     begin = await begun
     configure_logging(begin.settings.log_level, tag=f"worker={begin.number}")
     clock = LoopClock()
-    allotment = Allotment(channel, clock)
+    allotment = Allotment(Sharer(channel), clock)
     try:
         certificates = Certificates(begin.settings)
         async with asking_client(certificates) as client, asyncio.TaskGroup() as group:

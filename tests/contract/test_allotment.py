@@ -5,9 +5,11 @@ from types import MappingProxyType
 
 import pytest
 
-from ebbtide.workers.allotment import Allotment
-from ebbtide.workers.messages import Allot, Crowded, Held, codec
+from ebbtide.sharing.allotment import Allotment
+from ebbtide.workers.messages import Crowded, codec
+from ebbtide.workers.slots import Sharer
 from fleet.clock import LoopClock
+from fleet.messages import Allot, Held
 from fleet.model import Policy, WarmUp
 from tests.contract.channels import channels
 from tests.fakes.cluster import revision
@@ -32,7 +34,7 @@ async def test_a_lack_is_told_at_once_a_share_is_gone_by_and_what_is_over_it_is_
         held: list[Held] = []
         far.handle(Crowded, crowded.append)
         far.handle(Held, held.append)
-        allotment = Allotment(near, LoopClock())
+        allotment = Allotment(Sharer(near), LoopClock())
         server = ModelUnderTest(load=0.0)
         async with world(
             start=0.01, server=server, allotted=allotment.of, crowded=allotment.crowded
@@ -52,7 +54,7 @@ async def test_a_lack_is_told_at_once_a_share_is_gone_by_and_what_is_over_it_is_
             await until(lambda: held == [Held(number=7, slots={replica: 3})])
             far.send(allot(8, replica, 1))
             await until(lambda: held[-1] == Held(number=8, slots={replica: 3}))
-            await until(lambda: held[-1] == Held(number=8, slots={replica: 1}))
+            await until(lambda: held[-1] == Held(number=8, slots={}))
             await until(lambda: all(call.ended_at for call in calls))
         allotment.close()
 
@@ -61,7 +63,7 @@ async def test_a_share_that_comes_before_the_hall_or_its_replica_counts_when_the
     async with channels(codec()) as (near, far):
         held: list[Held] = []
         far.handle(Held, held.append)
-        allotment = Allotment(near, LoopClock())
+        allotment = Allotment(Sharer(near), LoopClock())
         far.send(allot(1, "default/demo-1", 5))
         await until(lambda: near.heard)
         async with world(server=ModelUnderTest(load=0.0)) as w:

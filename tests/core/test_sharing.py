@@ -3,9 +3,8 @@
 from dataclasses import replace
 from types import MappingProxyType
 
-from ebbtide.workers.messages import Allot, Held
-from ebbtide.workers.sharing import Sharing
-from fleet.messages import ReplicaSample, RevisionSample
+from ebbtide.sharing.sharing import Sharing
+from fleet.messages import Allot, Held, ReplicaSample, RevisionSample
 from fleet.names import GatewayName, ReplicaName, RevisionName
 from tests.fakes.adminview import sample
 
@@ -17,16 +16,20 @@ class Rig:
     """Two members that take over at once what they are told, unless they are deaf."""
 
     def __init__(self) -> None:
-        self.sharing = Sharing([ONE, TWO], self.send)
+        self.sharing = Sharing([ONE, TWO], self)
         self.shares = {ONE: 1, TWO: 1}
         self.told: list[tuple[GatewayName, int]] = []
+        self.dropped: list[ReplicaName] = []
         self.deaf: set[GatewayName] = set()
         self.away: set[GatewayName] = set()
         self.running = {ONE: 0, TWO: 0}
         self.waiting = {ONE: 0, TWO: 0}
         self._later: list[tuple[GatewayName, Allot]] = []
 
-    def send(self, member: GatewayName, allot: Allot) -> bool:
+    def drop(self, replicas) -> None:
+        self.dropped += replicas
+
+    def tell(self, member: GatewayName, allot: Allot) -> bool:
         if member in self.away:
             return False
         (share,) = allot.slots.values()
@@ -43,7 +46,7 @@ class Rig:
 
     def report(self) -> None:
         for member in (ONE, TWO):
-            self.sharing.report(member, {A: self.sample(member)})
+            self.sharing.report_all(member, {A: self.sample(member)})
         self.settle()
 
     def settle(self) -> None:
@@ -75,7 +78,7 @@ def test_one_that_lacks_slots_is_given_them_without_waiting_for_the_next_report(
     rig = Rig()
     rig.report()
     rig.waiting[TWO] = 9
-    rig.sharing.lacks(TWO, rig.sample(TWO))
+    rig.sharing.report(TWO, {A: rig.sample(TWO)})
     rig.settle()
     assert rig.shares == {ONE: 1, TWO: 7}
 
@@ -107,7 +110,7 @@ def test_a_member_that_is_gone_gives_its_slots_back_but_one():
     rig.report()
     rig.sharing.forget(ONE)
     rig.waiting[TWO] = 20
-    rig.sharing.lacks(TWO, rig.sample(TWO))
+    rig.sharing.report(TWO, {A: rig.sample(TWO)})
     rig.settle()
     assert rig.shares[TWO] == 7
 
@@ -118,7 +121,7 @@ def test_one_that_comes_back_is_told_its_share_though_it_changed_while_nobody_wa
     rig.sharing.forget(ONE)
     rig.away.add(ONE)
     rig.shares[ONE] = 1
-    rig.sharing.report(TWO, {A: rig.sample(TWO)})
+    rig.sharing.report_all(TWO, {A: rig.sample(TWO)})
     rig.settle()
     rig.away.clear()
     rig.waiting[ONE] = 20
@@ -126,10 +129,28 @@ def test_one_that_comes_back_is_told_its_share_though_it_changed_while_nobody_wa
     assert rig.shares == {ONE: 7, TWO: 1}
 
 
-def test_a_revision_that_is_gone_is_forgotten():
+def test_a_revision_that_is_gone_is_forgotten_once_nobody_uses_it():
     rig = Rig()
     rig.report()
     for member in (ONE, TWO):
-        rig.sharing.report(member, {})
+        rig.sharing.report_all(member, {})
     assert not rig.sharing._samples
+    assert rig.sharing._holders, "what was told may still be used"
+    for member in (ONE, TWO):
+        rig.sharing.held(member, Held(number=99, slots={}))
+    assert rig.dropped == [R]
     assert not rig.sharing._holders
+    assert not rig.sharing._gone
+
+
+def test_a_replica_that_is_known_again_is_not_shared_out_as_if_nobody_used_it():
+    rig = Rig()
+    rig.waiting[ONE] = 20
+    rig.report()
+    assert rig.shares == {ONE: 7, TWO: 1}
+    for member in (ONE, TWO):
+        rig.sharing.report_all(member, {})
+    rig.deaf.add(ONE)
+    rig.waiting = {ONE: 0, TWO: 20}
+    rig.report()
+    assert rig.shares == {ONE: 7, TWO: 1}

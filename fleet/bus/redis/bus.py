@@ -9,7 +9,7 @@ Rule 3: what cannot be understood is counted, and logged once for each place tha
 
 import logging
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from fleet.bus.journal import Journal
@@ -94,7 +94,7 @@ class RedisBus:
         self._allots = Subscribers[Allot]()
         self._talking = Talking(dial, clock, self._saying, self._hearing, self._news)
         self._looked: Looked | None = None
-        self._allotted_by = ""
+        self._allotted = "", 0
         self._odd: set[str] = set()
         self._dropped = 0
 
@@ -129,7 +129,8 @@ class RedisBus:
     def on_allot(self, listener: Callable[[Allot], None]) -> Callable[[], None]:
         """Call `listener` with this gateway's shares as the leader tells them.
 
-        First of all of what a new leader has told, be it nothing; then of what has changed.
+        First of all of what a new leader has told, be it nothing; then of what has changed, be it
+        only the number: others' shares have.
         """
         return self._allots.add(listener)
 
@@ -204,7 +205,7 @@ class RedisBus:
         return True
 
     def drop(
-        self, replicas: Sequence[ReplicaName] = (), gateways: Sequence[GatewayName] = ()
+        self, replicas: Collection[ReplicaName] = (), gateways: Collection[GatewayName] = ()
     ) -> None:
         """Replicas, or gateways, are gone: nothing more is shared out about them."""
         leading = self._saying.leading
@@ -240,8 +241,8 @@ class RedisBus:
             self._looks.tell(looked.look)
         if self._name is not None:
             allot = leader.allot(self._name)
-            if allot.slots or allot.leader != self._allotted_by:
-                self._allotted_by = allot.leader
+            if allot.slots or (allot.leader, allot.number) != self._allotted:
+                self._allotted = allot.leader, allot.number
                 self._allots.tell(allot)
 
     def _drop(self, what: str, why: str) -> None:

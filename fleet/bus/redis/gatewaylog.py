@@ -57,6 +57,8 @@ class Reported:
     gone: tuple[RevisionName, ...]
     held: Held | None
     """All that it takes up; None: nothing new."""
+    at: float
+    """When it was so, on the reader's own clock."""
 
 
 class GatewayHeard:
@@ -113,6 +115,7 @@ class GatewayHeard:
             revisions=MappingProxyType(changed),
             gone=tuple(sorted((gone | before) - changed.keys())),
             held=self._held([news.held for news in coming if news.held is not None]),
+            at=at,
         )
 
     def _held(self, told: Sequence[Held]) -> Held | None:

@@ -37,6 +37,8 @@ _BEGINNING = b"0"
 _TERM = re.compile(rf"{LEADER}[0-9]{{1,15}}")
 _MISSING = 3
 """Beats for which a log that is not there any more is believed: Redis may have begun anew."""
+_IN_VAIN = 3
+"""Times that a log may have nothing new although that was told: it was read meanwhile."""
 _LONG = 4096
 """Bytes of a message after which others get their turn."""
 
@@ -65,11 +67,13 @@ class News:
 class _Log:
     """One that is followed."""
 
-    __slots__ = ("heard", "missing", "read_to", "writer")
+    __slots__ = ("heard", "in_vain", "missing", "read_to", "writer")
 
     def __init__(self, writer: str, heard: GatewayHeard | LeaderHeard) -> None:
         self.writer, self.heard = writer, heard
         self.read_to = _BEGINNING
+        self.in_vain = 0
+        """How often there was to be something new, and was not."""
         self.missing = 0
         """For how many beats it has not been among the logs there are."""
 
@@ -150,15 +154,24 @@ class Hearing:
     def commands(self, *, beat: bool, now_ms: int) -> Iterator[Command]:
         """Read what is new. `beat`: look for all that there is."""
         names, self._fresh, self._more = list(self._fresh), {}, False
+        for name in names:
+            self._hope(self._logs[name])
         if beat:
             # What was published while this process did not listen is found, too.
             names += [name for name in self._logs if name not in names]
             yield from self._look_around(now_ms)
-        found = [(self._keys.log(n), self._logs[n].read_to) for n in names if n in self._logs]
+        found = [(self._keys.log(name), self._logs[name].read_to) for name in names]
         size = 1 if self._apart else max(1, len(found))
         for first in range(0, len(found), size):
             some = dict(found[first : first + size])
             yield _xread(_MESSAGES, some, self._take_logs, refused=self._read_apart)
+
+    def _hope(self, log: _Log) -> None:
+        """It is to be read."""
+        log.in_vain += 1
+        if log.in_vain > _IN_VAIN:
+            # What it says has earlier numbers: it was made anew, after the clock was set back.
+            log.read_to, log.in_vain = _BEGINNING, 0
 
     def _look_around(self, now_ms: int) -> Iterator[Command]:
         journal = self._keys.journal
@@ -181,6 +194,7 @@ class Hearing:
         lines, self._lines_read = self._lines_read, []
         for data in lines:
             self._digest_line(data, news)
+        self._tell_led(news)
         for revision in pokes:
             news.poked(revision)
 
@@ -217,6 +231,7 @@ class Hearing:
             if log.missing > _MISSING:
                 self._drained.forget(GatewayName(log.writer))
                 del self._logs[name]
+                self._fresh.pop(name, None)
 
     def _read_apart(self) -> None:
         self._apart = True
@@ -226,7 +241,7 @@ class Hearing:
         for key, messages in streams_of(answer):
             name = key.decode(errors="replace")[skipped:]
             self._read.append((name, messages))
-            if len(messages) >= _MESSAGES:
+            if len(messages) >= _MESSAGES and name in self._logs:
                 self._fresh[name] = None
 
     def _check_lines(self, answer: Any) -> None:
@@ -251,7 +266,7 @@ class Hearing:
         if log is None:
             return
         for number, data in messages_of(messages):
-            log.read_to = number
+            log.read_to, log.in_vain = number, 0
             try:
                 parcel = _parcel(data, log.writer)
             except OddParcelError as error:
@@ -264,12 +279,21 @@ class Hearing:
             # One was missed: from the beginning, at the next beat.
             log.read_to = _BEGINNING
 
+    def _tell_led(self, news: News) -> None:
+        """Tell what the leader said, once all of it is read: it may have taken some of it back."""
+        unread = [self._logs[name].heard for name in self._fresh if name in self._logs]
+        leader = self.leader()
+        if leader is None or not leader.news:
+            return
+        if not any(isinstance(one, LeaderHeard) and one.term >= leader.term for one in unread):
+            leader.news = False
+            news.led(leader)
+
     def _tell(
         self, heard: GatewayHeard | LeaderHeard, parcel: Parcel, at: float, news: News
     ) -> None:
         if isinstance(heard, LeaderHeard):
-            if heard.take(parcel, at) and heard is self.leader():
-                news.led(heard)
+            heard.take(parcel, at)
             return
         reported = heard.take(parcel, at)
         if reported is None:

@@ -157,6 +157,8 @@ class LeaderHeard:
         self.at = 0.0
         """When it was heard last."""
         self.looked: Looked | None = None
+        self.news = False
+        """It has said something since its user was told."""
         self.life: str | None = None
         """Of the leader that is believed: all that it says was in at least once."""
         self._number = 0
@@ -166,32 +168,36 @@ class LeaderHeard:
         self._cost: str | CostReport | None = None
         self._shares: dict[ReplicaName, Shares] = {}
         self._changed: dict[ReplicaName, None] = {}
+        self._given: dict[ReplicaName, int] = {}
+        """What `allot` has answered."""
         self._coming: list[LeaderNews] = []
         """What is not all in yet."""
         self._anew = False
         """It says all there is."""
 
-    def take(self, parcel: Parcel, at: float) -> bool:
-        """Read a message, stamped `at` on the reader's own clock. True: all of it is in."""
+    def take(self, parcel: Parcel, at: float) -> None:
+        """Read a message, stamped `at` on the reader's own clock."""
         news = parcel.leader
         if news is None or not self.following.take(parcel):
-            return False
+            return
         self.at = at
         if parcel.whole:
             self._coming, self._anew = [], True
         self._coming.append(news)
-        if parcel.more:
-            return False
-        self._all_in(parcel.life)
-        return True
+        if not parcel.more:
+            self._all_in(parcel.life)
 
     def _all_in(self, life: str) -> None:
+        self.news = True
         coming, self._coming = self._coming, []
         if self._anew:
             self._anew = False
-            self._decisions, self._shares, self._changed = {}, {}, {}
-            self._number = self._number if life == self.life else 0
-            self.life = life
+            self._changed.update(dict.fromkeys(self._shares))
+            self._decisions, self._shares = {}, {}
+            if life != self.life:
+                # What another has told holds until this one tells something else.
+                self._number, self._changed, self._given = 0, {}, {}
+                self.life = life
         for news in coming:
             if news.look is not None:
                 self.looked = Looked(look=news.look, at=self.at - news.look_age)
@@ -208,7 +214,7 @@ class LeaderHeard:
     def _take_shares(self, news: LeaderNews) -> None:
         for replica in news.unshared:
             self._shares.pop(replica, None)
-            self._changed.pop(replica, None)
+            self._changed[replica] = None
         for replica, shares in news.shares.items():
             self._shares[replica] = shares
             self._changed[replica] = None
@@ -217,16 +223,15 @@ class LeaderHeard:
     def allot(self, gateway: GatewayName) -> Allot:
         """What has changed of a gateway's shares since this was asked last; all at first."""
         changed, self._changed = self._changed, {}
-        slots = {
-            name: self._shares[name].slots[gateway]
-            for name in changed
-            if gateway in self._shares[name].slots
-        }
-        return Allot(
-            number=self._number,
-            slots=MappingProxyType(slots),
-            leader=self.life or "",
-        )
+        slots: dict[ReplicaName, int] = {}
+        for name in changed:
+            known = self._shares.get(name)
+            share = None if known is None else known.slots.get(gateway)
+            if share is not None and share != self._given.get(name):
+                slots[name] = self._given[name] = share
+            elif share is None and self._given.pop(name, 1) > 1:
+                slots[name] = 1
+        return Allot(number=self._number, slots=MappingProxyType(slots), leader=self.life or "")
 
     def decision(self, revision: RevisionName) -> DecisionReport | None:
         """The newest decision for a revision. Raises `OddParcelError`, once."""

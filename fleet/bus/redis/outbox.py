@@ -50,9 +50,10 @@ class Outbox:
         self.sample, self.made, self.news = sample, now, True
 
     def hold(self, held: Held) -> None:
-        """What is taken up by now."""
-        if held != self.held:
-            self.held, self.news = held, True
+        """What is taken up by now; when only its number is new, it goes with the next sample."""
+        before, self.held = self.held, held
+        told = None if before is None else (before.slots, before.leader)
+        self.news = self.news or told != (held.slots, held.leader)
 
     def poke(self, revision: RevisionName) -> None:
         """A poke; several for one revision are one."""

@@ -154,10 +154,12 @@ class OwnLog(Generic[_T]):
     def alive(self, keys: Keys, *, at: float) -> Iterator[Command]:
         """Let it live on from `at`, Redis' time."""
         expires = str(int((at + EXPIRY_S) * 1000))
-        yield Command(words=("PEXPIREAT", keys.log(self.name), expires))
+        yield Command(words=("PEXPIREAT", keys.log(self.name), expires), answered=self._found)
         yield Command(words=("ZADD", keys.logs, expires, self.name))
 
     def _added(self, number: Any) -> None:
-        if number is None:
-            # Redis has lost it: restarted, or in want of room.
-            self._there = False
+        self._there = self._there and number is not None
+
+    def _found(self, count: Any) -> None:
+        # Redis may have lost it: restarted, or in want of room.
+        self._there = self._there and count == 1
