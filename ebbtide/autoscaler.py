@@ -10,6 +10,7 @@ from ebbtide.kubernetes.connecting import connected
 from ebbtide.kubernetes.flags import Options, account_flags, listening_flags, options_of
 from ebbtide.life import Life, live
 from ebbtide.serving import Serving
+from ebbtide.sharing.overbus import SlotLeader
 from fleet.clock import machine_time
 from fleet.kubernetes.permissions import Component
 from fleet.leases.leader import KubernetesLease
@@ -61,12 +62,14 @@ async def _composed(options: Options) -> AsyncIterator[Serving]:
             members = KubernetesMembers(
                 here.api, namespace, clock=ground.clock, now=machine_time, luck=here.luck
             )
-            leadership.subscribe(lambda held: None if held else here.bus.follow())
-            listing = endless(ground.group, members.run(), name="members")
+            slots = SlotLeader(here.bus, leadership, members, ground.clock)
+            works = {"members": members.run(), "slots": slots.run()}
+            loops = [endless(ground.group, work, name=name) for name, work in works.items()]
             try:
                 async with autoscaler(options, ground, admin, leadership, members) as serving:
                     yield serving
             finally:
-                listing.cancel()
+                for loop in loops:
+                    loop.cancel()
     finally:
         admin.close()

@@ -4,16 +4,16 @@ import argparse
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-from activator.hall import Hall
 from ebbtide.adminport import AdminPort, reach_of
 from ebbtide.kubernetes.connecting import connected
 from ebbtide.kubernetes.flags import Options, account_flags, listening_flags, options_of
 from ebbtide.kubernetes.gateway import gateway
 from ebbtide.life import Life, live
 from ebbtide.serving import Serving
+from ebbtide.sharing.allotment import Allotment
+from ebbtide.sharing.overbus import BusSharer
 from fleet.kubernetes.permissions import Component
 from fleet.leases.member import Membership
-from fleet.names import ReplicaName, RevisionName
 from fleet.tasks import endless
 
 __all__ = ["HELP", "arguments", "run"]
@@ -39,19 +39,6 @@ def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
     return live(life, lambda: _composed(options))
 
 
-class _Everything:
-    """All slots of every replica."""
-
-    def of(self, _replica: ReplicaName) -> None:
-        return None
-
-    def crowded(self, revision: RevisionName) -> None:
-        """There are no more."""
-
-    def use(self, hall: Hall) -> None:
-        """Nothing ever changes."""
-
-
 @asynccontextmanager
 async def _composed(options: Options) -> AsyncIterator[Serving]:
     admin = AdminPort(
@@ -64,11 +51,12 @@ async def _composed(options: Options) -> AsyncIterator[Serving]:
         async with connected(options, Component.GATEWAY, admin_port=admin.port) as here:
             membership = Membership(here.api, here.who, clock=here.ground.clock, luck=here.luck)
             renewing = endless(here.ground.group, membership.run(), name="membership")
-            everything = _Everything()
+            allotment = Allotment(BusSharer(here.bus), here.ground.clock)
             try:
-                async with gateway(options, here.ground, admin, membership, everything) as serving:
+                async with gateway(options, here.ground, admin, membership, allotment) as serving:
                     yield serving
             finally:
+                allotment.close()
                 renewing.cancel()
     finally:
         admin.close()

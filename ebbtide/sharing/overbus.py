@@ -121,7 +121,7 @@ class SlotLeader:
         """Endless."""
         ends = (
             self._bus.on_report(self._take),
-            self._lease.subscribe(lambda _: self._turned.set()),
+            self._lease.subscribe(self._turns),
         )
         try:
             while True:
@@ -156,6 +156,11 @@ class SlotLeader:
         if self._lease.held() and self._lease.term == term:
             self._turn = Turn(self._bus, term, members, self._clock.now())
             _log("slots_shared", term=term, gateways=len(members))
+
+    def _turns(self, held: bool) -> None:  # noqa: FBT001 - a `Lease` tells it so
+        if not held:
+            self._stand_back()
+        self._turned.set()
 
     def _stand_back(self) -> None:
         if self._turn is not None:

@@ -199,6 +199,8 @@ class Conversation(RuleBasedStateMachine):
             found = leader.decision(name)
             assert found is not None
             assert replace(found, at=0.0) == replace(report, at=0.0)
+            at = found.at + self.gateway.ahead
+            assert at == pytest.approx(self.reporter.at + self.leader.ahead, abs=1e-3)
         had: dict[ReplicaName, int] = {}
         for allot in self.gateway.allots:
             had.update(allot.slots)

@@ -10,7 +10,7 @@ Rule 3: what cannot be understood is counted, and logged once for each place tha
 import logging
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fleet.bus.journal import Journal
 from fleet.bus.redis.gatewaylog import Reported
@@ -58,6 +58,17 @@ class BusState:
     """Messages that were not understood, or could not be written."""
     lost: int
     """Journal lines and pokes that were given up for newer ones."""
+
+
+class _Timed:
+    """A reporter, by this process's own clock."""
+
+    def __init__(self, reporter: Reporter, clock: Clock) -> None:
+        self.decisions, self.cost = reporter.decisions, reporter.cost
+        self._reporter, self._clock = reporter, clock
+
+    def decided_at(self) -> float:
+        return self._reporter.decided_at() - self._clock.wall() + self._clock.now()
 
 
 class RedisBus:
@@ -135,13 +146,18 @@ class RedisBus:
         return self._allots.add(listener)
 
     def decision(self, revision: RevisionName) -> DecisionReport | None:
-        """The leader's last answer for a revision; None: none is known."""
+        """The leader's last answer for a revision; None: none is known.
+
+        Its time is Unix time as this host has it, whatever the leader's has.
+        """
         leader = self._hearing.leader()
         try:
-            return None if leader is None else leader.decision(revision)
+            found = None if leader is None else leader.decision(revision)
         except OddParcelError as error:
             self._drop("a decision", str(error))
-            return None
+            found = None
+        ahead = self._clock.wall() - self._clock.now()
+        return None if found is None else replace(found, at=found.at + ahead)
 
     def decisions(self) -> Sequence[DecisionReport]:
         """All of them."""
@@ -192,8 +208,11 @@ class RedisBus:
         self._saying.follow()
 
     def report_of(self, reporter: Reporter) -> None:
-        """While this process leads, ask `reporter` now and then what to show people."""
-        self._saying.reporter = reporter
+        """While this process leads, ask `reporter` now and then what to show people.
+
+        What it decided at is Unix time.
+        """
+        self._saying.reporter = _Timed(reporter, self._clock)
 
     def allot(self, gateway: GatewayName, allot: Allot) -> bool:
         """Tell a gateway its shares. False: this process does not lead."""

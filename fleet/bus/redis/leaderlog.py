@@ -34,7 +34,7 @@ class LeaderTold:
     def __init__(self) -> None:
         self._look: Looked | None = None
         self._decisions: dict[RevisionName, DecisionReport] = {}
-        self._at = 0.0
+        self._decided_at: float | None = None
         self._cost: CostReport | None = None
         self._shares: dict[ReplicaName, Shares] = {}
         self.unsaid = 0
@@ -60,8 +60,8 @@ class LeaderTold:
         self._look, self._look_told = look, False
 
     def decided(self, reports: Iterable[DecisionReport], at: float) -> None:
-        """All decisions that hold at this Unix time."""
-        self._at = at
+        """All decisions; they held `at` this moment."""
+        self._decided_at = at
         gone = dict.fromkeys(self._decisions)
         for report in reports:
             name = report.revision
@@ -110,7 +110,7 @@ class LeaderTold:
         first = LeaderNews(
             look=None if look is None else look.look,
             look_age=0.0 if look is None else max(0.0, now - look.at),
-            at=self._at if whole or self._new_decisions or not self._look_told else None,
+            decided_age=self._decided_age(now, whole=whole),
             undecided=tuple(self._undecided),
             cost=None if self._cost_told or self._cost is None else self._written(self._cost),
             unshared=tuple(self._unshared),
@@ -121,6 +121,12 @@ class LeaderTold:
         while self._new_decisions or self._new_shares or told or whole:
             yield replace(first, decisions=self._some_decisions(), shares=self._some_shares())
             first, told, whole = LeaderNews(), False, False
+
+    def _decided_age(self, now: float, *, whole: bool) -> float | None:
+        new = whole or self._new_decisions or not self._look_told
+        if not new or self._decided_at is None:
+            return None
+        return max(0.0, now - self._decided_at)
 
     def _some_decisions(self) -> Mapping[RevisionName, str]:
         names = list(islice(self._new_decisions, _AT_ONCE))
@@ -208,7 +214,8 @@ class LeaderHeard:
         for revision in news.undecided:
             self._decisions.pop(revision, None)
         self._decisions.update(news.decisions)
-        self._decided_at = self._decided_at if news.at is None else news.at
+        if news.decided_age is not None:
+            self._decided_at = self.at - news.decided_age
         self._cost = self._cost if news.cost is None else news.cost
 
     def _take_shares(self, news: LeaderNews) -> None:
@@ -234,7 +241,10 @@ class LeaderHeard:
         return Allot(number=self._number, slots=MappingProxyType(slots), leader=self.life or "")
 
     def decision(self, revision: RevisionName) -> DecisionReport | None:
-        """The newest decision for a revision. Raises `OddParcelError`, once."""
+        """The newest decision for a revision. Raises `OddParcelError`, once.
+
+        Its time is on the reader's own clock.
+        """
         found = self._decisions.get(revision)
         if isinstance(found, str):
             del self._decisions[revision]

@@ -70,8 +70,8 @@ class LeaderNews:
     """Seconds since it ended."""
     decisions: Mapping[RevisionName, str] = field(default_factory=lambda: MappingProxyType({}))
     """Each a `DecisionReport` as it is written by itself: most of them nobody ever reads."""
-    at: float | None = None
-    """When all decisions held, Unix time; None: there is no news of that."""
+    decided_age: float | None = None
+    """Seconds since all decisions held; None: there is no news of that."""
     undecided: tuple[RevisionName, ...] = ()
     """Revisions that are registered no more."""
     cost: str | None = None

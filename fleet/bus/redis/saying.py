@@ -49,7 +49,7 @@ class Reporter(Protocol):
         ...
 
     def decided_at(self) -> float:
-        """When all of them held, Unix time."""
+        """When all of them held."""
         ...
 
     def cost(self) -> CostReport:
