@@ -4,72 +4,21 @@ import json
 from dataclasses import replace
 
 import pytest
-from rich.console import Console
 
-from ebbtide.doctoring.facts import Access, Facts, Level, Monitor, Monitors, Redis, Section, Subject
+from ebbtide.doctoring.facts import Level, Monitor, Monitors, Redis, Section
 from ebbtide.doctoring.findings import exit_code, find
-from ebbtide.doctoring.printing import as_json, show
-from fleet.kubernetes.permissions import PERMISSIONS, Component, Scope
+from ebbtide.doctoring.printing import as_json
+from fleet.kubernetes.permissions import Component
 from fleet.model import Fleet, GpuNode, GpuPool, Policy, Problem
-from tests.fakes.cluster import revision
-
-NOBODY = Subject(name="")
-GATEWAYS = Subject(name="ebbtide/ebbtide-gateway")
-
-
-def access(*, lacks=(), subject=NOBODY, unknown=False):
-    return tuple(
-        Access(
-            permission=one,
-            namespace="ebbtide" if one.scope is Scope.OWN else "",
-            subject=subject,
-            allowed=None if unknown else (one.resource, one.verb) not in lacks,
-            why="no answer in time" if unknown else "",
-        )
-        for one in PERMISSIONS
-    )
-
-
-def facts(**changes):
-    made = Facts(
-        server="https://api:6443",
-        version="v1.36.3",
-        namespaces=(),
-        own="ebbtide",
-        fleet=Fleet(gpus=(GpuPool(name="A100", total=4, free=2),)),
-        deployments={},
-        spaces={},
-        access=access(),
-        monitors=(),
-        redis=Redis(where="redis://box:6379", version="8.2.0"),
-    )
-    return replace(made, **changes)
-
-
-def registered(*, deployment=None, space=None, fleet=None, **changes):
-    one = revision("demo", **changes)
-    fleet = fleet or Fleet(gpus=(GpuPool(name="gpu", total=4, free=2),))
-    return facts(
-        fleet=replace(fleet, revisions={one.name: one}),
-        deployments={} if deployment is None else {one.name: deployment},
-        spaces={} if space is None else {"default": space},
-    )
-
-
-def said(found, section, *levels):
-    wanted = levels or (Level.NOTE, Level.WARNING, Level.ERROR)
-    return [one.what for one in find(found) if one.section is section and one.level in wanted]
-
-
-def template(*, grace=None, strategy=None, **metadata):
-    spec = {} if grace is None else {"terminationGracePeriodSeconds": grace}
-    made = {"spec": {"template": {"metadata": metadata, "spec": spec}}}
-    if strategy is not None:
-        made["spec"]["strategy"] = strategy
-    return made
-
-
-PATIENT = Policy(request_timeout=30.0)
+from tests.core.doctored import (
+    GATEWAYS,
+    PATIENT,
+    access,
+    facts,
+    registered,
+    said,
+    template,
+)
 
 
 def test_where_all_is_well_every_section_says_so():
@@ -349,61 +298,3 @@ def test_nothing_registered_is_said():
     assert said(facts(), Section.DEPLOYMENTS, Level.NOTE) == [
         "no Deployment has the annotation ebbtide.dev/model"
     ]
-
-
-# How it is told.
-
-
-def printed(found):
-    console = Console(width=120, no_color=True, record=False, soft_wrap=True)
-    with console.capture() as captured:
-        show(console, found, find(found))
-    return captured.get()
-
-
-def test_a_person_sees_sections_marks_a_table_and_counts():
-    found = registered(
-        deployment=template(), fleet=Fleet(gpus=(GpuPool(name="gpu", total=1, free=0),))
-    )
-    lines = printed(replace(found, access=access(lacks={("pods", "watch")}))).splitlines()
-    titles = [line for line in lines if line and not line.startswith(" ")]
-    assert titles[:-1] == [
-        "Cluster", "Permissions", "GPUs", "GPU measurements", "Redis", "Deployments",
-    ]  # fmt: skip
-    assert lines[-1] == "2 errors, 2 warnings"
-    assert any(line.startswith("  ✓ https://api:6443 answers") for line in lines)
-    assert any(line.startswith("  ! default/demo: terminationGrace") for line in lines)
-    row = next(line for line in lines if line.split()[:2] == ["pods", "all"])
-    assert row.split() == ["pods", "all", "list", "✗watch", "list", "✗watch", "patch"]
-    lacks = [line for line in lines if "may not watch pods" in line]
-    assert len(lacks) == 2
-    assert sum("helm upgrade" in line for line in lines) == 1, "one remedy for both is told once"
-
-
-def test_no_value_from_outside_makes_a_line_of_its_own():
-    found = facts(redis=Redis(where="redis://box", trouble="a\n  ✓ all is well"))
-    assert "\n  ✓ all is well" not in printed(found)
-
-
-def test_the_json_has_all_of_it():
-    told = json.loads(as_json(facts(), find(facts())))
-    assert set(told) == {
-        "ok", "server", "version", "namespaces", "own_namespace", "findings", "permissions", "gpus",
-        "nodes", "registered", "refused",
-    }  # fmt: skip
-    assert told["ok"] is True
-    assert len(told["permissions"]) == len(PERMISSIONS)
-    assert set(told["permissions"][0]) == {
-        "component", "account", "group", "resource", "verb", "namespace", "allowed", "needed",
-        "use",
-    }  # fmt: skip
-    assert set(told["findings"][0]) == {"section", "level", "about", "what", "advice"}
-
-
-def test_no_permission_reads_a_secret_and_each_says_what_it_is_for():
-    for one in PERMISSIONS:
-        assert one.resource not in {"secrets", "configmaps", "pods/log", "pods/exec"}
-        assert "*" not in (one.resource, one.verb, one.group)
-        assert one.use
-    keys = [(o.component, o.scope, o.group, o.resource, o.verb) for o in PERMISSIONS]
-    assert len(set(keys)) == len(keys)
