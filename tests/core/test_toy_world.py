@@ -59,6 +59,10 @@ class ToyWorld(RuleBasedStateMachine):
         self.models = [
             Model(f"m{i}", g, p) for i, (g, p) in enumerate(zip(gpus, policies, strict=True))
         ]
+        self.begun()
+
+    def begun(self):
+        """All models are there."""
 
     @rule(which=models, count=st.integers(1, 9))
     def arrive(self, which, count):
@@ -94,6 +98,7 @@ class ToyWorld(RuleBasedStateMachine):
                 break
             for action in itertools.chain(*steps):
                 self.carry_out(action, busy)
+            self.carried_out()
         assert self.plan() == (), "repeating a carried-out plan changes nothing"
         for model, before in zip(self.models, held, strict=True):
             if not model.heard:
@@ -121,9 +126,11 @@ class ToyWorld(RuleBasedStateMachine):
                     waiting=model.waiting if model.heard else 0,
                 )
             )
+        return plan(arrange(cases, self.fleet(), Rules(tick=0.0), now=self.now))
+
+    def fleet(self):
         held = sum(m.revision.replicas * m.revision.gpus for m in self.models)
-        pool = GpuPool(name="gpu", total=self.total, free=self.total - held)
-        return plan(arrange(cases, Fleet(gpus=(pool,)), Rules(tick=0.0), now=self.now))
+        return Fleet(gpus=(GpuPool(name="gpu", total=self.total, free=self.total - held),))
 
     def seen(self, model):
         server = ServerSeen(at=self.now, pending=0, completions=0)
@@ -158,6 +165,9 @@ class ToyWorld(RuleBasedStateMachine):
                     assert action.revision not in busy
                 self.scale(model, action.after)
         self.dispatch(model)
+
+    def carried_out(self):
+        """All steps of a plan were."""
 
     def scale(self, model, after):
         model.revision = replace(model.revision, replicas=after)
