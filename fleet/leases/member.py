@@ -83,7 +83,8 @@ class Membership:
             _log("lease_kept", level=logging.WARNING, lease=self._lease, error=repr(error))
 
     async def _renew(self) -> None:
-        while True:
+        # Left meanwhile: what conflicts then is its own giving up.
+        while not self._left:
             if self._record is None:
                 self._record = await self._read()
                 self._check(self._record)

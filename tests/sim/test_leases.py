@@ -303,6 +303,21 @@ async def test_one_that_leaves_in_order_is_no_member_at_once():
         assert lease_of(stage, POD)["spec"]["holderIdentity"] == "", "and it stays so"
 
 
+async def test_leaving_meets_a_renewal_that_is_under_way():
+    async with Stage() as stage:
+        members, gateway = stage.members(), stage.gateway(POD)
+        await gateway.taken()
+        for delay in (0.4, 1.0, 2.0):
+            gateway.client.delay = delay
+            calls = gateway.client.calls
+            await stage.until(lambda calls=calls: gateway.client.calls > calls)
+        gateway.client.delay = 0.0
+        await gateway.release()
+        await asyncio.sleep(30)
+        assert lease_of(stage, POD)["spec"]["holderIdentity"] == ""
+        assert list(members.names()) == []
+
+
 async def test_a_lease_that_somebody_changed_or_deleted_is_put_right():
     async with Stage() as stage:
         members, gateway = stage.members(), stage.gateway(POD)
