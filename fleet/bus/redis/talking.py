@@ -155,11 +155,15 @@ class Talking:
         commands += self._hearing.commands(beat=beat, now_ms=now_ms)
         if not commands:
             return
-        await self._ask(link, host, commands)
+        refused = await self._ask(link, host, commands)
+        if beat and not refused:
+            # All that had been refused was asked again.
+            self._refused.end()
         for _ in self._hearing.digest(host, self._clock.now(), self._news):
             await self._clock.sleep(0)
 
-    async def _ask(self, link: Link, host: HostTime, commands: Sequence[Command]) -> None:
+    async def _ask(self, link: Link, host: HostTime, commands: Sequence[Command]) -> bool:
+        """Ask all of them; returns whether any was refused."""
         asked = self._clock.now()
         time, *answers = await link.ask([("TIME",), *(command.words for command in commands)])
         answered = self.heard_at = self._clock.now()
@@ -179,8 +183,7 @@ class Talking:
         if refused:
             self._refused.begin(refused)
             self._saying.wait()
-        elif commands:
-            self._refused.end()
+        return bool(refused)
 
     async def _check_ear(self, link: Link, now: float) -> None:
         """What is published must be heard, too."""

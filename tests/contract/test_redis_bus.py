@@ -1,0 +1,183 @@
+"""The bus under a real Redis that is killed, hangs, fills up, refuses, or says odd things."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fleet.bus.redis.link import Address
+from fleet.bus.redis.outbox import Outbox
+from fleet.clock import LoopClock
+from fleet.messages import Look
+from fleet.names import GatewayName
+from tests.contract.redis_buses import address, bus_of, running, soon
+from tests.contract.test_bus import GATEWAY, A, B, entry, sample
+from tests.fakes.redis_server import RedisServer, redis_server
+from tests.wire.stage import BOTH_LOOPS
+
+pytestmark = [pytest.mark.anyio, BOTH_LOOPS]
+
+ACL = (
+    "+time +ping +publish +subscribe +xadd +xread +xrevrange +pexpireat +zadd +zrange "
+    "+zremrangebyscore"
+)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    with redis_server(tmp_path / "redis") as made:
+        yield made
+
+
+async def exchanged(gateway, reader, waiting: int) -> None:
+    """A sample, a poke and a look come through."""
+    pokes: list[str] = []
+    end = reader.on_poke(pokes.append)
+    gateway.publish(sample(waiting=waiting))
+    gateway.poke(A)
+    await soon(lambda: GATEWAY in reader.samples())
+    await soon(lambda: reader.samples()[GATEWAY].sample == sample(waiting=waiting))
+    await soon(lambda: A in pokes)
+    end()
+    reader.looked(Look(term=1, number=waiting))
+    await soon(lambda: (heard := gateway.last_look()) and heard.look.number == waiting)
+
+
+async def test_killed_and_started_empty_it_is_told_everything_anew(server):
+    gateway, reader = bus_of(address(server), GATEWAY), bus_of(address(server))
+    async with running(gateway, reader):
+        await exchanged(gateway, reader, 1)
+        server.end()
+        await soon(lambda: not gateway.state().connected and not reader.state().connected)
+        # Nothing raises, nothing waits; what was known is known.
+        gateway.append(entry(A, 7))
+        assert reader.samples()[GATEWAY].sample == sample(waiting=1)
+        assert gateway.tail(1) == [entry(A, 7)]
+        server.start()
+        await exchanged(gateway, reader, 2)
+        await soon(lambda: entry(A, 7) in reader.tail(10))
+
+
+async def test_while_it_hangs_nothing_waits_and_what_is_read_later_has_its_age(server):
+    gateway, reader = bus_of(address(server), GATEWAY), bus_of(address(server))
+    async with running(gateway, reader):
+        await exchanged(gateway, reader, 1)
+        with server.hanging():
+            before = LoopClock().now()
+            for number in range(2000):
+                gateway.publish(sample(waiting=number))
+                gateway.poke(A)
+                gateway.append(entry(A, number))
+            assert LoopClock().now() - before < 2.0
+            said_at = LoopClock().now()
+            await soon(lambda: not gateway.state().connected)
+        await soon(lambda: gateway.state().connected and reader.state().connected)
+        await soon(lambda: reader.samples()[GATEWAY].sample == sample(waiting=1999))
+        assert reader.samples()[GATEWAY].at <= said_at + 0.5
+        assert gateway.state().lost >= 1000
+        await exchanged(gateway, reader, 3)
+
+
+async def test_full_it_is_told_of_once_and_everything_anew_when_there_is_room(server, caplog):
+    gateway, reader = bus_of(address(server), GATEWAY), bus_of(address(server))
+    caplog.set_level(logging.INFO, logger="ebbtide")
+    logging.getLogger("ebbtide").propagate = True
+    async with running(gateway, reader):
+        await exchanged(gateway, reader, 1)
+        server.ask("CONFIG", "SET", "maxmemory", "1")
+        pokes: list[str] = []
+        reader.on_poke(pokes.append)
+        for number in range(5):
+            gateway.publish(sample(waiting=10 + number))
+            gateway.poke(B)
+            await asyncio.sleep(0.1)
+        await soon(lambda: "XADD" in gateway.state().why)
+        await soon(lambda: B in pokes)
+        assert gateway.state().connected
+        server.ask("CONFIG", "SET", "maxmemory", "0")
+        await exchanged(gateway, reader, 3)
+        await soon(lambda: gateway.state().why == "")
+    told = [one for one in caplog.messages if one.startswith("bus_refused")]
+    assert 1 <= len(told) <= 4
+
+
+async def test_no_more_connections_or_another_password_is_said_and_got_over(server, caplog):
+    server.ask("ACL", "SETUSER", "admin", "on", ">secret", "~*", "&*", "+@all")
+    server.user = ("admin", "secret")
+    server.ask("CONFIG", "SET", "requirepass", "first")
+    where = replace(address(server), password="first")
+    gateway, reader = bus_of(where, GATEWAY), bus_of(where)
+    caplog.set_level(logging.INFO, logger="ebbtide")
+    logging.getLogger("ebbtide").propagate = True
+    async with running(gateway, reader):
+        await exchanged(gateway, reader, 1)
+        server.ask("CONFIG", "SET", "requirepass", "other")
+        server.ask("CLIENT", "KILL", "USER", "default")
+        await soon(lambda: "Authentication" in gateway.state().why)
+        server.ask("CONFIG", "SET", "requirepass", "first")
+        await exchanged(gateway, reader, 2)
+        with contextlib.closing(server.client()) as client:
+            client.execute_command("CONFIG", "SET", "maxclients", "1")
+            client.execute_command("CLIENT", "KILL", "USER", "default")
+            await soon(lambda: "max number of clients" in gateway.state().why)
+            client.execute_command("CONFIG", "SET", "maxclients", "100")
+        await exchanged(gateway, reader, 3)
+    assert "first" not in caplog.text
+    assert "secret" not in caplog.text
+
+
+async def test_the_access_list_in_the_docs_is_enough(server):
+    server.ask("ACL", "SETUSER", "ebbtide", "on", ">word", "~ebbtide:*", "&ebbtide:*", *ACL.split())
+    page = (Path(__file__).parents[2] / "docs" / "redis.md").read_text()
+    assert ACL in " ".join(page.split())
+    where = replace(address(server), username="ebbtide", password="word")
+    gateway, reader = bus_of(where, GATEWAY), bus_of(where)
+    async with running(gateway, reader):
+        gateway.append(entry(A, 1))
+        await exchanged(gateway, reader, 1)
+        await soon(lambda: entry(A, 1) in reader.tail(10))
+        assert gateway.state().why == reader.state().why == ""
+        other = bus_of(where, GatewayName("g2"), prefix="elsewhere:")
+        async with running(other, connected=False):
+            other.publish(sample(waiting=1, gateway=GatewayName("g2")))
+            await soon(lambda: "NoPermission" in other.state().why)
+
+
+async def test_what_is_malformed_or_in_another_s_name_is_counted_and_left_out(server):
+    gateway, reader = bus_of(address(server), GATEWAY), bus_of(address(server))
+    async with running(gateway, reader):
+        await exchanged(gateway, reader, 1)
+        server.ask("XADD", "ebbtide:gateway:g1", "*", "m", b"\xff{")
+        server.ask("XADD", "ebbtide:journal", "*", "other", "1")
+        server.ask("PUBLISH", "ebbtide:pokes", "[" * 10000)
+        server.ask("SET", "ebbtide:gateway:text", "no stream")
+        for name in ("gateway:text", "gateway:ghost", "nonsense", "leader:x"):
+            server.ask("ZADD", "ebbtide:logs", 2**53, name)
+        told = server.ask("XRANGE", "ebbtide:gateway:g1", "-", "+")
+        forged = told[0][1][1]  # type: ignore[index]
+        server.ask("XADD", "ebbtide:gateway:ghost", "*", "m", forged)
+        await soon(lambda: reader.state().dropped >= 4)
+        assert list(reader.samples()) == [GATEWAY]
+        await exchanged(gateway, reader, 2)
+
+
+async def test_a_redis_that_was_never_there_costs_nothing_but_a_line(tmp_path):
+    gateway = bus_of(Address(host="127.0.0.1", port=1), GATEWAY)
+    async with running(gateway, connected=False):
+        gateway.publish(sample(waiting=1))
+        await soon(lambda: gateway.state().why)
+        assert gateway.samples()[GATEWAY].sample == sample(waiting=1)
+        assert not gateway.state().connected
+
+
+async def test_an_outbox_is_bounded():
+    box = Outbox("life")
+    for number in range(5000):
+        box.append(replace(entry(A, number), message="x" * 100_000))
+    assert len(box.lines(10_000)) == 1000
+    assert box.lost == 4000
+    assert len(box.lines(1)[0].entry.message) < 5000
