@@ -51,7 +51,11 @@ CONTROL_PLANE = (
 )
 """Enough for watches, scale, leases, RBAC, Events and admission; and Helm, 4 and 3."""
 
+GIVEN = _of("kubernetes", "k8s.io/kubernetes/cmd", "kubectl")
+"""How tests reach pods of a cluster that is not ours; and how one scales by hand."""
+
 NODE = (
+    *GIVEN,
     *_of("kubernetes", "k8s.io/kubernetes/cmd", "kubelet", "kube-proxy"),
     *_of("containerd", "github.com/containerd/containerd/v2/cmd", "containerd", "ctr"),
     *_of("containerd", "github.com/containerd/containerd/v2/cmd", "containerd-shim-runc-v2"),
@@ -60,9 +64,6 @@ NODE = (
     Binary("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok"),
 )
 """What makes this machine a node on which pods really run; and simulated nodes."""
-
-GIVEN = _of("kubernetes", "k8s.io/kubernetes/cmd", "kubectl")
-"""How tests reach pods of a cluster that is not ours."""
 
 KIND = (*GIVEN, Binary("kind", "tools", "sigs.k8s.io/kind"))
 """Where a container engine is at hand, it makes the node."""
