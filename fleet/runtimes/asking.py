@@ -43,37 +43,32 @@ def asking_client(certificates: Certificates | None = None) -> httpx.AsyncClient
 
 
 class _Transport(httpx.AsyncBaseTransport):
-    """Asks each endpoint the way it is spoken to, with the newest certificates."""
+    """Asks each endpoint the way it is spoken to, with the newest certificates.
+
+    A pool looks at all it holds for each request: thousands of replicas that are asked at once, as
+    when a gateway starts, would take it minutes. Nothing is kept, so each question has its own.
+    """
 
     def __init__(self, certificates: Certificates | None) -> None:
         self._certificates = certificates
         # A context that trusts nobody spares loading the system's certificates, most of what a
         # client costs.
-        self._plain = _over(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
-        self._secured: dict[bool, tuple[ssl.SSLContext, httpx.AsyncHTTPTransport]] = {}
+        self._plain = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         tls: Tls | None = request.extensions.get("tls")
-        transport = self._plain if tls is None else self._for(tls)
-        return await transport.handle_async_request(request)
+        context = self._plain if tls is None else self._context(tls)
+        return await _over(context).handle_async_request(request)
 
-    async def aclose(self) -> None:
-        for transport in (self._plain, *(made for _, made in self._secured.values())):
-            await transport.aclose()
-
-    def _for(self, tls: Tls) -> httpx.AsyncHTTPTransport:
+    def _context(self, tls: Tls) -> ssl.SSLContext:
         if self._certificates is None:
             msg = "there are no certificates to ask it with"
             raise httpx.UnsupportedProtocol(msg)
-        context = self._certificates.replica(verify=tls.verify)
-        known = self._secured.get(tls.verify)
-        # One that is replaced keeps no connection, so there is nothing to close.
-        if known is None or known[0] is not context:
-            known = self._secured[tls.verify] = (context, _over(context))
-        return known[1]
+        return self._certificates.replica(verify=tls.verify)
 
 
 def _over(context: ssl.SSLContext) -> httpx.AsyncHTTPTransport:
+    """For one question: its connection ends with the answer, so there is nothing to close."""
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
     return httpx.AsyncHTTPTransport(verify=context, limits=limits, trust_env=False)
 
