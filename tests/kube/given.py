@@ -1,16 +1,15 @@
 """A cluster that somebody else made: by its kubeconfig, reached through its API server alone.
 
-Rule 1: it is one to throw away: GPUs are written into the status of one of its nodes, and taken out
-        again. Nothing else of it is changed but the namespaces that tests make.
+Rule 1: it is one to throw away: GPUs are written into the status of one of its nodes, and in the
+        end what was there before. Nothing else is changed but the namespaces that tests make.
 Rule 2: which images it runs is told by whoever names it; they must be there or be pulled.
 """
 
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from scripts.kube.binaries import find
 from tests.kube.admin import Admin
@@ -42,11 +41,13 @@ class GivenCluster:
         self._node = self._a_node()
         self._forwards: list[subprocess.Popen[str]] = []
         self._reached: dict[tuple[str, int], str] = {}
-        self._resources: set[str] = set()
+        self._before: dict[str, str | None] = {}
 
     def set_gpus(self, count: int, resource: str = "nvidia.com/gpu") -> None:
         """As a device plugin would tell; no device is behind it."""
-        self._resources.add(resource)
+        if resource not in self._before:
+            node = self.admin.get(f"/api/v1/nodes/{self._node}")
+            self._before[resource] = node["status"]["capacity"].get(resource)
         self._tell({resource: str(count)})
 
     def reach(self, pods: Sequence[Pod], namespace: str, port: int) -> list[str]:
@@ -60,10 +61,10 @@ class GivenCluster:
         for process in self._forwards:
             process.kill()
             process.communicate()
-        self._tell(dict.fromkeys(self._resources))
+        self._tell(self._before)
         self.admin.close()
 
-    def _tell(self, room: dict[str, Any]) -> None:
+    def _tell(self, room: Mapping[str, str | None]) -> None:
         told = {"status": {"capacity": room, "allocatable": room}}
         self.admin.patch(f"/api/v1/nodes/{self._node}/status", told)
 
