@@ -2,11 +2,13 @@
 
 Rule 1: for their service accounts where there are any, and where whoever asks may ask for others;
         else for whoever asks.
-Rule 2: what could not be asked is unknown, and neither allowed nor lacking.
+Rule 2: one of these accounts, which may not ask for the other, asks for itself alone.
+Rule 3: what could not be asked is unknown, and neither allowed nor lacking.
 """
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from ebbtide.doctoring.facts import Access, Subject
@@ -18,6 +20,7 @@ __all__ = ["Asking", "ask_access"]
 
 _REVIEWS = "/apis/authorization.k8s.io/v1"
 _COMPONENT = "app.kubernetes.io/component"
+_ACCOUNT = "system:serviceaccount:"
 _NOBODY = Subject(name="")
 
 
@@ -30,13 +33,18 @@ class Asking(Protocol):
 
 
 async def ask_access(api: Asking, *, namespaces: Sequence[str], own: str) -> tuple[Access, ...]:
-    """What is allowed of `PERMISSIONS`, in their order."""
-    subjects = await _subjects(api, own)
+    """What is allowed of `PERMISSIONS`, in their order; by Rule 2 of one component alone."""
+    itself = await _itself(api, own)
+    subjects = itself or await _subjects(api, own)
     asked = [
         (permission, namespace)
         for permission in PERMISSIONS
+        if not itself or permission.component in itself
         for namespace in _where(permission, namespaces, own)
     ]
+    if itself:
+        found = await asyncio.gather(*(_ask(api, *each, _NOBODY) for each in asked))
+        return tuple(replace(one, subject=itself[one.permission.component]) for one in found)
     answers = (
         _ask(api, permission, namespace, subjects.get(permission.component, _NOBODY))
         for permission, namespace in asked
@@ -52,6 +60,27 @@ def _where(permission: Permission, namespaces: Sequence[str], own: str) -> Itera
             return (own,)
         case Scope.MODELS:
             return namespaces or ("",)
+
+
+async def _itself(api: Asking, own: str) -> Mapping[Component, Subject]:
+    """Whoever asks, where that is an account of the chart's, which may not list accounts.
+
+    The chart ends their names with the component's.
+    """
+    group = "authentication.k8s.io/v1"
+    body = {"apiVersion": group, "kind": "SelfSubjectReview"}
+    try:
+        answer = await api.post(f"/apis/{group}/selfsubjectreviews", body=body)
+    except EbbtideError:
+        return {}
+    user = (answer.get("status") or {}).get("userInfo") or {}
+    namespace, _, name = str(user.get("username")).removeprefix(_ACCOUNT).partition(":")
+    subject = Subject(name=f"{namespace}/{name}")
+    return {
+        component: subject
+        for component in Component
+        if namespace == own and name.endswith(f"-{component.value}")
+    }
 
 
 async def _subjects(api: Asking, own: str) -> Mapping[Component, Subject]:
@@ -111,6 +140,6 @@ def _as_account(subject: Subject) -> Object:
     namespace, _, name = subject.name.partition("/")
     accounts = "system:serviceaccounts"
     return {
-        "user": f"system:serviceaccount:{namespace}:{name}",
+        "user": f"{_ACCOUNT}{namespace}:{name}",
         "groups": [accounts, f"{accounts}:{namespace}", "system:authenticated"],
     }

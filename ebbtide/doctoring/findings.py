@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 
 from ebbtide.doctoring.facts import Access, Facts, Finding, Level, Monitors, Redis, Section
 from ebbtide.doctoring.rollouts import mesh, rollout
-from fleet.kubernetes.permissions import Permission
+from fleet.cluster.kubernetes.objects import Kind
+from fleet.kubernetes.permissions import Component, Permission
 from fleet.model import Fleet, GpuNode, Problem, Revision
 
 __all__ = ["exit_code", "find"]
@@ -19,6 +20,10 @@ __all__ = ["exit_code", "find"]
 _MONITORS = frozenset(kind.value for kind in Monitors)
 _LOST = {"namespaces": "whether a mesh takes in all pods of one is not told below"}
 """What is read only if it may be, and what is not known without."""
+_NO_NODES = (
+    "the chart leaves them out with `namespaces`: EBBTIDE_GPU_BUDGET (settings.gpu_budget) says how"
+    " many GPUs there are"
+)
 
 
 def find(facts: Facts) -> tuple[Finding, ...]:
@@ -26,6 +31,7 @@ def find(facts: Facts) -> tuple[Finding, ...]:
     found = (
         *_cluster(facts),
         *_permissions(facts.access),
+        *_unasked(facts),
         *_gpus(facts.fleet),
         *_monitors(facts),
         *_redis(facts.redis),
@@ -53,6 +59,8 @@ def _cluster(facts: Facts) -> Iterator[Finding]:
         if what in _MONITORS:
             continue
         lost = _LOST.get(what)
+        if what == Kind.NODE.value and facts.namespaces:
+            lost = _NO_NODES
         yield Finding(
             section=Section.CLUSTER,
             level=Level.WARNING if lost is None else Level.NOTE,
@@ -92,6 +100,29 @@ def _permissions(access: Sequence[Access]) -> Iterator[Finding]:
                 level=Level.FINE,
                 what=f"{who} may do all {len(asked)} things that are asked of the API server",
             )
+
+
+def _unasked(facts: Facts) -> Iterator[Finding]:
+    """Of which accounts it is not known what they may do."""
+    asked = {one.permission.component for one in facts.access}
+    for component in Component:
+        if facts.access and component not in asked:
+            yield Finding(
+                section=Section.PERMISSIONS,
+                level=Level.NOTE,
+                what=f"what the {component.value}'s account may do is not asked: whoever asks is"
+                " another one of the chart's, and may not ask for it",
+                advice="`ebbtide doctor` in a pod of it, or as who may create subjectaccessreviews",
+            )
+    if any(not one.subject.name for one in facts.access):
+        yield Finding(
+            section=Section.PERMISSIONS,
+            level=Level.NOTE,
+            what=f"no service account of ebbtide's is known in {facts.own}, so it is asked what you"
+            " may do",
+            advice="EBBTIDE_NAMESPACE names the namespace of its release; it takes rights to list"
+            " serviceaccounts there, and to create subjectaccessreviews",
+        )
 
 
 def _subject(access: Access) -> str:
@@ -193,7 +224,7 @@ def _redis(redis: Redis) -> Iterator[Finding]:
             section=Section.REDIS,
             level=Level.ERROR,
             what=f"{redis.where} refuses {command}: {why}",
-            advice="its ACL must allow it on EBBTIDE_REDIS_PREFIX: docs/kubernetes.md",
+            advice="its ACL must allow it on EBBTIDE_REDIS_PREFIX: docs/redis.md",
             about=command,
         )
     if not redis.denied:

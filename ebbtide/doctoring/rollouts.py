@@ -15,8 +15,23 @@ __all__ = ["mesh", "rollout"]
 _GRACE_S = 30
 """What Kubernetes gives where `terminationGracePeriodSeconds` is not set."""
 _SURGE = "25%"
-_ISTIO = ("istio-injection", "istio.io/rev", "sidecar.istio.io/inject", "istio.io/dataplane-mode")
+_AMBIENT = "istio.io/dataplane-mode"
+_ISTIO = ("istio-injection", "istio.io/rev", "sidecar.istio.io/inject", _AMBIENT)
 _LINKERD = "linkerd.io/inject"
+_ADVICE = {
+    "ambient": "it need not know; where its namespace is STRICT, the gateways' namespace must be in"
+    " the mesh too: docs/in-front.md",
+    "Istio": "label the pod template sidecar.istio.io/inject: false, or annotate it"
+    " traffic.sidecar.istio.io/excludeInboundPorts with the model's ports, or let them take plain"
+    " text by a PeerAuthentication: docs/in-front.md",
+    "Linkerd": "annotate the pod template config.linkerd.io/skip-inbound-ports with the model's"
+    " ports, or linkerd.io/inject: disabled",
+}
+_REFUSALS = ("sidecar.istio.io/inject", _AMBIENT, _LINKERD)
+_PORTS = (
+    "traffic.sidecar.istio.io/excludeInboundPorts",
+    "config.linkerd.io/skip-inbound-ports",
+)
 _OFF = frozenset({"", "disabled", "false", "none"})
 
 
@@ -51,6 +66,8 @@ def rollout(revision: Revision, deployment: Object, fleet: Fleet) -> Iterator[Fi
 def mesh(revision: Revision, deployment: Object, space: Object) -> Iterator[Finding]:
     """Whether a service mesh stands between the gateway and its pods."""
     template = _at(deployment, "spec", "template", "metadata")
+    if _left_out({**_words(template, "labels"), **_words(template, "annotations")}):
+        return
     for place, words in (
         ("its pods have", template),
         ("its namespace has", _at(space, "metadata")),
@@ -59,14 +76,21 @@ def mesh(revision: Revision, deployment: Object, space: Object) -> Iterator[Find
         if found is None:
             continue
         name, key, value = found
+        ambient = key == _AMBIENT
         yield _found(
             revision,
-            Level.WARNING,
+            Level.NOTE if ambient else Level.WARNING,
             f"{place} {key}={value}: {name} takes in its traffic, and ebbtide calls each pod by its"
             " address",
-            "the gateway must be in the mesh too, or the pod's ports be left out of it",
+            _ADVICE["ambient" if ambient else name],
         )
         return
+
+
+def _left_out(words: Mapping[str, str]) -> bool:
+    """Whether pods say so themselves; their namespace's word then does not count."""
+    refused = any(words.get(key, "on").lower() in _OFF for key in _REFUSALS)
+    return refused or any(words.get(key) for key in _PORTS)
 
 
 def _meshed(words: Mapping[str, str]) -> tuple[str, str, str] | None:

@@ -20,6 +20,8 @@ from tests.core.doctored import (
     template,
 )
 
+_BAD = (Level.WARNING, Level.ERROR)
+
 
 def test_where_all_is_well_every_section_says_so():
     found = find(facts())
@@ -40,7 +42,7 @@ def test_what_is_not_well_says_what_to_do():
         redis=Redis(where="redis://box", trouble="connection refused"),
         unread={"nodes": "403"},
     )
-    bad = [one for one in find(broken) if one.level in (Level.WARNING, Level.ERROR)]
+    bad = [one for one in find(broken) if one.level in _BAD]
     assert len(bad) == 9
     assert [one.what for one in bad if not one.advice] == ["ebbtide.dev/slots: 'x': y"]
     assert exit_code(find(broken)) == 1
@@ -51,7 +53,9 @@ def test_what_is_not_well_says_what_to_do():
 
 def test_each_lack_is_told_with_what_it_is_for():
     (one,) = said(
-        facts(access=access(lacks={("deployments/scale", "patch")})[:20]), Section.PERMISSIONS
+        facts(access=access(lacks={("deployments/scale", "patch")})[:20]),
+        Section.PERMISSIONS,
+        *_BAD,
     )
     assert one == (
         "you, in place of the gateway, may not patch deployments/scale.apps: wakes a sleeping model"
@@ -70,9 +74,7 @@ def test_each_lack_is_told_with_what_it_is_for():
 )
 def test_a_lack_is_an_error_where_nothing_works_without(lack, level):
     found = find(facts(access=access(lacks={lack})))
-    lacking = [
-        one for one in found if one.section is Section.PERMISSIONS and one.level is not Level.FINE
-    ]
+    lacking = [one for one in found if one.section is Section.PERMISSIONS and one.level in _BAD]
     assert {one.level for one in lacking} == {level}
 
 
@@ -80,7 +82,7 @@ def test_accounts_are_named_and_what_could_not_be_asked_is_not_a_lack():
     own = [one for one in access(subject=GATEWAYS) if one.permission.component is Component.GATEWAY]
     (fine,) = said(facts(access=own), Section.PERMISSIONS, Level.FINE)
     assert fine.startswith(f"the gateway's account ebbtide/ebbtide-gateway may do all {len(own)}")
-    unknown = said(facts(access=access(unknown=True)), Section.PERMISSIONS)
+    unknown = said(facts(access=access(unknown=True)), Section.PERMISSIONS, Level.WARNING)
     assert len(unknown) == 2
     assert "could not be asked for: no answer in time" in unknown[0]
     assert exit_code(find(facts(access=access(unknown=True)))) == 0
@@ -88,7 +90,7 @@ def test_accounts_are_named_and_what_could_not_be_asked_is_not_a_lack():
 
 def test_what_is_lacking_for_one_use_is_one_finding():
     lacks = {("pods", "list"), ("pods", "watch"), ("pods", "patch")}
-    gateway, *autoscaler = said(facts(access=access(lacks=lacks)), Section.PERMISSIONS)
+    gateway, *autoscaler = said(facts(access=access(lacks=lacks)), Section.PERMISSIONS, *_BAD)
     assert "may not list or watch pods: the replicas" in gateway
     assert len(autoscaler) == 2
 
@@ -265,7 +267,16 @@ def test_where_nodes_can_be_added_a_rollout_need_not_wait():
             "its namespace has istio-injection=enabled",
         ),
         ({}, {"labels": {"istio-injection": "disabled"}}, None),
-        ({}, {"labels": {"istio.io/dataplane-mode": "ambient"}}, "Istio"),
+        (
+            {"labels": {"sidecar.istio.io/inject": "false"}},
+            {"labels": {"istio-injection": "enabled"}},
+            None,
+        ),
+        (
+            {"annotations": {"traffic.sidecar.istio.io/excludeInboundPorts": "8000"}},
+            {"labels": {"istio-injection": "enabled"}},
+            None,
+        ),
         ({}, {"annotations": {"linkerd.io/inject": "enabled"}}, "Linkerd"),
         ({"annotations": {"linkerd.io/inject": "ingress"}}, {}, "Linkerd"),
         ({}, {}, None),
@@ -281,6 +292,40 @@ def test_a_mesh_before_its_pods(metadata, space, told):
     assert len(warnings) == (told is not None)
     if told:
         assert told in warnings[0]
+
+
+def test_an_ambient_mesh_is_only_noted():
+    found = registered(
+        policy=PATIENT,
+        deployment=template(grace=60, strategy={"type": "Recreate"}),
+        space={"metadata": {"labels": {"istio.io/dataplane-mode": "ambient"}}},
+    )
+    assert said(found, Section.DEPLOYMENTS, Level.WARNING) == []
+    (note,) = said(found, Section.DEPLOYMENTS, Level.NOTE)
+    assert "Istio" in note
+
+
+def test_an_account_of_the_charts_is_told_which_one_it_could_not_ask_for():
+    own = tuple(
+        one for one in access(subject=GATEWAYS) if one.permission.component is Component.GATEWAY
+    )
+    (note,) = said(facts(access=own), Section.PERMISSIONS)
+    assert note.startswith("what the autoscaler's account may do is not asked")
+
+
+def test_where_no_account_is_known_it_is_told_where_it_was_looked_for():
+    (note,) = said(facts(), Section.PERMISSIONS, Level.NOTE)
+    assert "known in ebbtide" in note
+    assert said(facts(access=access(subject=GATEWAYS)), Section.PERMISSIONS, Level.NOTE) == []
+
+
+def test_nodes_that_the_chart_leaves_out_are_no_fault():
+    unread = {"nodes": "forbidden"}
+    assert said(facts(unread=unread), Section.CLUSTER, Level.WARNING)
+    found = find(facts(unread=unread, namespaces=("a",)))
+    (note,) = [one for one in found if one.about == "nodes"]
+    assert note.level is Level.NOTE
+    assert "EBBTIDE_GPU_BUDGET" in note.advice
 
 
 @pytest.mark.parametrize("odd", [{"spec": None}, {"spec": {"template": "x", "strategy": 3}}, {}])

@@ -2,10 +2,13 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from ebbtide.cli import main
+from fleet.kubernetes.permissions import Component
+from tests.kube.granted import granting
 from tests.kube.objects import deployment
 from tests.kube.plane import ControlPlane, free_port
 from tests.kube.redis import RedisServer
@@ -80,6 +83,30 @@ def test_of_ebbtides_own_accounts_it_says_what_they_lack(
     assert f"{account} patch deployments/scale.apps: wakes a sleeping model" in told
     assert f"{account} get leases.coordination.k8s.io in {namespace}" in told
     assert "you, in place of the autoscaler, may do all" in told
+
+
+@pytest.mark.parametrize("component", list(Component))
+def test_on_a_healthy_install_the_charts_own_accounts_find_no_error(
+    control_plane: ControlPlane,
+    doctor: Doctor,
+    component: Component,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    with granting(control_plane, tmp_path) as granted:
+        monkeypatch.setenv("EBBTIDE_NAMESPACE", granted.own)
+        token = granted.tokens[component]
+        kubeconfig = control_plane.kubeconfig_for(token, name=component.value)
+        code, told = doctor("--json", kubeconfig=kubeconfig)
+    found = json.loads(told)
+    permissions = found["permissions"]
+    assert code == 0, told
+    assert {one["component"] for one in permissions} == {component.value}
+    account = f"{granted.own}/ebbtide-{component.value}"
+    assert {one["account"] for one in permissions} == {account}
+    assert all(one["allowed"] for one in permissions)
+    told_of = [one for one in found["findings"] if one["section"] == "permissions"]
+    assert [one["level"] for one in told_of] == ["fine", "note"]
 
 
 def test_who_may_do_nothing_is_told_what_and_a_redis_that_is_away_is_too(
