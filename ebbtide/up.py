@@ -58,7 +58,8 @@ def _addresses(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--admin-host",
         default="127.0.0.1",
-        help="address of the admin port, which asks nobody who they are (%(default)s)",
+        help="address of the admin port, which asks for a token where EBBTIDE_ADMIN_TOKEN_FILE"
+        " names some (%(default)s)",
     )
     parser.add_argument(
         "--admin-port",
