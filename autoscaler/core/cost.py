@@ -88,6 +88,9 @@ class Used:
         )
 
 
+_NOTHING = Used()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Track:
     """A replica that holds GPUs, and what they did so far."""
@@ -111,13 +114,14 @@ class Bill:
     """Those that still are."""
     always: Mapping[RevisionName, float] = field(default_factory=lambda: MappingProxyType({}))
 
-    def used(self, revision: RevisionName) -> Used:
-        """What one model's GPUs did."""
-        total = self.ended.get(revision, Used())
+    def used(self) -> Mapping[RevisionName, Used]:
+        """What each model's GPUs did; a model whose GPUs did nothing is not in it."""
+        totals = dict(self.ended)
         for track in self.tracks.values():
-            if track.holding.revision == revision:
-                total = total.plus(track.used)
-        return total
+            revision = track.holding.revision
+            before = totals.get(revision)
+            totals[revision] = track.used if before is None else before.plus(track.used)
+        return totals
 
 
 def accrue(
@@ -133,12 +137,13 @@ def accrue(
     ended = dict(bill.ended)
     tracks: dict[ReplicaName, _Track] = {}
     for name, track in bill.tracks.items():
-        grown = replace(track, used=_grow(track, news.get(name), span=span, until=bill.until))
+        used = _grow(track, news.get(name), span=span, until=bill.until)
         if name in news:
-            tracks[name] = replace(grown, holding=_keep_busy(news[name], track.holding))
+            holding = _keep_busy(news[name], track.holding)
+            tracks[name] = _Track(holding=holding, used=used)
         else:
             revision = track.holding.revision
-            ended[revision] = ended.get(revision, Used()).plus(grown.used)
+            ended[revision] = ended.get(revision, Used()).plus(used)
     for name, holding in news.items():
         if name not in tracks:
             tracks[name] = _Track(holding=holding, used=Used())
@@ -160,9 +165,9 @@ def accrue(
 
 def lines(bill: Bill) -> tuple[CostLine, ...]:
     """The bill, a line for every model ever registered."""
-    made = []
+    made, totals = [], bill.used()
     for revision, account in sorted(bill.accounts.items()):
-        used = bill.used(revision)
+        used = totals.get(revision, _NOTHING)
         made.append(
             CostLine(
                 model=account.model,
@@ -182,17 +187,21 @@ def lines(bill: Bill) -> tuple[CostLine, ...]:
 def _grow(track: _Track, news: Holding | None, *, span: float, until: float) -> Used:
     holding, used = track.holding, track.used
     seconds = span * holding.gpus
+    starting, ready, draining, busy = used.starting, used.ready, used.draining, used.busy
     if news is not None and news.busy_s is not None:
-        growth = max(0.0, news.busy_s - _busy_before(holding, news.busy_s))
-        used = replace(used, busy=used.busy + growth * holding.gpus)
+        busy += max(0.0, news.busy_s - _busy_before(holding, news.busy_s)) * holding.gpus
     if holding.state is State.DRAINING:
-        return replace(used, draining=used.draining + seconds)
-    if holding.state is State.READY:
-        return replace(used, ready=used.ready + seconds)
-    ready = 0.0
-    if news is not None and news.ready_at is not None and news.state is State.READY:
-        ready = min(span, max(0.0, until + span - news.ready_at)) * holding.gpus
-    return replace(used, starting=used.starting + seconds - ready, ready=used.ready + ready)
+        draining += seconds
+    elif holding.state is State.READY:
+        ready += seconds
+    else:
+        became = 0.0
+        if news is not None and news.ready_at is not None and news.state is State.READY:
+            became = min(span, max(0.0, until + span - news.ready_at)) * holding.gpus
+        starting += seconds - became
+        ready += became
+    # Built, not replaced: this is done for every replica at every look.
+    return Used(starting=starting, ready=ready, draining=draining, busy=busy)
 
 
 def _busy_before(holding: Holding, first: float) -> float:
