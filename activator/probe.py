@@ -9,10 +9,12 @@ Rule 2: all probes of a process together ask a bounded number of times a second,
         longer than it pauses.
 """
 
+import asyncio
 import logging
+import os
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 from fleet.clock import Clock
 from fleet.errors import UnavailableError
@@ -34,6 +36,8 @@ _EACH_S = 0.05
 _NAMES = 8
 _WARM_UP_TIMEOUT_S = 60.0
 _DEFAULT_SLOTS = 16
+_MOST_BYTES = 16 * 2**20
+"""Of the file with the first request."""
 
 
 def served_names(revision: Revision) -> tuple[str, ...]:
@@ -128,7 +132,7 @@ async def warm_up(revision: Revision, server: ModelServer, endpoint: Endpoint) -
     try:
         request = None
         if policy.warm_up is WarmUp.FILE and policy.warm_up_file is not None:
-            request = _read(policy.warm_up_file)
+            request = await asyncio.to_thread(_read, policy.warm_up_file)
         await server.warm_up(
             endpoint, revision.models[0].served, request=request, timeout=_WARM_UP_TIMEOUT_S
         )
@@ -137,4 +141,13 @@ async def warm_up(revision: Revision, server: ModelServer, endpoint: Endpoint) -
 
 
 def _read(path: str) -> bytes:
-    return Path(path).read_bytes()
+    # Opening a pipe would wait for its writer.
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            msg = f"{path}: not a regular file"
+            raise OSError(msg)
+        found = file.read(_MOST_BYTES + 1)
+    if len(found) > _MOST_BYTES:
+        msg = f"{path}: at most {_MOST_BYTES} bytes"
+        raise OSError(msg)
+    return found

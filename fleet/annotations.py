@@ -163,6 +163,15 @@ def _warm_up(text: str) -> tuple[WarmUp, str | None]:
     return WarmUp.FILE, word
 
 
+def _warm_up_without_files(text: str) -> tuple[WarmUp, None]:
+    word = text.strip()
+    if word not in (WarmUp.AUTO.value, WarmUp.NONE.value):
+        # A file would be one of the gateway's own pod, sent to whoever wrote the annotation.
+        msg = "auto or none; a file with a request is for ebbtide up alone"
+        raise ValueError(msg)
+    return WarmUp(word), None
+
+
 def _tls(text: str) -> TlsPorts:
     try:
         return TlsPorts(text.strip())
@@ -223,12 +232,19 @@ _POLICY: Mapping[str, tuple[str, Callable[[str], object]]] = MappingProxyType(
     }
 )
 
+_IN_CLUSTER = MappingProxyType({**_POLICY, "warm-up": ("warm_up", _warm_up_without_files)})
+
 KEYS = (MODEL, "runtime", "allow", *_PORTS, *_POLICY)
 """Every key that means the same on every cluster, without its prefix."""
 
 
-def read_annotations(annotations: Node, report: Report, *, start_timeout: float) -> Annotations:
-    """What the mapping of annotations says; `start_timeout` is the default of that key."""
+def read_annotations(
+    annotations: Node, report: Report, *, start_timeout: float, in_cluster: bool = False
+) -> Annotations:
+    """What the mapping of annotations says; `start_timeout` is the default of that key.
+
+    In a Kubernetes cluster those who write annotations name no files of the gateway's machine.
+    """
     texts = _texts(annotations, report)
     _unknown(texts, report)
     reader = _Reader(texts, report)
@@ -237,7 +253,7 @@ def read_annotations(annotations: Node, report: Report, *, start_timeout: float)
         models=reader.read(MODEL, _models_for(runtime), ()),
         runtime=runtime,
         allow=_allow(reader, runtime),
-        policy=_policy(reader, start_timeout),
+        policy=_policy(reader, start_timeout, _IN_CLUSTER if in_cluster else _POLICY),
         ports=MappingProxyType({key: texts[key].strip() for key in _PORTS if key in texts}),
         local=MappingProxyType({key: texts[key] for key in texts if key.startswith("local.")}),
     )
@@ -310,10 +326,12 @@ def _allow(reader: _Reader, runtime: RuntimeName) -> tuple[AllowRule, ...]:
     return ()
 
 
-def _policy(reader: _Reader, start_timeout: float) -> Policy:
+def _policy(
+    reader: _Reader, start_timeout: float, keys: Mapping[str, tuple[str, Callable[[str], object]]]
+) -> Policy:
     default = Policy(start_timeout=start_timeout)
     values: dict[str, object] = {}
-    for key, (field, parse) in _POLICY.items():
+    for key, (field, parse) in keys.items():
         values[field] = reader.read(key, parse, getattr(default, field))
     if isinstance(values["warm_up"], tuple):
         values["warm_up"], values["warm_up_file"] = values["warm_up"]

@@ -64,7 +64,8 @@ def read_deployment(
 
     `source` says where it is written, `created` (wall-clock seconds) how old it is, `version` is
     its resource version. In a Kubernetes cluster `spec.replicas` is 1 where it is left out, parts
-    of GPUs (MIG) are a class of their own, and the annotations for one machine mean nothing.
+    of GPUs (MIG) are a class of their own, the annotations for one machine mean nothing, and no
+    file may be named.
     """
     report = Report(source=source, deployment=deployment_name(document))
     try:
@@ -121,6 +122,7 @@ def _revision(root: Node, report: Report, *, in_cluster: bool) -> tuple[Revision
         root.at("metadata", "annotations"),
         report,
         start_timeout=float(deadline.whole(low=1, high=_MAX_SECONDS, default=_START_TIMEOUT)),
+        in_cluster=in_cluster,
     )
     template = spec.at("template")
     pod = template.at("spec")

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleet.deployment import Registration, read_deployment
+from fleet.model import WarmUp
 from tests.core.deployments import ANYTHING, accepted, document, read, refused
 
 # Not ours.
@@ -107,6 +108,27 @@ def test_a_document_that_contains_itself_or_is_too_large_is_refused() -> None:
         registration = read(bad)
         assert registration.revision is None
         assert registration.problems[0].key == "document"
+
+
+@pytest.mark.parametrize("path", ["/proc/self/environ", "./first.json", "../../token", "a.b"])
+def test_in_a_cluster_no_annotation_names_a_file(path: str) -> None:
+    given = document({"model": "m", "warm-up": path})
+    found = read_deployment(given, source="f", created=0, version="", in_cluster=True)
+    assert found.revision is None
+    assert found.draft is not None
+    assert found.draft.policy.warm_up_file is None
+    (problem,) = found.problems
+    assert "warm-up" in problem.key
+    assert "auto or none" in problem.allowed
+    assert read(given).revision is not None, "one machine's own manifests may"
+
+
+@pytest.mark.parametrize("word", ["auto", " none "])
+def test_in_a_cluster_the_words_for_a_first_inference_are_the_same(word: str) -> None:
+    given = document({"model": "m", "warm-up": word})
+    found = read_deployment(given, source="f", created=0, version="", in_cluster=True)
+    assert found.revision is not None
+    assert found.revision.policy.warm_up is WarmUp(word.strip())
 
 
 def test_text_that_can_be_written_nowhere_is_made_writable() -> None:

@@ -1,12 +1,16 @@
 """When a model counts as ready, what was spent on that, and its warm-up; on virtual time."""
 
 import asyncio
+import os
+from pathlib import Path
 
 import pytest
 
-from fleet.model import Phase, Policy, Served, WarmUp
+from activator.probe import warm_up
+from fleet.model import Phase, Policy, Ports, Served, WarmUp
 from fleet.names import ModelName
 from fleet.reasons import Reason
+from fleet.runtimes import Endpoint
 from tests.fakes.cluster import revision
 from tests.fakes.modelserver import ScriptedServer
 from tests.sim.loop import VIRTUAL
@@ -74,3 +78,21 @@ async def test_a_warm_up_file_that_is_gone_keeps_nobody_waiting(tmp_path):
         await asyncio.sleep(3)
         assert w.server.warm_ups == []
         assert w.call().dispatches
+
+
+@pytest.mark.parametrize("kind", ["endless", "large", "pipe", "folder"])
+async def test_only_a_regular_file_of_a_sane_size_is_sent(tmp_path, kind):
+    path = tmp_path / "request"
+    if kind == "endless":
+        path = Path("/dev/zero")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.touch()
+        os.truncate(path, 16 * 2**20 + 1)
+    policy = Policy(slots=4, warm_up=WarmUp.FILE, warm_up_file=str(path))
+    server = ScriptedServer()
+    await warm_up(revision(policy=policy), server, Endpoint(address="a", ports=Ports(http=1)))
+    assert server.warm_ups == []
