@@ -3,8 +3,9 @@
 Rule 1: a watch that ends is resumed where it ended; only where the server no longer knows that
         version (410) is everything listed again, and then only what differs is told.
 Rule 2: a server that is down is asked again and again, with pauses; what is known stays.
-Rule 3: what is not allowed, or not there (no such resource), counts as no objects: it is said, and
-        asked for again now and then.
+Rule 3: what is not allowed is said, and asked for again now and then; what is known stays.
+Rule 4: a resource that a cluster may lack has no objects where it is not found. One that every
+        cluster has is not gone: whoever says so (a proxy in between) is not the API server.
 """
 
 import asyncio
@@ -45,6 +46,8 @@ class Resource:
     """Selectors."""
     watch_s: float = _WATCH_S
     """How long one watch lasts at most. Where the server sends no bookmarks, shorter is better."""
+    optional: bool = False
+    """Whether there are clusters without it: not found is no objects then."""
 
 
 class Reflector:
@@ -96,7 +99,12 @@ class Reflector:
                 self._version = ""
                 await self._pause(error)
             except EbbtideError as error:
-                await self._pause(error)
+                await self._pause(self._meant(error))
+
+    def _meant(self, error: EbbtideError) -> EbbtideError:
+        if isinstance(error, GoneError) and not self.resource.optional:
+            return UnavailableError(f"{error} (every cluster has this: not the API server's word)")
+        return error
 
     async def _list(self) -> None:
         try:

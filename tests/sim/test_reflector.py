@@ -29,10 +29,10 @@ def _log(caplog):
 
 
 class Rig:
-    def __init__(self):
+    def __init__(self, *, optional=False):
         self.api = FakeApi()
         self.told = 0
-        resource = Resource(path="/api/v1/things", trim=lambda raw: raw)
+        resource = Resource(path="/api/v1/things", trim=lambda raw: raw, optional=optional)
         self.reflector = Reflector(self.api, resource, clock=LoopClock(), luck=random.Random(1))
         self.reflector.subscribe(self._tell)
 
@@ -178,8 +178,32 @@ async def test_what_is_not_allowed_is_asked_for_seldom_and_what_was_known_stays(
         assert rig.api.watches == watches + 1
 
 
-async def test_a_resource_that_there_is_not_has_no_objects_until_there_is():
+async def test_what_every_cluster_has_is_not_gone_whoever_says_so():
+    async with running() as rig:
+        told = rig.told
+        rig.api.cut(GoneError("404 page not found"))
+        await asyncio.sleep(60)
+        assert (rig.names, rig.told, rig.api.lists) == ({"a", "b"}, told, 1)
+        assert rig.reflector.cut_since == pytest.approx(1.0, abs=0.1)
+        assert isinstance(rig.reflector.error, UnavailableError)
+        rig.api.error = None
+        rig.api.write("c")
+        await asyncio.sleep(LONGEST + 0.5)
+        assert rig.in_step
+        assert rig.api.lists == 1
+
+
+async def test_what_every_cluster_has_is_not_known_because_somebody_says_404():
     rig = Rig()
+    rig.api.error = GoneError("404 page not found")
+    task = asyncio.create_task(rig.reflector.run())
+    await asyncio.sleep(60)
+    assert not rig.reflector.asked.is_set()
+    task.cancel()
+
+
+async def test_a_resource_that_there_is_not_has_no_objects_until_there_is():
+    rig = Rig(optional=True)
     rig.api.error = GoneError("404: no such resource")
     task = asyncio.create_task(rig.reflector.run())
     await asyncio.sleep(60)

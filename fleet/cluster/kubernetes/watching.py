@@ -139,6 +139,6 @@ def _resource(kind: Kind, path: str) -> Resource:
     def kept(raw: Object) -> Object | None:
         return trim(kind, raw)
 
-    if kind in WITHOUT_BOOKMARKS:
-        return Resource(path=path, trim=kept, query=query(kind), watch_s=_BRIEF_S)
-    return Resource(path=path, trim=kept, query=query(kind))
+    watch_s = {"watch_s": _BRIEF_S} if kind in WITHOUT_BOOKMARKS else {}
+    optional = kind not in NEEDED
+    return Resource(path=path, trim=kept, query=query(kind), optional=optional, **watch_s)
