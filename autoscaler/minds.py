@@ -127,7 +127,7 @@ class Minds:
         self._began = now
         self._minds: dict[RevisionName, _Mind] = {}
         self._number = 0
-        """The highest that any drain has had, of whatever revision, as far as is known."""
+        """The highest that was given to any drain here, of whatever revision."""
         self._freeing: dict[RevisionName, list[RevisionName]] = {}
         """Whose GPUs are freed by an eviction, if it is written, and for whom."""
         self._members: list[GatewayName] | None = None
@@ -178,7 +178,6 @@ class Minds:
         self, mind: _Mind, revision: Revision, *, term: int, behind: bool, now: float
     ) -> Footing:
         drain = revision.drain
-        self._number = max(self._number, 0 if drain is None else drain.number)
         if drain is not None and drain.term != term:
             # Whoever marked it may have written fewer just before its turn was over.
             mind.lowered_at = now

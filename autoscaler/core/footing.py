@@ -1,7 +1,8 @@
 """What a leader must know of a revision, beyond its readings, to take replicas away. Pure.
 
 Rule 1: the number of a drain is never used twice, by no leader: each term has numbers of its own,
-        and whatever number was ever seen is passed.
+        and a leader knows its own. A number read from the cluster is passed over, never counted on
+        from: whoever may write a mark there would else choose the numbers of all others.
 Rule 2: a mark of another term is taken over first: with a number and term of one's own, or cleared.
         So a late write of whoever made it meets another version.
 Rule 3: once fewer were written, or may have been by whoever led before, nobody marked is taken back
@@ -38,7 +39,7 @@ class Footing:
     term: int = 0
     """The leader's. 0: there is only ever one, and its gateways read the same snapshot as it."""
     last_drain: int = 0
-    """The highest number ever used for a drain, as far as is known."""
+    """The highest number that this leader has given a drain, of whatever revision."""
     settled: bool = True
     """`Revision.settled`."""
     sure: bool = True
@@ -51,5 +52,8 @@ class Footing:
         return drain is not None and drain.term != self.term
 
     def numbered(self, *used: int) -> int:
-        """The next number; `used`: others that were seen."""
-        return 1 + max(self.last_drain, first_number(self.term), *used)
+        """The next number that is none of `used`: numbers that were seen of this revision."""
+        number = 1 + max(self.last_drain, first_number(self.term))
+        while number in used:
+            number += 1
+        return number

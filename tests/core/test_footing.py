@@ -26,8 +26,14 @@ def test_every_term_has_numbers_of_its_own():
     for term in range(5):
         number = Footing(term=term).numbered()
         assert first_number(term) < number < first_number(term + 1)
-    assert Footing(term=1, last_drain=first_number(3)).numbered() > first_number(3)
-    assert Footing(term=1).numbered(0, first_number(4)) == first_number(4) + 1
+    assert Footing(term=1, last_drain=first_number(1) + 7).numbered() == first_number(1) + 8
+
+
+def test_a_number_that_was_seen_is_passed_over_and_not_counted_on_from():
+    first = first_number(1) + 1
+    assert Footing(term=1).numbered(first, first + 1) == first + 2
+    for strange in (0, first_number(4), 2**53 - 1, 2**53):
+        assert Footing(term=1).numbered(strange) == first
 
 
 def test_numbers_fit_into_what_a_mark_may_hold():

@@ -42,6 +42,20 @@ def test_what_is_almost_a_mark_is_none(changed: dict[str, object]) -> None:
         read_mark(json.dumps(MARK | changed))
 
 
+@pytest.mark.parametrize(
+    ("number", "pods", "term"),
+    [(0, ["a"], 1), (2**53 + 1, ["a"], 1), (1, [""], 1), (1, ["a"], -1), (1, ["a" * 253] * 600, 1)],
+)
+def test_what_would_be_refused_is_never_written(number: int, pods: list[str], term: int) -> None:
+    with pytest.raises(ValueError, match="ebbtide's own mark"):
+        write_mark(number, pods, term=term)
+
+
+def test_a_thousand_pods_can_be_marked() -> None:
+    pods = frozenset(f"{n:063}" for n in range(1000))
+    assert read_mark(write_mark(1, pods, term=1)).pods == pods
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "[" * 5000, json.dumps({"number": 3})])
 def test_what_is_no_mark_is_none(text: str) -> None:
     with pytest.raises(ValueError, match="ebbtide's own mark"):

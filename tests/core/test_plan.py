@@ -62,7 +62,7 @@ def _word(action):
         (standing(target=0, drain=drain(4, "a0"), acknowledged=4, known=False), ["a:1>0"]),
         (standing(target=0, footing=Footing(last_drain=8), acknowledged=5), ["a!9(a0)"]),
         (standing(target=0, drain=drain(4, "a0"), acknowledged=5), []),
-        (standing(replicas=3, target=0, drain=drain(4, "a2"), acknowledged=4), ["a!5(a0,a1,a2)"]),
+        (standing(replicas=3, target=0, drain=drain(1, "a2"), acknowledged=1), ["a!2(a0,a1,a2)"]),
         (standing(replicas=3, target=2, drain=drain(4, "a0"), acknowledged=4), ["a:3>2"]),
         (standing(target=1, drain=drain(4, "a0"), acknowledged=4), ["a?"]),
         (standing(target=2, drain=drain(4, "a0")), ["a?"]),
@@ -155,9 +155,10 @@ def test_a_later_turn_has_higher_numbers_whatever_was_forgotten():
     assert used == sorted(set(used))
 
 
-def test_a_number_that_was_seen_is_passed():
-    far = marked(5000, "x")
-    assert numbers(plan([led(target=0, drain=far)])) == [far.number + 1]
+def test_a_number_that_was_seen_is_passed_over():
+    near, far = marked(1, "x"), marked(5000, "x")
+    assert numbers(plan([led(target=0, drain=near)])) == [near.number + 1]
+    assert numbers(plan([led(target=0, drain=far)])) == [near.number]
 
 
 def test_whoever_may_still_go_for_what_was_written_is_not_taken_back():

@@ -268,3 +268,26 @@ async def test_two_that_lead_one_after_the_other_many_times_lose_nothing():
         assert world.gateway.lost == 0
         assert len(numbers) > 10
         assert numbers == sorted(numbers)
+
+
+@pytest.mark.parametrize("number", [first_number(3), 2**53 - 1, 2**53])
+@pytest.mark.parametrize("term", [1, 2, 2**31])
+async def test_a_mark_that_somebody_wrote_by_hand_halts_no_other_revision(number, term):
+    async with two(gpus=2) as (world, one, _):
+        one.lease.give(2)
+        world.add(A, B, replicas=1)
+        await world.until(lambda: world.ready(A) and world.ready(B))
+        found = world.cluster.fleet().revisions[B]
+        numbers = []
+        world.cluster.subscribe(lambda fleet: numbers.extend(_numbers(fleet, A)))
+        (replica,) = world.cluster.fleet().of(B)
+        mark = Drain(number=number, replicas=frozenset({replica.name}), term=term)
+        world.cluster.put(replace(found, drain=mark))
+        await world.until(lambda: world.replicas(A) == world.replicas(B) == 0, limit=120)
+        assert numbers
+        assert all(first_number(2) < each < first_number(2) + 10 for each in numbers)
+
+
+def _numbers(fleet, name):
+    drain = fleet.revisions[name].drain
+    return [] if drain is None else [drain.number]

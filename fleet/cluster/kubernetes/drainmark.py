@@ -24,7 +24,8 @@ _ALLOWED = (
 )
 _KEYS = frozenset({"number", "replicas", "term"})
 _MOST = 2**53
-_LONGEST = 65536
+_LONGEST = 131072
+"""Room for a thousand names of pods, with the 63 characters that each has at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +52,13 @@ def read_mark(text: str) -> Mark:
 
 
 def write_mark(number: int, pods: Collection[str], *, term: int) -> str:
-    """The annotation's value; the same for the same mark."""
-    found = {"number": number, "replicas": sorted(pods), "term": term}
-    return json.dumps(found, sort_keys=True)
+    """The annotation's value; the same for the same mark.
+
+    Raises `ValueError` for one that `read_mark` would refuse: nobody would ever take it back.
+    """
+    text = json.dumps({"number": number, "replicas": sorted(pods), "term": term}, sort_keys=True)
+    read_mark(text)
+    return text
 
 
 def _is_count(value: object, *, low: int) -> bool:
