@@ -51,6 +51,9 @@ _LATER = ("tfserving", "torchserve")
 _LONGEST = 366 * 86400.0
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|[0-9A-Fa-f:.]+")
 _LONGEST_HOST = 253
+_LONGEST_KEY = 63
+_MOST_TOLD = 20
+"""Unknown keys that are told apart: finding what was meant takes its time."""
 _T = TypeVar("_T")
 
 
@@ -299,12 +302,16 @@ class _Reader:
 
 def _unknown(texts: Mapping[str, str], report: Report) -> None:
     shown = (*KEYS, LOCAL_COMMAND, f"{LOCAL_VOLUME}NAME")
-    for key in texts:
-        if key in (*KEYS, *_OWN, LOCAL_COMMAND) or key.removeprefix(LOCAL_VOLUME) not in ("", key):
-            continue
-        near = difflib.get_close_matches(key, shown, n=1, cutoff=0.4)
+    own = (*KEYS, *_OWN, LOCAL_COMMAND)
+    unknown = [
+        key for key in texts if key not in own and key.removeprefix(LOCAL_VOLUME) in ("", key)
+    ]
+    for key in unknown[:_MOST_TOLD]:
+        near = difflib.get_close_matches(key[:_LONGEST_KEY], shown, n=1, cutoff=0.4)
         hint = f"did you mean {PREFIX}{near[0]}?" if near else f"known are {', '.join(shown)}"
         report.refuse(PREFIX + key, texts[key], f"no such annotation; {hint}")
+    if more := unknown[_MOST_TOLD:]:
+        report.refuse(PREFIX + more[0], texts[more[0]], f"no such annotation, and {len(more)} more")
 
 
 def _allow(reader: _Reader, runtime: RuntimeName) -> tuple[AllowRule, ...]:

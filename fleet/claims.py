@@ -4,12 +4,15 @@ Both come from annotations as text; what is wrong raises `ValueError` saying wha
 """
 
 import re
+from collections import Counter
 
 from fleet.model import AllowRule, Served
 from fleet.names import ModelName, is_model_name
 
 __all__ = ["parse_allow", "parse_models"]
 
+_MOST_NAMES, _LONGEST_NAMES = 100, 8192
+_MOST_RULES, _LONGEST_RULES = 1000, 65536
 _NAMES = (
     "names separated by commas, each NAME or ALIAS=NAME, of up to 253 letters, digits or ._/@:- "
     "beginning with a letter or digit"
@@ -28,9 +31,10 @@ _FULL_METHOD = re.compile(r"/[A-Za-z0-9_.]+/(?:[A-Za-z0-9_.]+|\*)|\*")
 
 def parse_models(text: str) -> tuple[Served, ...]:
     """The models in `name, alias=served, ...`; the first is canonical."""
+    _bound(text, longest=_LONGEST_NAMES, most=_MOST_NAMES, what="names")
     models = tuple(_served(part.strip()) for part in text.split(","))
-    names = [model.name for model in models]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    counts = Counter(model.name for model in models)
+    twice = sorted(name for name, count in counts.items() if count > 1)
     if twice:
         msg = f"each name once, but {', '.join(twice)} is there more than once"
         raise ValueError(msg)
@@ -48,7 +52,15 @@ def parse_allow(text: str) -> tuple[AllowRule, ...]:
     """The rules in `all` or `METHOD /path, ...`, each once."""
     if text.strip() == "all":
         return (AllowRule(method="*", path="*"),)
+    _bound(text, longest=_LONGEST_RULES, most=_MOST_RULES, what="rules")
     return tuple(dict.fromkeys(_rule(part) for part in text.split(",")))
+
+
+def _bound(text: str, *, longest: int, most: int, what: str) -> None:
+    """Before anything is read: an annotation may be 256 KiB long, and everybody may write one."""
+    if len(text) > longest or text.count(",") >= most:
+        msg = f"at most {most} {what} and {longest} characters in all"
+        raise ValueError(msg)
 
 
 def _rule(part: str) -> AllowRule:

@@ -15,6 +15,7 @@ from fleet.reasons import Reason
 from tests.kube.admin import Admin, RefusedError
 from tests.kube.clusters import kubernetes_cluster
 from tests.kube.granted import RBAC, Granted, granting
+from tests.kube.objects import deployment
 from tests.kube.plane import ControlPlane
 from tests.kube.stand import again, soon
 
@@ -186,6 +187,40 @@ def test_neither_reads_a_secret_nor_much_else(granted: Granted, component: Compo
                 f"/api/v1/namespaces/{granted.own}/serviceaccounts/default/token",
                 {"spec": {"expirationSeconds": 3600}},
             )
+
+
+FORGED = '{"number": 9007199254740992, "term": 1, "replicas": []}'
+
+
+@pytest.mark.parametrize("way", ["", "/status"])
+def test_nobody_else_writes_the_drain_mark(granted: Granted, autoscaler: Admin, way: str) -> None:
+    path = granted.make(f"unmarked{way.replace('/', '-')}", replicas=1)
+    forged = {"metadata": {"annotations": {"ebbtide.dev/draining": FORGED}}}
+    with pytest.raises(RefusedError, match="written by the autoscaler alone") as refused:
+        granted.admin.patch(f"{path}{way}", forged)
+    assert refused.value.status == 403
+    own = {"ebbtide.dev/draining": '{"number": 1, "term": 1, "replicas": []}'}
+    autoscaler.patch(path, {"metadata": {"annotations": own}})
+    with pytest.raises(RefusedError, match="written by the autoscaler alone"):
+        granted.admin.patch(f"{path}{way}", forged)
+    # Everything else goes on while it is there, and it may be taken away.
+    granted.admin.patch(path, {"metadata": {"labels": {"a": "b"}}, "spec": {"paused": True}})
+    assert granted.admin.get(path)["metadata"]["annotations"].items() >= own.items()
+    granted.admin.patch(path, {"metadata": {"annotations": {"ebbtide.dev/draining": None}}})
+    assert "ebbtide.dev/draining" not in granted.admin.get(path)["metadata"]["annotations"]
+
+
+def test_no_deployment_is_born_with_a_drain_mark(granted: Granted) -> None:
+    deployments = f"/apis/apps/v1/namespaces/{granted.models}/deployments"
+    for template in (False, True):
+        made = deployment("born", granted.models, annotations={"model": "born"})
+        holder = made["spec"]["template"] if template else made
+        holder["metadata"].setdefault("annotations", {})["ebbtide.dev/draining"] = FORGED
+        if template:
+            granted.admin.post(deployments, made, dry=True)
+            continue
+        with pytest.raises(RefusedError, match="written by the autoscaler alone"):
+            granted.admin.post(deployments, made, dry=True)
 
 
 def test_others_are_none_of_these_policies_business(granted: Granted) -> None:

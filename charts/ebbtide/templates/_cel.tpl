@@ -78,3 +78,11 @@ object.spec == oldObject.spec
        now.all(k, {{ . }} || (k in old && old[k] == now[k]))
        && old.all(k, {{ . }} || k in now)))
 {{- end -}}
+
+{{/* Whether a Deployment gets a drain mark, or another than it has; not: whether it loses it. */}}
+{{- define "ebbtide.cel.marks" -}}
+has(object.metadata.annotations) && 'ebbtide.dev/draining' in object.metadata.annotations
+&& !(oldObject != null && has(oldObject.metadata.annotations)
+  && 'ebbtide.dev/draining' in oldObject.metadata.annotations
+  && oldObject.metadata.annotations['ebbtide.dev/draining'] == object.metadata.annotations['ebbtide.dev/draining'])
+{{- end -}}
