@@ -76,6 +76,18 @@ class Release:
         # NAMESPACE/POD and what tells one start of it from another.
         return str(held).rpartition("/")[2].rpartition("_")[0]
 
+    def leading(self) -> Pod:
+        """The pod that leads, once it is ready: after a kill the controllers may not know yet."""
+        end = time.monotonic() + _READY_S
+        while True:
+            leader = self.leader()
+            for pod in self.autoscalers():
+                if pod.name == leader:
+                    return pod
+            if time.monotonic() > end:
+                raise TimeoutError(f"{leader!r} leads and is not ready; {self._states()}")
+            time.sleep(0.1)
+
     def admin_token(self) -> str:
         """What the admin port asks for."""
         found = self._admin.get(f"/api/v1/namespaces/{self.namespace}/secrets")["items"]

@@ -90,9 +90,8 @@ class Storm:
         self._kill_container("gateway", address, pod)
 
     def _kill_leader(self) -> None:
-        leader = self._stage.release.leader()
-        pods = {pod.name: pod for pod in self._stage.release.autoscalers()}
-        self._kill_container("leader", leader, pods[leader])
+        leader = self._stage.release.leading()
+        self._kill_container("leader", leader.name, leader)
 
     def _kill_redis(self) -> None:
         (pod,) = self._stage.release.pods("redis")
