@@ -106,9 +106,45 @@ def test_only_gateways_and_autoscalers_reach_redis(rendered: Rendering) -> None:
     assert set(policy["policyTypes"]) == {"Ingress", "Egress"}
 
 
+def test_in_an_ambient_mesh_its_port_is_open_to_the_same_peers(rendered: Rendering) -> None:
+    peers = [{"namespaceSelector": {"matchLabels": {"team": "web"}}}]
+    values = {"networkPolicy": {"ambient": True, "requestsFrom": peers}}
+    probes = {"ports": [{"port": "admin"}], "from": [{"ipBlock": {"cidr": "169.254.7.127/32"}}]}
+    for component in ("gateway", "autoscaler", "redis"):
+        name = f"ebbtide-{component}"
+        plain = only(rendered({"networkPolicy": {"requestsFrom": peers}}), "NetworkPolicy", name)
+        meshed = only(rendered(values), "NetworkPolicy", name)["spec"]["ingress"]
+        opened = [
+            {**rule, "ports": [*rule["ports"], {"port": 15008}]}
+            for rule in plain["spec"]["ingress"]
+        ]
+        assert meshed == opened + ([] if component == "redis" else [probes])
+
+
+@pytest.mark.parametrize(
+    ("controller", "kind", "key", "value"),
+    [
+        ("nginx", "Ingress", "nginx.ingress.kubernetes.io/backend-protocol", "HTTPS"),
+        ("haproxy", "Ingress", "haproxy.org/server-ssl", "true"),
+        ("alb", "Ingress", "alb.ingress.kubernetes.io/backend-protocol", "HTTPS"),
+        ("alb", "Ingress", "alb.ingress.kubernetes.io/healthcheck-protocol", "HTTPS"),
+        ("contour", "Service", "projectcontour.io/upstream-protocol.tls", "http"),
+    ],
+)
+def test_what_stands_in_front_of_a_gateway_with_tls_speaks_it(
+    controller: str, kind: str, key: str, value: str, rendered: Rendering
+) -> None:
+    values: dict[str, Any] = {"ingress": {"enabled": True, "controller": controller}}
+    plain = only(rendered(values), kind, "ebbtide")["metadata"]
+    assert key not in plain.get("annotations", {})
+    values["gateway"] = {"tls": {"secretName": "certificate"}}
+    assert only(rendered(values), kind, "ebbtide")["metadata"]["annotations"][key] == value
+
+
 @pytest.mark.parametrize(
     ("controller", "key", "value"),
     [
+        ("alb", "alb.ingress.kubernetes.io/healthcheck-path", "/v2/health/ready"),
         ("nginx", "nginx.ingress.kubernetes.io/proxy-read-timeout", "1200"),
         ("nginx", "nginx.ingress.kubernetes.io/proxy-body-size", "0"),
         ("nginx", "nginx.ingress.kubernetes.io/proxy-request-buffering", "off"),
