@@ -180,7 +180,7 @@ class Reflector:
         self.cut_since = self.error = None
 
     async def _pause(self, error: EbbtideError) -> None:
-        self._pauses = self._pauses.more()
+        self._pauses = self._pauses.more(type(error))
         if self.cut_since is None:
             self.cut_since = self._clock.now()
         if self.error is None or type(self.error) is not type(error):

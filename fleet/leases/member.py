@@ -172,7 +172,7 @@ class Membership:
             _log("membership_unsure", level=logging.WARNING, lease=self._lease, error=words)
         if self.cut_since is None:
             self.cut_since = self._clock.now()
-        self.trouble, self._pauses = words, self._pauses.more()
+        self.trouble, self._pauses = words, self._pauses.more(type(error))
         longest = SELDOM if isinstance(error, ForbiddenError) else _RENEW_S
         await self._clock.sleep(self._pauses.seconds(self._luck.random(), longest=longest))
 

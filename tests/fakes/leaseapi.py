@@ -48,6 +48,8 @@ class LeaseClient:
         self.store = store
         self.delay = 0.0
         self.away = False
+        self.error: Exception = UnavailableError("cut off")
+        """What a call meets while `away`."""
         self.calls = 0
 
     async def get(self, path: str, *, query: object = None) -> dict[str, Any]:
@@ -89,4 +91,4 @@ class LeaseClient:
         if self.delay:
             await asyncio.sleep(self.delay / 2)
         if self.away:
-            raise UnavailableError("cut off")
+            raise self.error

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from fleet.clock import LoopClock
-from fleet.errors import UnavailableError
+from fleet.errors import ForbiddenError, UnavailableError
 from fleet.leases.identity import Identity
 from fleet.leases.leader import LEADER_LEASE, KubernetesLease
 from fleet.leases.member import Membership, NameTakenError
@@ -289,6 +289,18 @@ async def test_of_two_of_one_name_the_elder_ends():
         with pytest.raises(NameTakenError, match=r"box:8081_p2.*HOST:ADMIN-PORT"):
             first.task.result()
         assert not second.task.done()
+
+
+async def test_a_refusal_in_passing_after_an_outage_is_asked_about_soon():
+    async with Stage() as stage:
+        gateway = stage.gateway(POD)
+        await asyncio.sleep(1)
+        gateway.client.away = True
+        await asyncio.sleep(120)
+        calls, gateway.client.error = gateway.client.calls, ForbiddenError("403: not yet")
+        await stage.until(lambda: gateway.client.calls > calls, limit=6.0)
+        gateway.client.away = False
+        await stage.until(lambda: gateway.cut_since is None, limit=6.0)
 
 
 async def test_one_that_leaves_in_order_is_no_member_at_once():

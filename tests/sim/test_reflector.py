@@ -178,6 +178,30 @@ async def test_what_is_not_allowed_is_asked_for_seldom_and_what_was_known_stays(
         assert rig.api.watches == watches + 1
 
 
+async def test_a_refusal_in_passing_after_an_outage_is_asked_about_soon():
+    async with running() as rig:
+        rig.api.cut(DOWN)
+        await asyncio.sleep(120)
+        refusals = rig.api.refusals
+        rig.api.error = ForbiddenError("403: not yet")
+        await asyncio.sleep(LONGEST + 0.1)
+        assert rig.api.refusals > refusals
+        rig.api.error = None
+        await asyncio.sleep(LONGEST + 0.1)
+        assert rig.reflector.cut_since is None
+
+
+async def test_failures_that_change_are_no_reason_to_ask_without_pause():
+    async with running() as rig:
+        rig.api.cut(DOWN)
+        await asyncio.sleep(60)
+        refusals = rig.api.refusals
+        for _ in range(60):
+            rig.api.error = ForbiddenError("403") if rig.api.error is DOWN else DOWN
+            await asyncio.sleep(1)
+        assert rig.api.refusals - refusals < 50
+
+
 async def test_what_every_cluster_has_is_not_gone_whoever_says_so():
     async with running() as rig:
         told = rig.told
