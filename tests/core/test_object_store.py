@@ -152,4 +152,7 @@ def test_pauses_double_with_jitter_up_to_a_limit() -> None:
         assert pauses.seconds(0.0) == waits[-1] / 2
     assert waits[:3] == [0.1, 0.2, 0.4]
     assert waits[-1] == LONGEST
-    assert Pauses(failures=10**6).seconds(1.0, longest=SELDOM) == SELDOM
+    many = Pauses(failures=10**6, alike=10**6, kind=KeyError)
+    assert many.seconds(1.0, longest=SELDOM) == SELDOM
+    other = many.more(ValueError)
+    assert other.seconds(1.0, longest=SELDOM) == LONGEST
