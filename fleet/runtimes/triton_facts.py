@@ -13,10 +13,12 @@ from prometheus_client.samples import Sample as Metric
 
 from fleet.runtimes import Reading
 
-__all__ = ["made_up_request", "reading_in", "sequence_idle_in", "slots_in"]
+__all__ = ["MOST_SLOTS", "made_up_request", "reading_in", "sequence_idle_in", "slots_in"]
 
 _DECOUPLED = 64
 _UNKNOWN = 16
+MOST_SLOTS = 100_000
+"""As many as the annotation may say."""
 _SEQUENCE_IDLE_S = 1.0
 _AHEAD = 2
 """One batch being computed and one waiting, so that an instance never runs dry."""
@@ -51,10 +53,10 @@ def slots_in(config: Mapping[str, Any]) -> int:
             return _DECOUPLED
         instances = sum(_instances(group) for group in config.get("instance_group", ()))
         batch = max(1, int(config.get("max_batch_size", 0)))
-    except (AttributeError, TypeError) as error:
+    except (AttributeError, TypeError, OverflowError) as error:
         msg = "not a model configuration"
         raise ValueError(msg) from error
-    return batch * instances * _AHEAD if instances > 0 else _UNKNOWN
+    return min(batch * instances * _AHEAD, MOST_SLOTS) if instances > 0 else _UNKNOWN
 
 
 def sequence_idle_in(config: Mapping[str, Any]) -> float | None:
@@ -63,12 +65,12 @@ def sequence_idle_in(config: Mapping[str, Any]) -> float | None:
         batching = config.get("sequence_batching")
         if batching is None:
             return None
-        told = int(batching.get("max_sequence_idle_microseconds", 0))
-    except (AttributeError, TypeError) as error:
+        told = int(batching.get("max_sequence_idle_microseconds", 0)) / 1e6
+    except (AttributeError, TypeError, OverflowError) as error:
         msg = "not a model configuration"
         raise ValueError(msg) from error
     # Triton takes 0 for its default.
-    return told / 1e6 if told > 0 else _SEQUENCE_IDLE_S
+    return told if told > 0 else _SEQUENCE_IDLE_S
 
 
 def _instances(group: Mapping[str, Any]) -> int:

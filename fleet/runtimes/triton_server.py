@@ -15,7 +15,13 @@ import httpx
 from fleet.errors import UnavailableError
 from fleet.runtimes import Endpoint, Reading
 from fleet.runtimes.asking import answer, ask, each, json_object, patience
-from fleet.runtimes.triton_facts import made_up_request, reading_in, sequence_idle_in, slots_in
+from fleet.runtimes.triton_facts import (
+    MOST_SLOTS,
+    made_up_request,
+    reading_in,
+    sequence_idle_in,
+    slots_in,
+)
 
 __all__ = ["TritonServer"]
 
@@ -39,7 +45,8 @@ class TritonServer:
 
     async def slots(self, endpoint: Endpoint, models: Sequence[str], *, timeout: float) -> int:
         async with patience(endpoint, timeout):
-            return sum(slots_in(config) for config in await self._configs(endpoint, models))
+            found = sum(slots_in(config) for config in await self._configs(endpoint, models))
+            return min(found, MOST_SLOTS)
 
     async def sequence_idle(
         self, endpoint: Endpoint, models: Sequence[str], *, timeout: float

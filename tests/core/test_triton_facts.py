@@ -19,13 +19,16 @@ from fleet.runtimes.triton_facts import made_up_request, reading_in, slots_in
         ({"max_batch_size": 8, "model_transaction_policy": {"decoupled": True}}, 64),
         ({"max_batch_size": 8, "platform": "ensemble"}, 16),
         ({}, 16),
+        ({"max_batch_size": 2**31, "instance_group": [{"count": 2**31}]}, 100_000),
     ],
 )
 def test_slots_follow_the_configuration(config: dict[str, Any], slots: int) -> None:
     assert slots_in(config) == slots
 
 
-@pytest.mark.parametrize("config", [{"instance_group": 3}, {"max_batch_size": None}])
+@pytest.mark.parametrize(
+    "config", [{"instance_group": 3}, {"max_batch_size": None}, {"max_batch_size": float("inf")}]
+)
 def test_what_is_no_configuration_is_refused(config: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="configuration"):
         slots_in(config)
