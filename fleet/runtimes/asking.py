@@ -2,7 +2,8 @@
 
 Rule 1: the time is for all that a method of the port asks, not for each step of it.
 Rule 2: whatever goes wrong on the way is an `UnavailableError` that says who was asked, and why
-        there is no usable answer; an answer that makes no sense is none.
+        there is no usable answer; an answer that makes no sense is none, however odd it is.
+Rule 3: an answer is bounded and taken as it came: nothing is unpacked, by no charset of its own.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import contextlib
 import json
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import httpx
@@ -19,13 +21,24 @@ from fleet.model import Tls
 from fleet.runtimes import Endpoint
 from fleet.tls import Certificates
 
-__all__ = ["answer", "ask", "asking_client", "each", "json_object", "patience"]
+__all__ = ["Answer", "answer", "ask", "asking_client", "each", "json_object", "patience"]
 
 _T = TypeVar("_T")
 
 _TOLD = 300
+_MOST_BYTES, _MOST_METRICS = 2**20, 8 * 2**20
 _AT_ONCE = 8
 """Questions under way at one server, which may be busy loading the rest of its models."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a server answered."""
+
+    status: int
+    to: str
+    """Method and path."""
+    body: bytes
 
 
 def asking_client(certificates: Certificates | None = None) -> httpx.AsyncClient:
@@ -81,23 +94,52 @@ async def ask(
     port: int | None = None,
     post: tuple[Mapping[str, str], bytes] | None = None,
     method: str = "",
-) -> httpx.Response:
-    """What `endpoint` answers for `path`, on its HTTP port unless another is given.
+) -> Answer:
+    """What `endpoint` answers for `path`, on its HTTP port unless that for metrics is given.
 
-    `post`: the headers and body of a POST, or of `method`. Raises what httpx raises.
+    `post`: the headers and body of a POST, or of `method`; of its answer only the beginning is
+    kept. Raises what httpx raises, and `ValueError` for an answer that is too large or packed.
     """
     tls = endpoint.tls
     extensions: dict[str, Any] = {} if tls is None else {"tls": tls}
     if tls is not None and tls.name is not None:
         extensions["sni_hostname"] = tls.name
-    headers, content = ({}, None) if post is None else post
-    return await client.request(
-        method or ("GET" if post is None else "POST"),
+    given, content = ({}, None) if post is None else post
+    headers = httpx.Headers(given)
+    headers["Accept-Encoding"] = "identity"
+    method = method or ("GET" if post is None else "POST")
+    async with client.stream(
+        method,
         _url(endpoint, path, port=port),
         headers=headers,
         content=content,
         extensions=extensions,
-    )
+    ) as response:
+        most = _MOST_BYTES if port is None else _MOST_METRICS
+        body = await (_whole(response, most) if post is None else _beginning(response, most))
+        return Answer(status=response.status_code, to=f"{method} {path}", body=body)
+
+
+async def _whole(response: httpx.Response, most: int) -> bytes:
+    packed = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if packed != "identity":
+        msg = f"packed ({packed[:_TOLD]}), which was not asked for"
+        raise ValueError(msg)
+    body = bytearray()
+    async for part in response.aiter_raw():
+        body += part
+        if len(body) > most:
+            msg = f"an answer of over {most} bytes"
+            raise ValueError(msg)
+    return bytes(body)
+
+
+async def _beginning(response: httpx.Response, most: int) -> bytes:
+    """Of an answer that is waited for to its end."""
+    body = bytearray()
+    async for part in response.aiter_raw():
+        body += part[: most - len(body)]
+    return bytes(body)
 
 
 def _url(endpoint: Endpoint, path: str, *, port: int | None = None) -> str:
@@ -119,6 +161,12 @@ async def patience(endpoint: Endpoint, timeout: float) -> AsyncIterator[None]:
     except (httpx.HTTPError, OSError, ValueError) as error:
         msg = f"{where}: {str(error) or type(error).__name__}"
         raise UnavailableError(msg) from error
+    except UnavailableError:
+        raise
+    except Exception as error:
+        # What a server answers is its own to choose: nothing of it may end this process.
+        msg = f"{where}: an odd answer: {type(error).__name__}: {str(error)[:_TOLD]}"
+        raise UnavailableError(msg) from error
 
 
 async def each(question: Callable[[str], Awaitable[_T]], names: Sequence[str]) -> list[_T]:
@@ -138,13 +186,13 @@ async def each(question: Callable[[str], Awaitable[_T]], names: Sequence[str]) -
     return found
 
 
-def answer(response: httpx.Response, *, below: int = 400) -> bytes:
+def answer(response: Answer, *, below: int = 400) -> bytes:
     """The body of an answer whose status is `below` that; else a `ValueError` with what it said."""
-    if response.status_code >= below:
-        said = response.text[:_TOLD].strip()
-        msg = f"{response.request.method} {response.url.path}: {response.status_code} {said}"
+    if response.status >= below:
+        said = response.body[: 4 * _TOLD].decode(errors="replace")[:_TOLD].strip()
+        msg = f"{response.to}: {response.status} {said}"
         raise ValueError(msg)
-    return response.content
+    return response.body
 
 
 def json_object(content: bytes) -> Mapping[str, Any]:

@@ -30,11 +30,11 @@ class OpenAIServer(QuietServer):
         try:
             async with patience(endpoint, timeout):
                 said = await ask(self._client, endpoint, "/health")
-                if said.status_code in _NO_SUCH_PATH:
+                if said.status in _NO_SUCH_PATH:
                     said = await ask(self._client, endpoint, "/v1/models")
         except UnavailableError:
             return False
-        return said.status_code == httpx.codes.OK
+        return said.status == httpx.codes.OK
 
     async def warm_up(
         self, endpoint: Endpoint, model: str, *, request: bytes | None, timeout: float
