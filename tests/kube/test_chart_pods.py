@@ -44,6 +44,16 @@ def test_pods_may_do_nothing_that_they_need_not(rendered: Rendering) -> None:
     assert redis["automountServiceAccountToken"] is False
 
 
+def test_a_new_version_of_the_chart_alone_does_not_start_redis_again(rendered: Rendering) -> None:
+    redis = only(rendered({"commonLabels": {"team": "ml"}}), "StatefulSet", "ebbtide-redis")
+    assert redis["spec"]["template"]["metadata"]["labels"] == {
+        "app.kubernetes.io/name": "ebbtide",
+        "app.kubernetes.io/instance": "ebbtide",
+        "app.kubernetes.io/component": "redis",
+        "team": "ml",
+    }
+
+
 def test_the_cluster_holds_them_to_the_strictest_standard(
     control_plane: ControlPlane, namespace: str, rendered: Rendering
 ) -> None:
