@@ -1,6 +1,7 @@
 """Everything of a cluster that is watched, at one place.
 
-Rule: what may not be read is done without where that is possible, and it is said what is lost.
+Rule 1: what may not be read is done without where that is possible, and it is said what is lost.
+Rule 2: a namespace of several that may not be read counts as empty; the others go on without it.
 """
 
 import asyncio
@@ -22,6 +23,8 @@ __all__ = ["Watching"]
 
 _log = log(__name__)
 _BRIEF_S = 60.0
+_PATIENCE_S = 5.0
+"""A refusal that lasts this long was not said in passing."""
 
 
 class Watching:
@@ -63,11 +66,11 @@ class Watching:
 
     async def known(self) -> None:
         """Returns once the objects there were at the start are known, as far as they may be."""
+        for kind in NEEDED:
+            await self._listed(kind)
         for kind, reflectors in self._reflectors.items():
             for reflector in reflectors:
-                if kind in NEEDED:
-                    await reflector.listed.wait()
-                elif kind is not Kind.EVENT:
+                if kind not in NEEDED and kind is not Kind.EVENT:
                     await reflector.asked.wait()
 
     @property
@@ -77,7 +80,7 @@ class Watching:
             reflector.cut_since
             for kind in NEEDED
             for reflector in self._reflectors[kind]
-            if reflector.cut_since is not None
+            if reflector.cut_since is not None and not self._closed(kind, reflector)
         ]
         return min(cut, default=None)
 
@@ -116,6 +119,27 @@ class Watching:
             holder.fold(item)
         else:
             holder.amend(item, base=base)
+
+    async def _listed(self, kind: Kind) -> None:
+        reflectors = self._reflectors[kind]
+        while True:
+            try:
+                async with asyncio.timeout(_PATIENCE_S):
+                    for reflector in reflectors:
+                        await reflector.listed.wait()
+                    return
+            except TimeoutError:
+                missing = [each for each in reflectors if not each.listed.is_set()]
+                if all(self._closed(kind, each) for each in missing):
+                    break
+        for each in missing:
+            path = each.resource.path
+            _log("not_permitted", level=logging.WARNING, what=path, so="it counts as empty")
+
+    def _closed(self, kind: Kind, reflector: Reflector) -> bool:
+        """Whether it is of a namespace that may not be read, and was not, while others are."""
+        refused = isinstance(reflector.error, ForbiddenError) and not reflector.listed.is_set()
+        return refused and any(each.listed.is_set() for each in self._reflectors[kind])
 
     def _holder(self, kind: Kind, key: Key) -> Reflector | None:
         return next((each for each in self._reflectors[kind] if key in each.objects), None)
