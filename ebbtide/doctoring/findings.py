@@ -30,7 +30,7 @@ def find(facts: Facts) -> tuple[Finding, ...]:
     """All findings, by section, the worst of each section last."""
     found = (
         *_cluster(facts),
-        *_permissions(facts.access),
+        *_permissions(facts),
         *_unasked(facts),
         *_gpus(facts.fleet),
         *_monitors(facts),
@@ -59,8 +59,6 @@ def _cluster(facts: Facts) -> Iterator[Finding]:
         if what in _MONITORS:
             continue
         lost = _LOST.get(what)
-        if what == Kind.NODE.value and facts.namespaces:
-            lost = _NO_NODES
         yield Finding(
             section=Section.CLUSTER,
             level=Level.WARNING if lost is None else Level.NOTE,
@@ -70,20 +68,21 @@ def _cluster(facts: Facts) -> Iterator[Finding]:
         )
 
 
-def _permissions(access: Sequence[Access]) -> Iterator[Finding]:
+def _permissions(facts: Facts) -> Iterator[Finding]:
     """A finding for each account, and one for each thing it lacks."""
     by_subject: dict[str, list[Access]] = defaultdict(list)
-    for one in access:
+    for one in facts.access:
         by_subject[_subject(one)].append(one)
     for who, asked in by_subject.items():
         lacking = [one for one in asked if one.allowed is False]
         unknown = [one for one in asked if one.allowed is None]
         for verbs, one in _grouped(lacking):
+            level, advice = _lack(one.permission, facts)
             yield Finding(
                 section=Section.PERMISSIONS,
-                level=Level.ERROR if one.permission.needed else Level.WARNING,
+                level=level,
                 what=f"{who} may not {verbs} {_place(one)}: {one.permission.use}",
-                advice="the chart's roles have it: `helm upgrade`, or add it to yours",
+                advice=advice,
                 about=_resource(one.permission),
             )
         if unknown:
@@ -100,6 +99,14 @@ def _permissions(access: Sequence[Access]) -> Iterator[Finding]:
                 level=Level.FINE,
                 what=f"{who} may do all {len(asked)} things that are asked of the API server",
             )
+
+
+def _lack(permission: Permission, facts: Facts) -> tuple[Level, str]:
+    """How much it matters that a permission is lacking, and what to do."""
+    if permission.resource == Kind.NODE.value and facts.namespaces:
+        return Level.NOTE, _NO_NODES
+    level = Level.ERROR if permission.needed else Level.WARNING
+    return level, "the chart's roles have it: `helm upgrade`, or add it to yours"
 
 
 def _unasked(facts: Facts) -> Iterator[Finding]:

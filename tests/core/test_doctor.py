@@ -320,12 +320,12 @@ def test_where_no_account_is_known_it_is_told_where_it_was_looked_for():
 
 
 def test_nodes_that_the_chart_leaves_out_are_no_fault():
-    unread = {"nodes": "forbidden"}
-    assert said(facts(unread=unread), Section.CLUSTER, Level.WARNING)
-    found = find(facts(unread=unread, namespaces=("a",)))
-    (note,) = [one for one in found if one.about == "nodes"]
-    assert note.level is Level.NOTE
-    assert "EBBTIDE_GPU_BUDGET" in note.advice
+    lacking = access(lacks={("nodes", "list"), ("nodes", "watch")}, subject=GATEWAYS)
+    for namespaces, level in (((), Level.WARNING), (("a",), Level.NOTE)):
+        found = find(facts(access=lacking, namespaces=namespaces))
+        told = [one for one in found if one.about == "nodes"]
+        assert {one.level for one in told} == {level}
+    assert "EBBTIDE_GPU_BUDGET" in told[0].advice
 
 
 @pytest.mark.parametrize("odd", [{"spec": None}, {"spec": {"template": "x", "strategy": 3}}, {}])

@@ -109,6 +109,21 @@ def test_on_a_healthy_install_the_charts_own_accounts_find_no_error(
     assert [one["level"] for one in told_of] == ["fine", "note"]
 
 
+def test_with_roles_in_some_namespaces_alone_only_nodes_are_noted(
+    control_plane: ControlPlane, doctor: Doctor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with granting(control_plane, tmp_path, narrow=True) as granted:
+        monkeypatch.setenv("EBBTIDE_NAMESPACE", granted.own)
+        monkeypatch.setenv("EBBTIDE_GPU_BUDGET", "8")
+        token = granted.tokens[Component.AUTOSCALER]
+        kubeconfig = control_plane.kubeconfig_for(token, name="narrow")
+        code, told = doctor("--json", "--namespace", granted.models, kubeconfig=kubeconfig)
+    assert code == 0, told
+    told_of = [one for one in json.loads(told)["findings"] if one["section"] == "permissions"]
+    assert {one["about"] for one in told_of} == {None, "nodes"}
+    assert {one["level"] for one in told_of} == {"note"}
+
+
 def test_who_may_do_nothing_is_told_what_and_a_redis_that_is_away_is_too(
     control_plane: ControlPlane, namespace: str, doctor: Doctor, redis_server: RedisServer
 ) -> None:
