@@ -103,3 +103,36 @@ async def test_a_namespace_that_cannot_be_reached_or_is_refused_in_passing_is_wa
         refuse(server, "theirs", None)
         async with asyncio.timeout(20):
             await known
+
+
+async def test_what_is_not_needed_and_fails_keeps_nobody_waiting(caplog):
+    caplog.set_level(logging.INFO, logger="ebbtide")
+    server = Server()
+    nodes = server.paths["/api/v1/nodes"]
+    nodes.error = UnavailableError("503")
+    async with watched(server) as watching:
+        async with asyncio.timeout(20):
+            await watching.known()
+        assert watching.of(Kind.NODE) is None
+        assert Kind.NODE in watching.lacking()
+        assert any("no_answer what=nodes" in line.message for line in caplog.records)
+        told = []
+        watching.subscribe(told.append)
+        nodes.error = None
+        nodes.write("n")
+        await asyncio.sleep(5)
+        assert told == [Kind.NODE]
+        assert watching.of(Kind.NODE)
+
+
+async def test_what_is_not_needed_is_waited_for_a_moment():
+    server = Server()
+    nodes = server.paths["/api/v1/nodes"]
+    nodes.error = UnavailableError("503")
+    async with watched(server) as watching:
+        known = asyncio.create_task(watching.known())
+        await asyncio.sleep(1)
+        nodes.error = None
+        nodes.write("n")
+        await known
+        assert watching.of(Kind.NODE)

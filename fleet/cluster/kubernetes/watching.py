@@ -2,6 +2,7 @@
 
 Rule 1: what may not be read is done without where that is possible, and it is said what is lost.
 Rule 2: a namespace of several that may not be read counts as empty; the others go on without it.
+Rule 3: what is not needed keeps nobody waiting for longer than a moment.
 """
 
 import asyncio
@@ -24,7 +25,7 @@ __all__ = ["Watching"]
 _log = log(__name__)
 _BRIEF_S = 60.0
 _PATIENCE_S = 5.0
-"""A refusal that lasts this long was not said in passing."""
+"""What lasts this long, a refusal or a failure, was not met in passing."""
 
 
 class Watching:
@@ -68,10 +69,15 @@ class Watching:
         """Returns once the objects there were at the start are known, as far as they may be."""
         for kind in NEEDED:
             await self._listed(kind)
-        for kind, reflectors in self._reflectors.items():
-            for reflector in reflectors:
-                if kind not in NEEDED and kind is not Kind.EVENT:
-                    await reflector.asked.wait()
+        wanted = self._reflectors.keys() - NEEDED - {Kind.EVENT}
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                for kind in wanted:
+                    for reflector in self._reflectors[kind]:
+                        await reflector.asked.wait()
+        except TimeoutError:
+            for kind in wanted & self.lacking().keys():
+                _log("no_answer", level=logging.WARNING, what=kind.value, so=MISSED[kind])
 
     @property
     def cut_since(self) -> float | None:
