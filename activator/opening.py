@@ -6,11 +6,14 @@ Rule 2: the first held request is the first inference and goes alone; the other 
 Rule 3: a seat on which a request broke takes nothing until its model answers again; one whose
         answers fail while others are fine takes nothing for a while before
         (`activator.core.outliers`).
+Rule 4: an error that nobody foresaw concerns that one replica: it takes nothing until it answers
+        again, and is asked again after a while.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from activator.core.ledger import Ledger, Seat
@@ -29,6 +32,11 @@ _log = log(__name__)
 _ALONE_S = 1.0
 _DOUBT_S = 0.005
 _LONGEST_DOUBT_S = 1.0
+_AGAIN_S = 1.0
+"""After an error that nobody foresaw."""
+
+
+_Work = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Opening:
@@ -62,7 +70,7 @@ class Opening:
                 self._close(seat)
         for name, replica in here.items():
             if name not in self._ledger.seats and name not in self._probes:
-                self._start(name, self._open(revision, replica))
+                self._start(name, partial(self._open, revision, replica))
         before, self._revision = self._revision, revision
         for seat in self._ledger.seats.values():
             # Connections that are made from now on.
@@ -121,7 +129,7 @@ class Opening:
             if given is not None:
                 self._give_slots(seat, given)
             elif seat.name not in self._probes:
-                self._start(seat.name, self._recount(revision, seat))
+                self._start(seat.name, partial(self._recount, revision, seat))
 
     async def _recount(self, revision: Revision, seat: Seat) -> None:
         endpoint = _endpoint(revision, seat.host)
@@ -134,13 +142,31 @@ class Opening:
         if seat.proved:
             self.widen(seat)
 
-    def _start(self, name: ReplicaName, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, name: ReplicaName, work: _Work) -> None:
         if self._closed:
-            work.close()
             return
-        task = self._wiring.outside.group.create_task(work, name=f"probe {name}")
+        task = self._wiring.outside.group.create_task(
+            self._guarded(name, work), name=f"probe {name}"
+        )
         self._probes[name] = task
         task.add_done_callback(lambda done: self._ended(name, done))
+
+    async def _guarded(self, name: ReplicaName, work: _Work) -> None:
+        while True:
+            try:
+                await work()
+            except Exception as error:  # noqa: BLE001 - one replica's, and not the process's end
+                _log("probe_failed", level=logging.ERROR, replica=name, error=repr(error))
+            else:
+                return
+            seat = self._ledger.seats.get(name)
+            if seat is not None:
+                seat.warming = False
+                seat.turn(doubtful=True)
+            await self._wiring.outside.clock.sleep(_AGAIN_S)
+            if seat is not None:
+                # Its end begins a probe of what is doubtful.
+                return
 
     def _ended(self, name: ReplicaName, done: asyncio.Task[None]) -> None:
         if self._probes.get(name) is done:
@@ -152,7 +178,7 @@ class Opening:
         seat, revision = self._ledger.seats.get(name), self._revision
         busy = name in self._probes
         if seat is not None and seat.doubtful and revision is not None and not busy:
-            self._start(name, self._trust_again(revision, seat))
+            self._start(name, partial(self._trust_again, revision, seat))
 
     def _close(self, seat: Seat) -> None:
         if seat.link is not None:

@@ -9,7 +9,6 @@ from types import MappingProxyType
 
 from autoscaler.core.seen import ServerSeen
 from fleet.clock import Clock
-from fleet.errors import EbbtideError
 from fleet.model import Fleet, Mode, Phase, Replica, Revision, RuntimeName
 from fleet.names import ReplicaName
 from fleet.runtimes import Endpoint, ModelServer
@@ -73,7 +72,7 @@ async def _ask(
     try:
         async with asyncio.timeout(2 * TIMEOUT):
             reading = await server.read(endpoint, models, timeout=TIMEOUT)
-    except (EbbtideError, OSError) as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is this server's alone
         _log("server_unread", replica=replica.name, error=repr(error))
         return None
     return ServerSeen(

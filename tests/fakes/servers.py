@@ -8,6 +8,8 @@ class ScriptedServers:
     def __init__(self) -> None:
         self.reading = Reading(pending=0, completions=0)
         self.sick = False
+        self.error: type[Exception] = UnavailableError
+        """What a sick one raises when its load is asked for."""
         self.asked = 0
 
     def __call__(self, runtime) -> "ScriptedServers":
@@ -28,5 +30,5 @@ class ScriptedServers:
     async def read(self, endpoint: Endpoint, models, *, timeout: float) -> Reading:
         self.asked += 1
         if self.sick:
-            raise UnavailableError(endpoint.address)
+            raise self.error(endpoint.address)
         return self.reading

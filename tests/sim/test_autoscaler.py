@@ -76,13 +76,15 @@ async def test_a_server_that_works_for_others_keeps_its_gpu():
         await world.until(lambda: world.replicas(A) == 0, limit=10.0)
 
 
-@pytest.mark.parametrize("how", ["sick server", "silent gateway", "unheard member"])
+@pytest.mark.parametrize("how", ["sick server", "odd server", "silent gateway", "unheard member"])
 async def test_unknown_readings_hold_the_scale(how):
     async with World() as world:
         world.add(A, replicas=1)
         await world.until(lambda: world.ready(A))
         if how == "sick server":
             world.servers.sick = True
+        elif how == "odd server":
+            world.servers.sick, world.servers.error = True, RecursionError
         elif how == "silent gateway":
             world.gateway.silent = True
         else:

@@ -14,7 +14,7 @@ from fleet.runtimes import Endpoint
 from tests.fakes.cluster import revision
 from tests.fakes.modelserver import ScriptedServer
 from tests.sim.loop import VIRTUAL
-from tests.sim.world import world
+from tests.sim.world import ModelUnderTest, world
 
 pytestmark = pytest.mark.anyio
 BOTH = ("one", "two")
@@ -96,3 +96,43 @@ async def test_only_a_regular_file_of_a_sane_size_is_sent(tmp_path, kind):
     server = ScriptedServer()
     await warm_up(revision(policy=policy), server, Endpoint(address="a", ports=Ports(http=1)))
     assert server.warm_ups == []
+
+
+class Odd(ModelUnderTest):
+    """Raises what nobody foresaw, in one of its methods, while told to."""
+
+    def __init__(self, method: str) -> None:
+        super().__init__()
+        self.method = method
+
+    def _odd(self, method: str) -> None:
+        if method == self.method:
+            raise RecursionError(method)
+
+    async def ready(self, endpoint, models, *, timeout):
+        self._odd("ready")
+        return await super().ready(endpoint, models, timeout=timeout)
+
+    async def slots(self, endpoint, models, *, timeout):
+        self._odd("slots")
+        return await super().slots(endpoint, models, timeout=timeout)
+
+    async def sequence_idle(self, endpoint, models, *, timeout):
+        self._odd("sequence_idle")
+        return await super().sequence_idle(endpoint, models, timeout=timeout)
+
+    async def warm_up(self, endpoint, model, *, request, timeout):
+        self._odd("warm_up")
+        await super().warm_up(endpoint, model, request=request, timeout=timeout)
+
+
+@pytest.mark.parametrize("method", ["ready", "slots", "sequence_idle", "warm_up"])
+async def test_what_nobody_foresaw_of_one_replica_ends_nothing_and_passes(method):
+    async with world(server=Odd(method)) as w:
+        w.cluster.put(revision(replicas=1, policy=Policy()))
+        await asyncio.sleep(5)
+        w.server.method = ""
+        client = w.call()
+        await asyncio.sleep(5)
+        assert client.dispatches
+        assert not any(seat.warming or seat.doubtful for seat in w.line.ledger.seats.values())
