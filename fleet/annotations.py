@@ -311,7 +311,8 @@ def _unknown(texts: Mapping[str, str], report: Report) -> None:
         hint = f"did you mean {PREFIX}{near[0]}?" if near else f"known are {', '.join(shown)}"
         report.refuse(PREFIX + key, texts[key], f"no such annotation; {hint}")
     if more := unknown[_MOST_TOLD:]:
-        report.refuse(PREFIX + more[0], texts[more[0]], f"no such annotation, and {len(more)} more")
+        allowed = f"no such annotation; nor are {len(more) - 1} more"
+        report.refuse(PREFIX + more[0], texts[more[0]], allowed)
 
 
 def _allow(reader: _Reader, runtime: RuntimeName) -> tuple[AllowRule, ...]:

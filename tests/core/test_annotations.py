@@ -244,3 +244,9 @@ def test_the_minimum_must_not_be_over_the_maximum() -> None:
     assert "ebbtide.dev/max-replicas" in message
     assert "since pinned" in message
     assert accepted({"model": "m", "min-replicas": "4", "max-replicas": "4"})
+
+
+def test_of_very_many_unknown_keys_some_are_told_and_the_others_counted() -> None:
+    messages = refused({"model": "m", **{f"x{n}": "y" for n in range(16_000)}})
+    assert len(messages) == 21
+    assert "ebbtide.dev/x20: 'y': no such annotation; nor are 15979 more" in messages[-1]

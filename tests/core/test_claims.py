@@ -124,3 +124,41 @@ def test_a_plain_server_without_allow_gets_a_warning() -> None:
     (problem,) = registration.problems
     assert problem.warning
     assert "nothing may pass" in problem.allowed
+
+
+# How much is read at all.
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ",".join(f"m{n}" for n in range(101)),
+        "m," * 100_000,
+        ",".join(f"{n:081}" for n in range(100)) + "x" * 12,
+        "x" * 8193,
+    ],
+    ids=["a name too many", "an annotation full", "a character too many", "one long name"],
+)
+def test_too_many_names_are_refused_unread(text: str) -> None:
+    (message,) = refused({"model": text})
+    assert "at most 100 names and 8192 characters in all" in message
+
+
+def test_as_many_names_as_may_be_pass() -> None:
+    assert len(accepted({"model": ",".join(f"m{n}" for n in range(100))}).models) == 100
+
+
+@pytest.mark.parametrize(
+    "text",
+    [",".join(f"POST /{n}" for n in range(1001)), "POST /a," * 30_000, f"POST /{'a' * 65531}"],
+    ids=["a rule too many", "an annotation full", "a character too many"],
+)
+def test_too_many_rules_are_refused_unread(text: str) -> None:
+    (message,) = refused({"model": "m", "runtime": "plain", "port": "80", "allow": text})
+    assert "at most 1000 rules and 65536 characters in all" in message
+
+
+def test_as_many_rules_as_may_be_pass() -> None:
+    text = ",".join(f"POST /{n}" for n in range(1000))
+    notes = {"model": "m", "runtime": "plain", "port": "80", "allow": text}
+    assert len(accepted(notes).allow) == 1000

@@ -167,11 +167,28 @@ def test_both_read_the_same_names(policed: Admin, text: str, runtime: str) -> No
     agree(policed, annotated({"model": text, "runtime": runtime}))
 
 
-def test_many_names_are_still_read(policed: Admin) -> None:
-    """As many as a server might have; of far more the API server leaves the reading to us."""
-    names = [f"model-{n}" for n in range(500)]
+def test_both_stop_at_as_many_names(policed: Admin) -> None:
+    names = [f"model-{n}" for n in range(100)]
     agree(policed, annotated({"model": ",".join(names)}))
-    agree(policed, annotated({"model": ",".join([*names, "model-7"])}))
+    agree(policed, annotated({"model": ",".join([*names[:-1], "model-7"])}))
+    agree(policed, annotated({"model": ",".join([*names, "more"])}))
+    long = ",".join(f"{n:081}" for n in range(100))
+    agree(policed, annotated({"model": long[:8192]}))
+    agree(policed, annotated({"model": long + "x" * (8193 - len(long))}))
+    assert "at most 100 names" in said(policed, annotated({"model": "m," * 100000}))
+
+
+def test_both_stop_at_as_many_rules(policed: Admin) -> None:
+    notes = {"model": "m", "runtime": "plain", "port": "80"}
+    rules = [f"POST /{n}" for n in range(1001)]
+    assert not found(annotated({**notes, "allow": ",".join(rules[:1000])}))
+    for text in (
+        ",".join(rules[:100]),
+        ",".join(rules),
+        f"POST /{'a' * 65531}",
+        "POST /a," * 20000,
+    ):
+        agree(policed, annotated({**notes, "allow": text}))
 
 
 @pytest.mark.parametrize("runtime", ["triton", "openai", "plain"])
