@@ -4,6 +4,7 @@ Rule 1: signals stay ours. uvicorn would take SIGTERM and raise it again after i
         its handlers are never installed; `stop` is how it ends.
 Rule 2: the socket is bound when this is made: an address in use is told before anything starts, and
         port 0 can be read back as the real one.
+Rule 3: nobody takes it out of service by connecting (`gateway.admin.connections`).
 """
 
 import contextlib
@@ -15,18 +16,22 @@ from starlette.types import ASGIApp
 
 from fleet.errors import SettingError
 from fleet.system import system_said
+from gateway.admin.connections import Bounded, patient_for
 
 __all__ = ["AdminServer"]
 
-_CONCURRENCY = 200
-_BACKLOG = 128
+_BACKLOG = 512
+_SILENCE_S = 10.0
 _GRACE_S = 1
 
 
 class AdminServer:
-    """The admin port. Raises `SettingError` when it cannot listen on `host` and `port`."""
+    """The admin port. Raises `SettingError` when it cannot listen on `host` and `port`.
 
-    def __init__(self, app: ASGIApp, *, host: str, port: int) -> None:
+    `silence`: seconds within which a connection's next request is to be here.
+    """
+
+    def __init__(self, app: ASGIApp, *, host: str, port: int, silence: float = _SILENCE_S) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             self._socket = socket.create_server((host, port), family=family, backlog=_BACKLOG)
@@ -36,7 +41,8 @@ class AdminServer:
             raise SettingError(msg) from error
         self._server = _Quiet(
             uvicorn.Config(
-                app,
+                Bounded(app),
+                http=patient_for(silence),
                 interface="asgi3",
                 lifespan="off",
                 ws="none",
@@ -44,7 +50,6 @@ class AdminServer:
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                limit_concurrency=_CONCURRENCY,
                 timeout_graceful_shutdown=_GRACE_S,
             )
         )
