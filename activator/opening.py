@@ -55,16 +55,22 @@ class Opening:
         self._ready = ready
         self._release = release
         self._probes: dict[ReplicaName, asyncio.Task[None]] = {}
+        self._addresses: dict[ReplicaName, str | None] = {}
+        """What each is probed or seated at."""
         self._closed = False
         self._revision: Revision | None = None
         """The newest: its policy may change while a replica loads."""
 
     def follow(self, revision: Revision, replicas: tuple[Replica, ...], now: float) -> None:
-        """Probe what has an address and no seat yet; unseat what is gone or going."""
+        """Probe what has an address and no seat yet; unseat what is gone, going or elsewhere."""
         here = {r.name: r for r in replicas if r.phase is Phase.LOADING and r.address is not None}
-        for name in [name for name in self._probes if name not in here]:
+        # At another address it is another process, and at the old one there is nobody, or somebody
+        # else's pod.
+        known, self._addresses = self._addresses, {n: r.address for n, r in here.items()}
+        stay = {n for n, at in self._addresses.items() if known.get(n, at) == at}
+        for name in [name for name in self._probes if name not in stay]:
             self._probes.pop(name).cancel()
-        for name in [name for name in self._ledger.seats if name not in here]:
+        for name in [name for name in self._ledger.seats if name not in stay]:
             seat = self._ledger.unseat(name, now)
             if seat is not None:
                 self._close(seat)

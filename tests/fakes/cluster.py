@@ -119,6 +119,10 @@ class FakeCluster:
         number = _number(name)
         self._change(name, address=f"127.1.{number // 256}.{number % 256}")
 
+    def move(self, name: ReplicaName, address: str) -> None:
+        """The same replica at another address: its network was made anew."""
+        self._change(name, address=address)
+
     def gone(self, name: ReplicaName) -> None:
         """A replica that was being stopped has ended."""
         self.retry(name)

@@ -136,3 +136,35 @@ async def test_what_nobody_foresaw_of_one_replica_ends_nothing_and_passes(method
         await asyncio.sleep(5)
         assert client.dispatches
         assert not any(seat.warming or seat.doubtful for seat in w.line.ledger.seats.values())
+
+
+async def test_a_replica_that_moves_while_it_is_probed_is_probed_where_it_is():
+    server = ScriptedServer(ready_after=3600)
+    async with world(server=server) as w:
+        w.cluster.put(revision(replicas=1))
+        await asyncio.sleep(3)
+        (replica,) = w.cluster.fleet().replicas[w.revision]
+        w.cluster.move(replica.name, "10.0.0.9")
+        await asyncio.sleep(1)
+        before = server.asked[replica.address]
+        server.wake("10.0.0.9")
+        client = w.call()
+        await asyncio.sleep(5)
+        assert server.asked[replica.address] == before
+        assert [seat.host for _, seat in client.dispatches] == ["10.0.0.9"]
+
+
+async def test_a_replica_that_moves_gets_a_seat_anew():
+    server = ScriptedServer()
+    async with world(server=server) as w:
+        w.cluster.put(revision(replicas=1))
+        await asyncio.sleep(3)
+        old = w.call(service=20.0)
+        (replica,) = w.cluster.fleet().replicas[w.revision]
+        w.cluster.move(replica.name, "10.0.0.9")
+        client = w.call()
+        await asyncio.sleep(5)
+        assert [seat.host for _, seat in old.dispatches] == [replica.address]
+        assert [seat.host for _, seat in client.dispatches] == ["10.0.0.9"]
+        await asyncio.sleep(30)
+        assert w.call().dispatches
