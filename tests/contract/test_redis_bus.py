@@ -182,3 +182,22 @@ async def test_an_outbox_is_bounded():
     assert len(box.lines(10_000)) == 1000
     assert box.lost == 4000
     assert len(box.lines(1)[0].entry.message) < 5000
+
+
+async def test_a_listener_that_fails_ends_nothing_and_is_counted_and_logged_once(server, caplog):
+    def fail(news: object) -> None:
+        raise OverflowError(news)
+
+    gateway, reader = bus_of(address(server), GATEWAY), bus_of(address(server))
+    reader.on_poke(fail)
+    reader.on_report(fail)
+    async with running(gateway, reader):
+        for number in range(1, 4):
+            dropped = reader.state().dropped
+            gateway.poke(A)
+            gateway.publish(sample(waiting=number))
+            await soon(lambda told=dropped: reader.state().dropped >= told + 2)
+        await soon(lambda: reader.samples()[GATEWAY].sample == sample(waiting=3))
+    logged = [record.getMessage() for record in caplog.records]
+    for what in ("a poke", "a sample"):
+        assert len([line for line in logged if f"{what}, when told" in line]) == 1

@@ -4,13 +4,15 @@ Rule 1: no call waits, and none raises because Redis is away, slow or full: what
         into a bounded outbox, what was heard is read from memory. One task does the talking.
 Rule 2: what is heard has the age that Redis' clock gives it. No host's clock is compared with
         another's.
-Rule 3: what cannot be understood is counted, and logged once for each place that it came from.
+Rule 3: what cannot be understood is counted, and logged once for each place that it came from; so
+        is news that whoever was told it failed over.
 """
 
 import logging
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from fleet.bus.journal import Journal
 from fleet.bus.redis.gatewaylog import Reported
@@ -41,6 +43,7 @@ from fleet.telemetry import log
 __all__ = ["BusState", "Hears", "RedisBus"]
 
 _log = log(__name__)
+_T = TypeVar("_T")
 _MOST_KINDS = 100
 """Places that odd messages are told apart by in the log."""
 
@@ -96,9 +99,9 @@ class RedisBus:
         self._reports = Subscribers[Reported]()
         self._pokes = Subscribers[RevisionName]()
         self._news = News(
-            reported=self._reports.tell,
-            led=self._led,
-            poked=self._pokes.tell,
+            reported=self._contained("a sample", self._reports.tell),
+            led=self._contained("the leader's word", self._led),
+            poked=self._contained("a poke", self._pokes.tell),
             dropped=self._drop,
         )
         self._looks = Subscribers[Look]()
@@ -263,6 +266,17 @@ class RedisBus:
             if allot.slots or (allot.leader, allot.number) != self._allotted:
                 self._allotted = allot.leader, allot.number
                 self._allots.tell(allot)
+
+    def _contained(self, what: str, tell: Callable[[_T], None]) -> Callable[[_T], None]:
+        """As `tell`; what it raises concerns that one piece of news."""
+
+        def told(news: _T) -> None:
+            try:
+                tell(news)
+            except Exception as error:  # noqa: BLE001 - others write the news, and must end nobody
+                self._drop(f"{what}, when told", repr(error))
+
+        return told
 
     def _drop(self, what: str, why: str) -> None:
         self._dropped += 1
