@@ -41,13 +41,17 @@ def parse_duration(text: str) -> float:
     return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
 
 
+_MOST_BYTES = 2.0**53
+"""What every reader of a message can tell from its neighbours."""
+
+
 def parse_bytes(text: str) -> int:
-    """Bytes in `text`."""
+    """Bytes in `text`; 8 PiB where it says more."""
     match = _BYTES.fullmatch(text.strip())
     if match is None:
         msg = "a size: plain bytes or like 64Mi, 1Gi, 500k"
         raise ValueError(msg)
-    return int(float(match[1]) * _UNIT_BYTES[match[2]])
+    return int(min(float(match[1]) * _UNIT_BYTES[match[2]], _MOST_BYTES))
 
 
 def parse_int(text: str, *, low: int, high: int) -> int:

@@ -2,6 +2,8 @@
 
 Understood: str, bool, int, float, None, enums, dataclasses, ``tuple[X, ...]``, ``frozenset[X]``,
 ``Mapping[K, X]`` with keys of str, int or an enum, ``X | None``, and unions of plain types.
+
+Whole numbers are within 2**53 of 0. Half a surrogate pair, which can be written nowhere, is ``?``.
 """
 
 import types
@@ -16,6 +18,7 @@ from typing import Any
 __all__ = ["Readers", "UnlikeError"]
 
 _Read = Callable[[Any], Any]
+_MOST = 2**53
 _SCALARS = (str, bool, int, float)
 
 
@@ -109,9 +112,21 @@ def _scalar(kinds: tuple[Any, ...]) -> _Read:
             raise _unlike(told, raw)
         if isinstance(raw, float) and not isfinite(raw):
             raise _unlike("a finite number", raw)
-        return _floated(raw) if only_float and type(raw) is int else raw
+        if type(raw) is int:
+            return _floated(raw) if only_float else _bounded(raw)
+        return _writable(raw) if isinstance(raw, str) else raw
 
     return read
+
+
+def _bounded(raw: int) -> int:
+    if not -_MOST <= raw <= _MOST:
+        raise _unlike("a whole number within 2**53 of 0", raw)
+    return raw
+
+
+def _writable(raw: str) -> str:
+    return raw if raw.isascii() else raw.encode(errors="replace").decode()
 
 
 def _floated(raw: int) -> float:
@@ -143,7 +158,7 @@ def _mapped(key: _Read, read: _Read) -> _Read:
 def _key_reader(kind: Any) -> _Read:
     kind = getattr(kind, "__supertype__", kind)
     if kind is str:
-        return str
+        return _writable
     if kind is int:
         return _whole
     if isinstance(kind, type) and issubclass(kind, Enum):
@@ -156,7 +171,7 @@ def _whole(name: str) -> int:
     digits = name.removeprefix("-")
     if not (digits.isascii() and digits.isdigit() and len(digits) < 20):
         raise _unlike("a whole number", name)
-    return int(name)
+    return _bounded(int(name))
 
 
 def _chosen(kind: type[Enum]) -> _Read:

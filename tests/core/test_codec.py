@@ -56,7 +56,7 @@ def any_of(kind):
     plain = {
         str: st.text(max_size=5),
         bool: st.booleans(),
-        int: st.integers(-(2**40), 2**60),
+        int: st.integers(-(2**53), 2**53),
         float: st.floats(allow_nan=False, allow_infinity=False),
         types.NoneType: st.none(),
     }
@@ -103,6 +103,10 @@ def test_keys_that_are_not_known_are_left_out_and_defaults_may_be_missing():
         ({"name": "a", "count": 1.5}, "count: expected int"),
         ({"name": "a", "share": "1"}, "share: expected float"),
         ({"name": "a", "share": 10**400}, "share: expected a number that a float can hold"),
+        ({"name": "a", "count": 2**53 + 1}, "count: expected a whole number within"),
+        ({"name": "a", "count": -(2**53) - 1}, "count: expected a whole number within"),
+        ({"name": "a", "by_code": {str(2**53 + 1): 1}}, "expected a whole number within"),
+        ({"name": "a", "by_code": {"1": 10**400}}, "expected a whole number within"),
         ({"name": "a", "by_code": []}, "by_code: expected an object"),
         ({"name": "a", "by_code": {"x": 1}}, "expected a whole number"),
         ([], "Old: expected an object"),
@@ -131,6 +135,15 @@ def test_a_wrong_value_is_told_with_its_place(value, said):
 def test_what_is_no_message_is_refused(data):
     with pytest.raises(CodecError):
         Codec(Old).decode(data)
+
+
+def test_text_that_could_be_written_nowhere_is_made_writable():
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Named:
+        by_name: typing.Mapping[str, str]
+
+    found = Codec(Named).read(Named, message({"by_name": {"\ud800é": "\udfffü"}}, kind="Named"))
+    assert found.by_name == {"?é": "?ü"}
 
 
 @given(st.binary(max_size=40))
