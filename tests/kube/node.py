@@ -109,8 +109,17 @@ class Node:
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
     def kill_container(self, container: str) -> None:
-        """SIGKILL to its first process."""
+        """SIGKILL to its first process; dead when it returns, with its sockets closed."""
         self.ctr("tasks", "kill", "--signal", "SIGKILL", container)
+        end = time.monotonic() + 30.0
+        while self._runs(container):
+            if time.monotonic() > end:
+                raise TimeoutError(f"{container} lives on after SIGKILL")
+            time.sleep(0.01)
+
+    def _runs(self, container: str) -> bool:
+        rows = [line.split() for line in self.ctr("tasks", "list").splitlines()]
+        return any(row[0] == container and row[-1] == "RUNNING" for row in rows)
 
     def stop(self) -> None:
         """End the first process, and with it all."""

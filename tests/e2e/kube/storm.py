@@ -21,7 +21,10 @@ _SLOW_EVERY, _SLOW_S = 10, 0.3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kill:
-    """One SIGKILL: of what kind, whom, and between which two moments."""
+    """One death by SIGKILL: of what kind, whom, and between which two moments.
+
+    The kernel takes connections for a process until it has gone: they are lost with it.
+    """
 
     kind: str
     whom: str
