@@ -70,6 +70,6 @@ def test_a_wrong_setting_says_what_is_right(variable, value, said):
     assert variable in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["9" * 400, "1" + "0" * 30, "9999999Ti"])
+@pytest.mark.parametrize("text", ["9" * 18, "9" * 17, "9999999Ti"])
 def test_a_size_that_no_machine_has_is_the_largest_there_is(text: str) -> None:
     assert parse_bytes(text) == 2**53
