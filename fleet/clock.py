@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Protocol
 
-__all__ = ["Clock", "LoopClock", "machine_time", "rfc3339"]
+__all__ = ["Clock", "LoopClock", "machine_time", "rfc3339", "wall_ahead"]
 
 _BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -57,3 +57,8 @@ def machine_time() -> float:
 def rfc3339(wall: float) -> str:
     """A Unix time as the API of Kubernetes writes it, in UTC and to the microsecond."""
     return datetime.fromtimestamp(wall, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def wall_ahead(clock: Clock) -> float:
+    """How far the machine's wall clock is ahead of `clock` now, in seconds; somebody may set it."""
+    return time.time() - clock.now()

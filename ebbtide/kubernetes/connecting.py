@@ -17,7 +17,7 @@ from ebbtide.kubernetes.place import identity_of
 from ebbtide.kubernetes.touches import BusTouch, ClusterTouch, Published
 from fleet.bus.redis.bus import Hears, RedisBus
 from fleet.bus.redis.link import Dial, address_of
-from fleet.clock import LoopClock
+from fleet.clock import LoopClock, wall_ahead
 from fleet.cluster.kubernetes.cluster import KubernetesCluster
 from fleet.cluster.kubernetes.notes import Teller
 from fleet.cluster.kubernetes.snapshot import Reader
@@ -130,7 +130,7 @@ def _cluster(
 ) -> KubernetesCluster:
     settings = options.settings
     reader = Reader(
-        offset=clock.wall() - clock.now(),
+        offset=lambda: wall_ahead(clock),
         budget=parse_budget(settings.gpu_budget),
         explain=lambda runtime, lines: profile(runtime).explain(tuple(lines)),
     )

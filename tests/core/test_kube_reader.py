@@ -24,7 +24,8 @@ class Cluster:
     """Objects that change, read step by step."""
 
     def __init__(self) -> None:
-        self.reader = Reader(offset=OFFSET)
+        self.ahead = OFFSET
+        self.reader = Reader(offset=lambda: self.ahead)
         self.objects: dict[Kind, dict[Key, Object]] = {kind: {} for kind in Kind}
 
     def put(self, kind: Kind, raw: Object) -> None:
@@ -85,6 +86,18 @@ def loaded(*more: tuple[Kind, Object]) -> tuple[Cluster, Object]:
         cluster.put(kind, raw)
     cluster.read()
     return cluster, made
+
+
+def test_a_wall_clock_that_is_set_moves_what_is_read_from_then_on() -> None:
+    cluster, demo = Cluster(), deployment()
+    cluster.put(Kind.DEPLOYMENT, demo)
+    cluster.read()
+    # By another hour; pods made from now on have timestamps by that.
+    cluster.ahead -= 3600
+    cluster.put(Kind.POD, pod(replica_set(demo)))
+    begun = only(cluster.read(now=NOW + 3600 + 100)).started
+    assert begun is not None
+    assert begun > NOW + 3000
 
 
 def test_a_node_that_is_lost_is_told_of_what_runs_there() -> None:

@@ -38,7 +38,7 @@ class Replay:
 
     def __init__(self, case: str) -> None:
         self.name = RevisionName(f"{'tight' if case == 'quota' else 'default'}/{case}")
-        self.reader = Reader(offset=OFFSET)
+        self.reader = Reader(offset=lambda: OFFSET)
         self._rows = [row for row in rows() if row["case"] == case]
         self._kept: dict[Kind, dict[tuple[str, str], Object]] = {kind: {} for kind in Kind}
         for row in rows():

@@ -175,7 +175,7 @@ def test_an_hpa_or_a_scaled_object_counts_at_once_and_as_long_as_it_is_there() -
 
 
 def test_it_is_in_the_snapshot_and_leaves_it_again() -> None:
-    reader = Reader(offset=OFFSET)
+    reader = Reader(offset=lambda: OFFSET)
 
     def seen(raw: Object, now: float) -> str:
         kept = trim(Kind.DEPLOYMENT, raw)

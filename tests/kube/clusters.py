@@ -5,7 +5,7 @@ import contextlib
 import random
 from collections.abc import AsyncIterator, Sequence
 
-from fleet.clock import LoopClock
+from fleet.clock import LoopClock, wall_ahead
 from fleet.cluster.kubernetes.cluster import KubernetesCluster
 from fleet.cluster.kubernetes.notes import Teller
 from fleet.cluster.kubernetes.snapshot import Reader
@@ -38,7 +38,7 @@ async def kubernetes_cluster(
     clock = LoopClock()
     cluster = KubernetesCluster(
         api,
-        Reader(offset=clock.wall() - clock.now()),
+        Reader(offset=lambda: wall_ahead(clock)),
         clock=clock,
         luck=random.Random(),
         namespaces=namespaces,

@@ -68,7 +68,7 @@ async def deaf():
     api, clock = DeafApi(), LoopClock()
     cluster = KubernetesCluster(
         api,
-        Reader(offset=0.0),
+        Reader(offset=lambda: 0.0),
         clock=clock,
         luck=random.Random(1),
         teller=Teller(controller="ebbtide.dev/x", instance="me", run="r"),

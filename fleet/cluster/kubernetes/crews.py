@@ -1,5 +1,7 @@
 """The replicas of each revision, read anew only where something has changed. Pure."""
 
+from collections.abc import Callable
+
 from fleet.cluster.kubernetes.assembly import Crew, crew
 from fleet.cluster.kubernetes.deployments import Deployed
 from fleet.cluster.kubernetes.fields import text
@@ -22,7 +24,9 @@ _NO_EVENTS: Events = {}
 class Crews:
     """What was read of every pod, and of the Events about it."""
 
-    def __init__(self, index: PodIndex, places: Places, *, offset: float, explain: Explain) -> None:
+    def __init__(
+        self, index: PodIndex, places: Places, *, offset: Callable[[], float], explain: Explain
+    ) -> None:
         self._index = index
         self._places = places
         self._offset = offset
@@ -64,7 +68,7 @@ class Crews:
             else:
                 age = wall_seconds(text(pod, "metadata", "creationTimestamp")) or 0.0
                 live.append((age, reading))
-        moments = Moments(now=now, offset=self._offset, before=self._refused.get(revision.name))
+        moments = Moments(now=now, offset=self._offset(), before=self._refused.get(revision.name))
         made = crew(live, over, deployed, moments, now=now)
         self._refused[revision.name] = moments.taken
         if not moments.taken:
@@ -93,7 +97,7 @@ class Crews:
         before = self._taken.get(key)
         moments = Moments(
             now=now,
-            offset=self._offset,
+            offset=self._offset(),
             before=before[1] if before is not None and before[0] == uid else None,
         )
         reading = read_replica(pod, around, moments, now=now)

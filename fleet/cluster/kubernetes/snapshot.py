@@ -11,7 +11,7 @@ Rule 4: a Deployment that is being deleted registers nothing any more. The repli
         gone stay for as long as its pods do.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import TypeVar, assert_never
 
@@ -53,7 +53,7 @@ def read_fleet(
     explain: Explain = _last_line,
 ) -> Fleet:
     """The fleet that `objects`, trimmed or whole, show at `now`; see `Reader`."""
-    reader = Reader(offset=offset, budget=budget, explain=explain)
+    reader = Reader(offset=lambda: offset, budget=budget, explain=explain)
     for kind in Kind:
         if kind is Kind.NODE and objects.nodes is None:
             reader.take(kind, None, now=now)
@@ -67,14 +67,15 @@ def read_fleet(
 class Reader:
     """Reads one cluster.
 
-    `offset`: how many seconds the wall clock is ahead of the clock that `now` is by. `explain`:
-    the cause of a failed start in the lines that a container left.
+    `offset`: how many seconds the wall clock is ahead, now, of the clock that `now` is by: it may
+    be set while this runs. `explain`: the cause of a failed start in the lines that a container
+    left.
     """
 
     def __init__(
         self,
         *,
-        offset: float,
+        offset: Callable[[], float],
         budget: GpuBudget | None = None,
         explain: Explain = _last_line,
     ) -> None:
@@ -130,7 +131,7 @@ class Reader:
         self._index.nodes.clear()
         for name in sorted(names):
             changed |= self._assemble(name, now=now)
-        moments = Moments(now=now, offset=self._offset)
+        moments = Moments(now=now, offset=self._offset())
         for node in sorted(nodes):
             changed |= self._places.share(node, self._accepted, moments)
         if changed or self._fleet.number == 0:
