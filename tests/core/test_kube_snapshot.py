@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from fleet.cluster.kubernetes.objects import Objects
 from fleet.cluster.kubernetes.snapshot import read_fleet
 from fleet.kubernetes.objects import Object
@@ -11,6 +13,7 @@ from tests.fakes.kubeobjects import (
     WALL,
     container,
     deployment,
+    event,
     node,
     pod,
     replica_set,
@@ -119,3 +122,19 @@ def test_a_deployment_without_our_annotations_is_not_looked_at() -> None:
     other = deployment(annotations={})
     fleet = read([other], [pod(replica_set(other))])
     assert (dict(fleet.revisions), fleet.problems) == ({}, ())
+
+
+@pytest.mark.parametrize(
+    ("namespace", "named", "believed"),
+    [("default", None, True), ("other", None, False), ("default", "another", False)],
+)
+def test_an_event_is_believed_about_a_pod_of_its_own_namespace_and_name(
+    namespace: str, named: str | None, believed: bool
+) -> None:
+    demo = deployment()
+    made = pod(replica_set(demo), state={"waiting": {"reason": "ContainerCreating"}})
+    told = event(made, "FailedMount", "forged words", at=30)
+    told["metadata"]["namespace"] = namespace
+    told["involvedObject"]["name"] = named or made["metadata"]["name"]
+    replica = only(read([demo], [made], events=[told]))
+    assert ("forged words" in str(replica)) is believed

@@ -1,4 +1,8 @@
-"""The replicas of each revision, read anew only where something has changed. Pure."""
+"""The replicas of each revision, read anew only where something has changed. Pure.
+
+Rule: an Event is believed about a pod of its own namespace, by name and uid. Whoever may write Events
+      in one namespace has no say about the pods of another.
+"""
 
 from collections.abc import Callable
 
@@ -19,6 +23,8 @@ from fleet.names import RevisionName
 __all__ = ["Crews"]
 
 _NO_EVENTS: Events = {}
+_Pod = tuple[str, str, str]
+"""A pod's namespace, name and uid."""
 
 
 class Crews:
@@ -31,25 +37,25 @@ class Crews:
         self._places = places
         self._offset = offset
         self._explain = explain
-        self._events: dict[str, dict[Key, Object]] = {}
-        self._newest: dict[str, Events] = {}
+        self._events: dict[_Pod, dict[Key, Object]] = {}
+        self._newest: dict[_Pod, Events] = {}
         self._read: dict[Key, tuple[Object, Around, Reading]] = {}
         self._taken: dict[Key, tuple[str, Taken]] = {}
         self._refused: dict[RevisionName, Taken] = {}
 
     def put_event(self, key: Key, raw: Object) -> None:
         """An Event as it is now; its own object never changes."""
-        uid = text(raw, "involvedObject", "uid")
-        self._events.setdefault(uid, {})[key] = raw
-        self._told(uid)
+        pod = _subject(key, raw)
+        self._events.setdefault(pod, {})[key] = raw
+        self._told(pod)
 
     def drop_event(self, key: Key, raw: Object) -> None:
         """An Event that is gone, as it was last."""
-        uid = text(raw, "involvedObject", "uid")
-        self._events.get(uid, {}).pop(key, None)
-        if not self._events.get(uid):
-            self._events.pop(uid, None)
-        self._told(uid)
+        pod = _subject(key, raw)
+        self._events.get(pod, {}).pop(key, None)
+        if not self._events.get(pod):
+            self._events.pop(pod, None)
+        self._told(pod)
 
     def drop_pod(self, key: Key) -> None:
         """A pod that is gone."""
@@ -86,7 +92,7 @@ class Crews:
             port=revision.ports.http,
             runtime=revision.runtime,
             explain=self._explain,
-            events=self._events_of(uid),
+            events=self._events_of((*key, uid)),
             node=self._places.nodes.get(text(pod, "spec", "nodeName")),
         )
         known = self._read.get(key)
@@ -105,18 +111,26 @@ class Crews:
         self._taken[key] = (uid, moments.taken)
         return reading
 
-    def _events_of(self, uid: str) -> Events:
-        events = self._events.get(uid)
+    def _events_of(self, pod: _Pod) -> Events:
+        events = self._events.get(pod)
         if not events:
             return _NO_EVENTS
-        found = self._newest.get(uid)
+        found = self._newest.get(pod)
         if found is None:
-            found = self._newest[uid] = newest(list(events.values()))
+            found = self._newest[pod] = newest(list(events.values()))
         return found
 
-    def _told(self, uid: str) -> None:
-        self._newest.pop(uid, None)
-        key = self._index.by_uid(uid)
+    def _told(self, pod: _Pod) -> None:
+        self._newest.pop(pod, None)
+        key = self._index.by_uid(pod[2])
         owner = None if key is None else self._index.owner(key)
         if owner is not None:
             self._index.revisions.add(owner)
+
+
+def _subject(key: Key, event: Object) -> _Pod:
+    return (
+        key[0],
+        text(event, "involvedObject", "name"),
+        text(event, "involvedObject", "uid"),
+    )
