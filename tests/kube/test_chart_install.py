@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -166,14 +167,27 @@ def redis_of(folder: Path, *, port: int) -> tuple[list[str], list[str]]:
     return started, asked
 
 
+def test_its_redis_lets_in_the_user_of_the_docs_alone(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "redis.md").read_text()
+    (documented,) = re.findall(r"^user ebbtide on >PASSWORD (.*)$", page, re.MULTILINE)
+    for prefix in ("ebbtide:", "mine:"):
+        settings = {} if prefix == "ebbtide:" else {"redis_prefix": prefix}
+        documents = render(folder=tmp_path, values={"settings": settings})
+        (stateful,) = (each for each in documents if each["kind"] == "StatefulSet")
+        (container,) = stateful["spec"]["template"]["spec"]["containers"]
+        given = documented.replace("ebbtide:", prefix)
+        assert f"user ebbtide on >$REDIS_PASSWORD {given}\n" in container["args"][0]
+        assert "user default off\n" in container["args"][0]
+
+
 def test_its_redis_wants_the_password_and_keeps_what_it_was_told(tmp_path: Path) -> None:
     assert shutil.which("redis-server"), "apt-get install redis-server"
     port = free_port()
     started, asked = redis_of(tmp_path, port=port)
     environ = {**os.environ, "REDIS_PASSWORD": "correcthorse"}
 
-    def ask(*words: str, password: str = "correcthorse") -> str:
-        command = ["redis-cli", "-p", str(port), *words]
+    def ask(*words: str, user: str = "ebbtide", password: str = "correcthorse") -> str:
+        command = ["redis-cli", "-p", str(port), "--user", user, *words]
         auth = {**os.environ, "REDISCLI_AUTH": password}
         done = subprocess.run(command, env=auth, capture_output=True, text=True, check=False)
         return done.stdout + done.stderr
@@ -190,10 +204,14 @@ def test_its_redis_wants_the_password_and_keeps_what_it_was_told(tmp_path: Path)
                 time.sleep(0.02)
             wrong = {**environ, "REDIS_PASSWORD": "wrong"}
             assert subprocess.run(asked, env=wrong, capture_output=True, check=False).returncode
-            assert "NOAUTH" in ask("get", "kept", password="")
-            assert ask("get", "kept").strip() == told
-            assert ask("set", "kept", "42").strip() == "OK"
-            assert ask("config", "get", "maxmemory-policy").split()[-1] == "noeviction"
+            journal = ("ebbtide:journal", "+", "-")
+            for user, password in (("default", "correcthorse"), ("ebbtide", "other")):
+                said = ask("xrevrange", *journal, user=user, password=password)
+                assert "AUTH failed" in said
+            assert ask("xrevrange", *journal).strip().endswith(told)
+            assert "-" in ask("xadd", "ebbtide:journal", "*", "kept", "42")
+            for beyond in (("xadd", "other", "*", "a", "b"), ("flushall",), ("config", "get", "*")):
+                assert "NOPERM" in ask(*beyond)
             assert "correcthorse" not in Path(f"/proc/{redis.pid}/cmdline").read_text()
             assert "redis-server" in Path(f"/proc/{redis.pid}/cmdline").read_text()
         finally:

@@ -105,7 +105,7 @@ def test_ebbtide_takes_the_environment_it_gets(component: str, rendered: Renderi
     read = read_settings(ours(environment(documents, component)))
     for name, value in given.items():
         assert getattr(read, name) == value, name
-    assert read.redis_url == "redis://:secret@ebbtide-redis:6379/0"
+    assert read.redis_url == "redis://ebbtide:secret@ebbtide-redis:6379/0"
     assert read.namespace == "ebbtide"
     assert read.admin_token_file == "/etc/ebbtide/admin/tokens"
     different = {

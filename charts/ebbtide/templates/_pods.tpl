@@ -72,7 +72,7 @@ imagePullSecrets: {{- toYaml . | nindent 2 }}
 - name: REDIS_PASSWORD
   valueFrom: {secretKeyRef: {name: {{ include "ebbtide.redisSecret" .root }}, key: password}}
 - name: EBBTIDE_REDIS_URL
-  value: redis://:$(REDIS_PASSWORD)@{{ include "ebbtide.fullname" .root }}-redis:6379/0
+  value: redis://ebbtide:$(REDIS_PASSWORD)@{{ include "ebbtide.fullname" .root }}-redis:6379/0
 {{- else }}
 - name: EBBTIDE_REDIS_URL
   valueFrom: {secretKeyRef: {name: {{ .root.Values.redis.url.existingSecret }}, key: {{ .root.Values.redis.url.key }}}}
