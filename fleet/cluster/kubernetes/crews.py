@@ -1,7 +1,7 @@
 """The replicas of each revision, read anew only where something has changed. Pure.
 
-Rule: an Event is believed about a pod of its own namespace, by name and uid. Whoever may write Events
-      in one namespace has no say about the pods of another.
+Rule: an Event is believed about a pod of its own namespace, by name and uid. Whoever may write
+      Events in one namespace has no say about the pods of another.
 """
 
 from collections.abc import Callable
