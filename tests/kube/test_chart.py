@@ -106,6 +106,18 @@ def test_only_gateways_and_autoscalers_reach_redis(rendered: Rendering) -> None:
     assert set(policy["policyTypes"]) == {"Ingress", "Egress"}
 
 
+@pytest.mark.parametrize("component", ["gateway", "autoscaler"])
+def test_the_admin_port_is_for_its_own_namespace_and_who_is_named(
+    component: str, rendered: Rendering
+) -> None:
+    peers = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "watch"}}}]
+    for named in ([], peers):
+        documents = rendered({"networkPolicy": {"adminFrom": named}})
+        ingress = only(documents, "NetworkPolicy", f"ebbtide-{component}")["spec"]["ingress"]
+        (rule,) = (rule for rule in ingress if rule["ports"][0] == {"port": "admin"})
+        assert rule["from"] == [{"podSelector": {}}, *named]
+
+
 def test_in_an_ambient_mesh_its_port_is_open_to_the_same_peers(rendered: Rendering) -> None:
     peers = [{"namespaceSelector": {"matchLabels": {"team": "web"}}}]
     values = {"networkPolicy": {"ambient": True, "requestsFrom": peers}}
