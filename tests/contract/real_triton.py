@@ -55,7 +55,7 @@ def triton(
     """Run Triton on `address` until the block ends; entered once its port answers."""
     process = _launch(models_env, scratch, repository=repository, address=address)
     try:
-        deadline = time.monotonic() + 30.0
+        deadline = time.monotonic() + 120.0
         while not _answers(address):
             if process.poll() is not None or time.monotonic() > deadline:
                 log = (scratch / "log").read_text(errors="replace")

@@ -18,7 +18,7 @@ from fleet.reasons import Reason
 from fleet.settings import Settings
 
 SERVER = Path(__file__).with_name("tiny_server.py")
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 def manifest(
