@@ -96,6 +96,16 @@ def test_a_release_of_helm_3_is_taken_over_by_helm_4(
     assert belonging(admin, namespace) == set()
 
 
+def test_autoscaling_that_is_switched_on_begins_with_the_gateways_there_are(
+    control_plane: ControlPlane, namespace: str, run_helm: Callable[..., str]
+) -> None:
+    path = f"/apis/apps/v1/namespaces/{namespace}/deployments/tide-ebbtide-gateway"
+    run_helm("install", gateway={"replicas": 3})
+    run_helm("upgrade", gateway={"replicas": 3, "autoscaling": {"enabled": True}})
+    assert control_plane.admin.get(path)["spec"]["replicas"] == 3
+    run_helm("uninstall")
+
+
 def test_an_upgrade_with_wrong_values_changes_nothing(
     control_plane: ControlPlane, namespace: str, run_helm: Callable[..., str]
 ) -> None:
