@@ -106,6 +106,16 @@ def test_autoscaling_that_is_switched_on_begins_with_the_gateways_there_are(
     run_helm("uninstall")
 
 
+def test_a_second_release_in_the_namespace_is_refused(
+    control_plane: ControlPlane, namespace: str, run_helm: Callable[..., str]
+) -> None:
+    run_helm("install")
+    where = ["--kubeconfig", str(control_plane.kubeconfig), "--namespace", namespace]
+    with pytest.raises(HelmError, match='the release "tide" is in the namespace'):
+        helm("install", "other", str(CHART), *where)
+    run_helm("uninstall")
+
+
 def test_an_upgrade_with_wrong_values_changes_nothing(
     control_plane: ControlPlane, namespace: str, run_helm: Callable[..., str]
 ) -> None:

@@ -13,4 +13,11 @@
 {{- if and .Values.gateway.autoscaling.enabled (lt (int .Values.gateway.autoscaling.maxReplicas) (int .Values.gateway.autoscaling.minReplicas)) -}}
 {{- fail "gateway.autoscaling: maxReplicas is less than minReplicas" -}}
 {{- end -}}
+{{- range (lookup "apps/v1" "Deployment" .Release.Namespace "").items -}}
+{{- $labels := .metadata.labels | default dict -}}
+{{- $other := get $labels "app.kubernetes.io/instance" -}}
+{{- if and (hasPrefix (printf "%s-" $.Chart.Name) (get $labels "helm.sh/chart")) (ne $other $.Release.Name) -}}
+{{- fail (printf "the release %q is in the namespace %s already: the two would share their Leases; install each in a namespace of its own" $other $.Release.Namespace) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
