@@ -119,6 +119,7 @@ async def test_two_of_each_wake_a_model_tell_it_once_and_hand_over(
             assert "ebbtide_gpu_seconds_total{" not in (await _metrics(each))
 
         await until(lambda: any(event[1] == "ready" for event in events(control_plane, site)))
+        await until(lambda: _journal(follower, "ready"))
         # The leader leaves, and the other one leads at once, without telling anything anew.
         assert await leader.stop() == 0
         await until(lambda: leads(follower), seconds=5)
