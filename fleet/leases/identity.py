@@ -1,7 +1,8 @@
 """Who a gateway is among the others, from what its process was started with. Pure.
 
 Rule 1: in a pod, what the pod's own description says (`POD_NAMESPACE`, `POD_NAME`, `POD_UID`, by
-        the downward API); where it says less, the service account's namespace and the host's name.
+        the downward API; `POD_CONTAINER`); where it says less, the service account's namespace and
+        the host's name.
 Rule 2: outside, `HOST:ADMIN-PORT`: two processes of one host cannot have the same.
 Rule 3: ebbtide's own namespace: the setting, else the pod's, else `ebbtide`.
 """
@@ -27,6 +28,8 @@ class Identity:
     """Ebbtide's own."""
     pod_uid: str = ""
     """Of the pod it runs in: when that is gone, the cluster deletes the Lease. Empty outside."""
+    container: str = ""
+    """The pod's container that it runs in, if that is known."""
 
     @property
     def holder(self) -> str:
@@ -62,4 +65,5 @@ def identity(
         namespace=namespace,
         # An owner of another namespace would be none, and the Lease deleted at once.
         pod_uid=environ.get("POD_UID", "") if where == namespace else "",
+        container=environ.get("POD_CONTAINER", ""),
     )

@@ -18,6 +18,7 @@ from fleet.kubernetes.objects import Object
 from fleet.kubernetes.pauses import SELDOM, Pauses
 from fleet.leases.identity import Identity
 from fleet.leases.leader import Asking
+from fleet.leases.lives import CONTAINER
 from fleet.leases.membership import LABEL, NAMED, lease_name
 from fleet.leases.record import Record, lease_path, made, read_record, taken
 from fleet.telemetry import log
@@ -118,6 +119,10 @@ class Membership:
         told = body["metadata"]
         told["labels"] = {**_words(told.get("labels")), **LABEL}
         told["annotations"] = {**_words(told.get("annotations")), NAMED: who.name}
+        # Of one's own: in another container than the one before, its word would be wrong.
+        told["annotations"].pop(CONTAINER, None)
+        if who.container:
+            told["annotations"][CONTAINER] = who.container
         if who.pod_uid:
             pod = who.name.partition("/")[2]
             told["ownerReferences"] = [_owner(pod, who.pod_uid)]

@@ -17,8 +17,9 @@ from typing import Protocol
 from fleet.clock import Clock
 from fleet.errors import EbbtideError, GoneError, UnavailableError
 from fleet.kubernetes.objects import Object
+from fleet.leases.lives import has_ended
 from fleet.leases.membership import LABEL, Sighting, gone, observe, pod_of
-from fleet.leases.record import lease_path
+from fleet.leases.record import Record, lease_path
 from fleet.names import GatewayName
 from fleet.telemetry import log
 
@@ -28,7 +29,6 @@ _EVERY_S = 2.0
 _BREAK_S = 6.0
 """Between two lists: from more on there was a break."""
 _PATIENCE_S = 4.0
-_OVER = frozenset({"Succeeded", "Failed"})
 _log = log(__name__)
 
 
@@ -121,23 +121,22 @@ class KubernetesMembers:
         return self._chain[0]
 
     async def _ended(self, now: float) -> frozenset[str]:
-        """The pods that are gone, of the gateways whose Leases have expired."""
-        pods = [
-            pod
+        """The pods whose gateways are no more, of those whose Leases have expired."""
+        asked = {
+            pod: sighting.record
             for name, sighting in self._sightings.items()
             if (pod := pod_of(name, self._namespace)) is not None and not sighting.fresh(now)
-        ]
-        over = await asyncio.gather(*(self._over(pod) for pod in pods))
-        return frozenset(pod for pod, ends in zip(pods, over, strict=True) if ends)
+        }
+        over = await asyncio.gather(*(self._over(*each) for each in asked.items()))
+        return frozenset(pod for pod, ends in zip(asked, over, strict=True) if ends)
 
-    async def _over(self, pod: str) -> bool:
-        """Whether a pod is gone, or has ended for good. After the list: it was there before."""
+    async def _over(self, pod: str, record: Record) -> bool:
+        """Whether the holder of this Lease is no more. After the list: it was there before."""
         try:
             found = await self._api.get(f"/api/v1/namespaces/{self._namespace}/pods/{pod}")
         except GoneError:
             return True
-        status = found.get("status")
-        return isinstance(status, dict) and status.get("phase") in _OVER
+        return has_ended(record, found)
 
     def _cut(self, words: str) -> None:
         if words != self.trouble:

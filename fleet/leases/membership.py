@@ -5,7 +5,8 @@ Rule 1: a gateway makes its Lease before it reads the cluster for the first time
         beginning (`docs/adr/0020-members-leases-and-terms.md`).
 Rule 2: a Lease without a holder is nobody's: its gateway has left in order.
 Rule 3: a gateway in a pod of ebbtide's own namespace is called ``namespace/pod``. It is a member
-        until that pod is gone, or has ended for good, whether its Lease is renewed or not.
+        until that pod is gone, or says that its process has ended (`fleet.leases.lives`), whether
+        its Lease is renewed or not.
 Rule 4: any other is called ``host:admin-port``. The next process of that name takes its place at
         once: it takes over the Lease. Without one it is gone `GRACE` seconds after it has expired.
 Rule 5: time in which this process could not read the Leases proves nothing: then nobody could renew
@@ -77,7 +78,8 @@ def gone(
 ) -> bool:
     """Whether the gateway is a member no more.
 
-    `ended`: the pods known to be gone. `since`: from when on the Leases could be read all the time.
+    `ended`: the pods whose gateways are no more. `since`: from when on the Leases could be read all
+    the time.
     """
     pod = pod_of(sighting.name, namespace)
     if pod is not None:

@@ -21,6 +21,11 @@ def test_in_a_pod_it_is_the_pod():
     assert pod_of(found.name, "space") == "gw-1"
 
 
+def test_a_pod_says_in_which_of_its_containers_it_runs():
+    assert who(environ={**POD, "POD_CONTAINER": "gateway"}).container == "gateway"
+    assert who(environ=POD).container == ""
+
+
 def test_a_pod_that_says_nothing_of_itself_goes_by_account_and_host_name():
     found = who()
     assert (found.name, found.pod_uid) == ("space/box", "")

@@ -61,6 +61,7 @@ class FakeApi:
         self, path: str, *, query: Mapping[str, str] | None = None, timeout: float = 0
     ) -> Object:
         query = query or {}
+        assert "resourceVersion" not in query, "it may be older than a mark that stands already"
         await asyncio.sleep(0.01)
         self._refuse()
         if "continue" not in query:

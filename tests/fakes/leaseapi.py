@@ -21,12 +21,20 @@ class LeaseStore:
     def client(self) -> "LeaseClient":
         return LeaseClient(self)
 
-    def put_pod(self, namespace: str, name: str, *, phase: str = "Running") -> None:
+    def put_pod(
+        self, namespace: str, name: str, *, phase: str = "Running", ended: str = ""
+    ) -> None:
+        """`ended`: when the last run of its container `gateway` did; it waits in a back-off."""
         path = f"/api/v1/namespaces/{namespace}/pods/{name}"
         self.objects[path] = {
             "metadata": {"name": name, "namespace": namespace, "uid": f"uid-{name}"},
             "status": {"phase": phase},
         }
+        if ended:
+            state = {"waiting": {"reason": "CrashLoopBackOff"}}
+            last = {"terminated": {"finishedAt": ended}}
+            status = {"name": "gateway", "state": state, "lastState": last}
+            self.objects[path]["status"]["containerStatuses"] = [status]
 
     def delete(self, path: str) -> None:
         del self.objects[path]
