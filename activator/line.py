@@ -153,6 +153,7 @@ class Line:
         ticket.denied = self._denied(ticket, attempt, now, slots=seat.slots)
         if ticket.denied is not None:
             return False
+        ticket.afresh = loss is Loss.STALE
         if loss is not Loss.STALE:
             self.ledger.again(ticket, now, since=ticket.since if loss is Loss.REFUSED else now)
             if seat.draining:
@@ -171,7 +172,8 @@ class Line:
             return Denied.LATE
         if self.hopeless() is not None:
             return Denied.HOPELESS
-        if refused or self._budget.take(now, self.ledger.arrivals, least=slots):
+        # However often it broke on one replica, it counts once.
+        if refused or ticket.afresh or self._budget.take(now, self.ledger.arrivals, least=slots):
             return None
         return Denied.BUDGET
 

@@ -7,7 +7,8 @@ Rule 2: what is sent again is what was kept of it, byte for byte, or nothing.
 Rule 3: a request is sent at most four times, and not again once it was present at two crashes.
 Rule 4: of a model's requests in the last minute at most a tenth are sent again, or as many as one
         replica has slots if that is more: retries cannot feed an outage. What never was sent, for
-        no connection was to be had, is not sent *again*.
+        no connection was to be had, is not sent *again*; what broke on a stale connection and on a
+        fresh one to the same replica counts once, so that all that ran on one replica may go on.
 """
 
 from collections import deque

@@ -82,6 +82,7 @@ class Ticket:
     """One request in the ledger. `guest` is the shell's; the ledger never looks at it."""
 
     __slots__ = (
+        "afresh",
         "announced",
         "arrived",
         "caller",
@@ -121,6 +122,8 @@ class Ticket:
         self.number = 0
         self.crashes = 0
         """How often a replica broke while this ran on it."""
+        self.afresh = False
+        """It is tried once more on its seat, and counted as sent again."""
         self.denied: Denied | None = None
         """Why the line would not have it sent again."""
         self.cold = False

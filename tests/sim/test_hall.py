@@ -6,12 +6,13 @@ from dataclasses import replace
 import pytest
 
 from activator.core.ledger import State
+from activator.core.retries import Denied
 from fleet.errors import ConflictError, UnavailableError
 from fleet.model import Mode, Phase, Policy, WarmUp
 from fleet.reasons import Reason
 from tests.fakes.cluster import revision
 from tests.sim.loop import VIRTUAL
-from tests.sim.world import BROKEN, REFUSED, ModelUnderTest, world
+from tests.sim.world import BROKEN, REFUSED, STALE, ModelUnderTest, world
 
 pytestmark = pytest.mark.anyio
 
@@ -270,6 +271,22 @@ async def test_a_request_present_at_two_crashes_is_not_sent_a_third_time():
         assert not w.line.again(poison.ticket, BROKEN)
         poison.leave()
         assert w.line.waiting == 0
+
+
+async def test_what_breaks_twice_on_one_replica_counts_once_among_those_sent_again():
+    async with world() as w:
+        w.cluster.put(revision(replicas=1))
+        await asyncio.sleep(3)
+        running = [w.call(service=100) for _ in range(4)]
+        for client in running:
+            assert w.line.again(client.ticket, STALE)
+        for client in running:
+            assert w.line.again(client.ticket, BROKEN)
+        await asyncio.sleep(1)
+        assert [len(client.dispatches) for client in running] == [2] * 4
+        # Its four slots' worth is spent; another replica is another time.
+        assert not w.line.again(running[0].ticket, STALE)
+        assert running[0].ticket.denied is Denied.BUDGET
 
 
 async def test_one_whose_replica_broke_late_waits_anew():

@@ -21,6 +21,7 @@ from fleet.settings import Settings
 from tests.fakes.cluster import FakeCluster
 
 BROKEN = Attempt(loss=Loss.RESET, policy=Retry.REPLICA, kept=True, sends=1)
+STALE = Attempt(loss=Loss.STALE, policy=Retry.REPLICA, kept=True, sends=1)
 REFUSED = Attempt(loss=Loss.REFUSED, policy=Retry.REPLICA, kept=True, sends=0)
 
 

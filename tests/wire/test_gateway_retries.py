@@ -157,6 +157,27 @@ async def test_once_a_replicas_slots_were_spent_nothing_more_is_sent_again():
         await s.until(s.idle)
 
 
+async def test_all_that_run_on_a_replica_that_dies_are_sent_again_whatever_connection_they_had():
+    gate = Gate()
+    async with replicas(2, lambda port: model(port=port, policy=policy(slots=2))) as both:
+        s, (first, second) = both.stage, both.recorders
+        # One connection carried an answer before: that it breaks may only mean that it was closed
+        # while it was idle.
+        both.seat(second).turn(draining=True)
+        await s.call(infer())
+        first.script = gate
+        broken = [asyncio.ensure_future(s.call(infer(b"{%d}" % number))) for number in range(2)]
+        await first.seen(3)
+        s.server.dead.add(first.host)
+        both.seat(second).turn(draining=False)
+        await first.stop()
+        assert [(await one).status for one in broken] == [200, 200]
+        assert sorted(one.body for one in second.requests) == [b"{0}", b"{1}"]
+        tally = s.front.tallies[s.line.revision.name]
+        assert (tally.retried, tally.denied) == ({Loss.STALE: 1, Loss.RESET: 2}, {})
+        await s.until(s.idle)
+
+
 async def test_a_request_that_finds_all_connections_stale_is_sent_twice_at_most_there():
     async with replicas(2) as both:
         s = both.stage

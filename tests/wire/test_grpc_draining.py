@@ -7,8 +7,8 @@ import pytest
 
 from activator.core.retries import Loss
 from fleet.model import Drain, Policy, Retry, WarmUp
-from tests.fakes.http2 import Peer, Replica, Told, echo
-from tests.wire.grpcstage import INFER, calls, named
+from tests.fakes.http2 import Peer, Replica, Script, Told, echo
+from tests.wire.grpcstage import INFER, calls, infer, named
 from tests.wire.stage import BOTH_LOOPS
 
 pytestmark = [pytest.mark.anyio, BOTH_LOOPS]
@@ -19,6 +19,26 @@ UNAVAILABLE = [
     ("grpc-status", "14"),
     ("grpc-message", "stopping"),
 ]
+
+
+@asynccontextmanager
+async def two(script: Script, *, retry: Retry = Retry.AUTO):
+    """Two replicas, the first of which runs `script`."""
+    policy = Policy(slots=4, warm_up=WarmUp.NONE, retry=retry)
+    async with calls(script, policy=policy) as on:
+        other = Replica(echo)
+        await other.start(host="127.1.0.2", port=on.replica.port)
+        try:
+            found = on.line.revision
+            version = str(int(found.version) + 1)
+            on.stage.cluster.put(replace(found, replicas=2, version=version))
+            seats = on.line.ledger.seats
+            await on.stage.until(
+                lambda: len(seats) == 2 and all(s.limit == s.slots for s in seats.values())
+            )
+            yield on, other
+        finally:
+            await other.stop()
 
 
 @asynccontextmanager
@@ -35,21 +55,8 @@ async def turning_away(*, retry: Retry = Retry.AUTO, drains: bool = True):
             await on.stage.until(lambda: not any(seat.open for seat in seats))
         peer.head(told.number, UNAVAILABLE, end=True)
 
-    policy = Policy(slots=4, warm_up=WarmUp.NONE, retry=retry)
-    async with calls(refuses, policy=policy) as on:
-        other = Replica(echo)
-        await other.start(host="127.1.0.2", port=on.replica.port)
-        try:
-            found = on.line.revision
-            version = str(int(found.version) + 1)
-            on.stage.cluster.put(replace(found, replicas=2, version=version))
-            seats = on.line.ledger.seats
-            await on.stage.until(
-                lambda: len(seats) == 2 and all(s.limit == s.slots for s in seats.values())
-            )
-            yield on, other
-        finally:
-            await other.stop()
+    async with two(refuses, retry=retry) as (on, other):
+        yield on, other
 
 
 async def asked(on):
@@ -67,6 +74,30 @@ async def test_a_draining_replica_s_unavailable_is_not_the_answer() -> None:
         assert (len(on.replica.calls), len(other.calls)) == (1, 1)
         (tally,) = on.stage.front.tallies.values()
         assert tally.retried == {Loss.DRAINING: 1}
+        await on.idle()
+
+
+async def test_all_calls_on_a_replica_that_dies_are_sent_again() -> None:
+    async def holds_all_but_the_first(peer: Peer, told: Told) -> None:
+        if len(on.replica.calls) == 1:
+            await echo(peer, told)
+
+    async with two(holds_all_but_the_first) as (on, other):
+        for seat in on.line.ledger.seats.values():
+            seat.turn(draining=seat.host == "127.1.0.2")
+        # They share one connection, and it carried an answer before.
+        await asked(on)
+        client = await on.client()
+        numbers = [infer(client) for _ in range(4)]
+        await on.replica.seen(5)
+        for seat in on.line.ledger.seats.values():
+            seat.turn(draining=False)
+        on.stage.server.dead.add("127.1.0.1")
+        await on.replica.stop()
+        assert [(await client.over(number)).status for number in numbers] == ["0"] * 4
+        assert len(other.calls) == 4
+        (tally,) = on.stage.front.tallies.values()
+        assert (tally.retried, tally.denied) == ({Loss.STALE: 4, Loss.RESET: 4}, {})
         await on.idle()
 
 
