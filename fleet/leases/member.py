@@ -42,7 +42,7 @@ class Membership:
         self._who = identity
         self._clock = clock
         self._luck = luck
-        self._lease = lease_name(identity.name)
+        self._lease = lease_name(identity.name, identity.namespace)
         self._record: Record | None = None
         self._taken = asyncio.Event()
         self._left = False

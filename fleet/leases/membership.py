@@ -31,6 +31,8 @@ LABEL: Final = {"ebbtide.dev/member": "gateway"}
 """What the Leases of gateways carry."""
 NAMED: Final = "ebbtide.dev/gateway"
 """The annotation with the gateway's name."""
+_LONGEST_POD = 200
+"""Characters of a pod's name; a controller's have 63 at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +48,14 @@ class Sighting:
         return now < self.seen_at + self.record.lasts
 
 
-def lease_name(gateway: GatewayName) -> str:
-    """What a gateway's Lease is called."""
+def lease_name(gateway: GatewayName, namespace: str) -> str:
+    """What a gateway's Lease in ebbtide's own `namespace` is called.
+
+    After its pod, so that an admission policy can hold a pod's token to it.
+    """
+    pod = pod_of(gateway, namespace) or ""
+    if 0 < len(pod) <= _LONGEST_POD:
+        return f"ebbtide-gateway-pod-{pod}"
     return f"ebbtide-gateway-{hashlib.sha256(gateway.encode()).hexdigest()[:16]}"
 
 

@@ -28,10 +28,13 @@ def is_gone(found, now, *, ended=(), since=0.0):
 
 
 def test_names_of_leases_are_names_that_objects_may_have():
-    assert lease_name(POD) == lease_name(GatewayName("ebbtide/gw-1"))
-    assert lease_name(POD) != lease_name(OUTSIDE)
-    for name in (POD, OUTSIDE, GatewayName("Ein Rechner:1" * 50)):
-        made = lease_name(name)
+    assert lease_name(POD, SPACE) == "ebbtide-gateway-pod-gw-1"
+    odd = GatewayName("Ein Rechner:1" * 50), GatewayName(f"{SPACE}/{'long-' * 50}")
+    elsewhere = GatewayName("elsewhere/gw-1")
+    names = (POD, OUTSIDE, elsewhere, *odd)
+    assert len({lease_name(name, SPACE) for name in names}) == len(names)
+    for name in names:
+        made = lease_name(name, SPACE)
         assert len(made) <= 63
         assert set(made) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
 

@@ -141,10 +141,11 @@ class ControlPlane:
         """A client with the rights of whoever `token` belongs to; the caller closes it."""
         return Admin.of_token(self.url, token=token, ca=self.ca)
 
-    def account_token(self, namespace: str, account: str) -> str:
-        """A token of a service account, good for an hour."""
+    def account_token(self, namespace: str, account: str, *, pod: str = "") -> str:
+        """A token of a service account, good for an hour; bound to a pod, as pods get theirs."""
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
-        made = self.admin.post(path, {"spec": {"expirationSeconds": 3600}})
+        bound = {"boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": pod}} if pod else {}
+        made = self.admin.post(path, {"spec": {"expirationSeconds": 3600, **bound}})
         return str(made["status"]["token"])
 
     def _lay_out(self) -> None:

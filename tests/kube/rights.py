@@ -204,7 +204,7 @@ async def _hear(stand: Stand) -> None:
     name = GatewayName(f"{stand.own}/g{next(NUMBERS)}")
     _leave_lease(stand, name, holder="x")
     assert name in await _members(stand, Ahead()).confirm()
-    stand.admin.delete(lease_path(stand.own, lease_name(name)))
+    stand.admin.delete(lease_path(stand.own, lease_name(name, stand.own)))
 
 
 async def _miss(stand: Stand) -> None:
@@ -216,7 +216,7 @@ async def _miss(stand: Stand) -> None:
     assert name in await members.confirm()
     ahead.by = 60.0
     assert name not in await members.confirm()
-    stand.admin.delete(lease_path(stand.own, lease_name(name)))
+    stand.admin.delete(lease_path(stand.own, lease_name(name, stand.own)))
 
 
 def _members(stand: Stand, now: Callable[[], float]) -> KubernetesMembers:
@@ -226,7 +226,7 @@ def _members(stand: Stand, now: Callable[[], float]) -> KubernetesMembers:
 def _leave_lease(stand: Stand, name: GatewayName, *, holder: str) -> None:
     """A gateway's Lease, as a process that is gone has left it."""
     metadata = {
-        "name": lease_name(name),
+        "name": lease_name(name, stand.own),
         "namespace": stand.own,
         "labels": dict(LABEL),
         "annotations": {NAMED: name},

@@ -87,6 +87,42 @@ def test_a_gateway_never_takes_the_lead(granted: Granted, gateway: Admin, verb: 
     granted.admin.delete(f"{leases}/{LEADER_LEASE}")
 
 
+def own_lease(pod: str, *, name: str = "", of: str = "") -> dict[str, Any]:
+    notes = {"ebbtide.dev/gateway": of} if of else {}
+    found = {"name": name or f"ebbtide-gateway-pod-{pod}", "annotations": notes}
+    return {"metadata": found, "spec": {"holderIdentity": pod}}
+
+
+def test_a_gateway_writes_only_the_lease_of_its_own_pod(granted: Granted, gateway: Admin) -> None:
+    pods = f"/api/v1/namespaces/{granted.own}/pods"
+    leases = f"/apis/coordination.k8s.io/v1/namespaces/{granted.own}/leases"
+    container = {"name": "gateway", "image": "docker.io/local/none:1"}
+    spec = {"serviceAccountName": "ebbtide-gateway", "containers": [container]}
+    for name in ("one", "two"):
+        granted.admin.post(pods, {"metadata": {"name": name}, "spec": spec})
+    token = granted.plane.account_token(granted.own, "ebbtide-gateway", pod="one")
+    with closing(granted.plane.bearer(token)) as one:
+        made = one.post(leases, own_lease("one", of=f"{granted.own}/one"))
+        path = f"{leases}/ebbtide-gateway-pod-one"
+        made = one.put(path, {**made, "spec": {"holderIdentity": "again"}})
+        posing = {**made["metadata"], "annotations": {"ebbtide.dev/gateway": f"{granted.own}/two"}}
+        for wrong in (posing, {**made["metadata"], "annotations": {}}):
+            with pytest.raises(RefusedError, match="only its own Lease") as refused:
+                one.put(path, {**made, "metadata": wrong})
+            assert refused.value.status == 403
+        # By a token that is bound to no pod, as one outside has: two's is there.
+        theirs = gateway.post(leases, own_lease("two", of=f"{granted.own}/two"))
+        for change in ({"spec": {"holderIdentity": ""}}, {"metadata": theirs["metadata"]}):
+            with pytest.raises(RefusedError, match="only its own Lease"):
+                one.put(f"{leases}/ebbtide-gateway-pod-two", {**theirs, **change})
+        for name in ("ebbtide-gateway-pod-three", "ebbtide-gateway-0123456789abcdef"):
+            with pytest.raises(RefusedError, match="only its own Lease"):
+                one.post(leases, own_lease("one", name=name, of=f"{granted.own}/one"))
+    for name in ("one", "two"):
+        granted.admin.delete(f"{leases}/ebbtide-gateway-pod-{name}")
+        granted.admin.delete(f"{pods}/{name}", grace_s=0)
+
+
 def test_the_autoscaler_scales_and_marks(granted: Granted, autoscaler: Admin) -> None:
     path = granted.make("scaled")
     for count in (3, 1, 0):

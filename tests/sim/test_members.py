@@ -21,7 +21,7 @@ def anyio_backend():
 
 
 def lease_of(stage, name):
-    return stage.store.objects[lease_path(SPACE, lease_name(name))]
+    return stage.store.objects[lease_path(SPACE, lease_name(name, SPACE))]
 
 
 async def test_a_gateway_is_a_member_from_its_lease_on():
@@ -195,13 +195,13 @@ async def test_a_lease_that_somebody_changed_or_deleted_is_put_right():
         await asyncio.sleep(1)
         body = lease_of(stage, POD)
         changed = {**body, "metadata": {**body["metadata"], "annotations": {"their": "own"}}}
-        stage.store.write(lease_path(SPACE, lease_name(POD)), changed)
+        stage.store.write(lease_path(SPACE, lease_name(POD, SPACE)), changed)
         await asyncio.sleep(11)
         assert lease_of(stage, POD)["metadata"]["annotations"] == {
             "their": "own",
             "ebbtide.dev/gateway": POD,
         }
-        stage.store.delete(lease_path(SPACE, lease_name(POD)))
+        stage.store.delete(lease_path(SPACE, lease_name(POD, SPACE)))
         await asyncio.sleep(11)
         assert list(members.names()) == [POD]
         assert not gateway.task.done()

@@ -79,6 +79,19 @@ object.spec == oldObject.spec
        && old.all(k, {{ . }} || k in now)))
 {{- end -}}
 
+{{/* Whether the token that is used is bound to a pod, as those are that pods are given. */}}
+{{- define "ebbtide.cel.fromPod" -}}
+has(request.userInfo.extra) && 'authentication.kubernetes.io/pod-name' in request.userInfo.extra
+{{- end -}}
+
+{{/* That a Lease is that of this pod, by its name and by whom it says it is of. */}}
+{{- define "ebbtide.cel.ownLease" -}}
+has(object.metadata.annotations) && 'ebbtide.dev/gateway' in object.metadata.annotations
+&& request.userInfo.extra['authentication.kubernetes.io/pod-name'].all(pod,
+     object.metadata.name == 'ebbtide-gateway-pod-' + pod
+     && object.metadata.annotations['ebbtide.dev/gateway'] == request.namespace + '/' + pod)
+{{- end -}}
+
 {{/* Whether a Deployment gets a drain mark, or another than it has; not: whether it loses it. */}}
 {{- define "ebbtide.cel.marks" -}}
 has(object.metadata.annotations) && 'ebbtide.dev/draining' in object.metadata.annotations

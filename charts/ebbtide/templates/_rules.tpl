@@ -86,7 +86,7 @@ every verb away in turn to show what then breaks.
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
   verbs:
-    - create # its own Lease, by which it is a member; an admission policy keeps it off the leader's
+    - create # its own Lease, by which it is a member; admission policies keep it off the leader's, and others'
     - get # whether that is there, from a process before it
     - update # that it is still there
 {{- end -}}
