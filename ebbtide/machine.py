@@ -21,7 +21,7 @@ from fleet.leases.fixed import Always, Fixed
 from fleet.model import RuntimeName
 from fleet.names import GatewayName, ReplicaName
 from fleet.runtimes import ModelServer
-from fleet.runtimes.asking import asking_client
+from fleet.runtimes.asking import Asker
 from fleet.runtimes.profiles import profile
 from fleet.runtimes.servers import servers
 from fleet.settings import Settings
@@ -72,7 +72,7 @@ async def machine(
     KeyFile(settings)
     certificates = Certificates(settings)
     gpus = await count_gpus(options.gpus, options.environ)
-    async with asking_client(certificates) as client, asyncio.TaskGroup() as replicas:
+    async with asyncio.TaskGroup() as replicas:
         cluster = LocalCluster(
             options.paths,
             host=Host(clock=clock, group=replicas, settings=settings, environ=options.environ),
@@ -87,6 +87,6 @@ async def machine(
                 clock=clock,
                 gpus=gpus,
                 group=group,
-                servers=servers(client),
+                servers=servers(Asker(certificates)),
                 certificates=certificates,
             )

@@ -27,7 +27,7 @@ from fleet.kubernetes.api import Api
 from fleet.kubernetes.permissions import Component
 from fleet.leases.identity import Identity
 from fleet.names import GatewayName
-from fleet.runtimes.asking import asking_client
+from fleet.runtimes.asking import Asker
 from fleet.runtimes.profiles import profile
 from fleet.runtimes.servers import servers
 from fleet.tasks import endless
@@ -60,7 +60,6 @@ async def connected(
     bus = _bus(options, clock, who.name if gateway else None)
     place = options.place
     async with (
-        asking_client(certificates) as client,
         await Api.open(place.kubeconfig, context=place.context) as api,
         asyncio.TaskGroup() as group,
     ):
@@ -78,7 +77,7 @@ async def connected(
             publish=bus.report_of,
             clock=clock,
             group=group,
-            servers=servers(client),
+            servers=servers(Asker(certificates)),
             certificates=certificates,
         )
         try:

@@ -31,7 +31,7 @@ from fleet.clock import LoopClock
 from fleet.cluster.far import FarCluster
 from fleet.errors import UnavailableError
 from fleet.reasons import Reason
-from fleet.runtimes.asking import asking_client
+from fleet.runtimes.asking import Asker
 from fleet.runtimes.servers import servers
 from fleet.settings import Settings
 from fleet.tasks import endless
@@ -88,12 +88,12 @@ async def _work(end: socket.socket, listening: Sequence[socket.socket]) -> None:
     allotment = Allotment(Sharer(channel), clock)
     try:
         certificates = Certificates(begin.settings)
-        async with asking_client(certificates) as client, asyncio.TaskGroup() as group:
+        async with asyncio.TaskGroup() as group:
             outside = Outside(
                 cluster=cluster,
                 bus=FarBus(channel, clock),
                 clock=clock,
-                servers=servers(client),
+                servers=servers(Asker(certificates)),
                 settings=begin.settings,
                 group=group,
                 allotted=allotment.of,

@@ -7,34 +7,33 @@ Rule 2: these servers batch continuously and say nothing about room.
 
 import json
 from collections.abc import Sequence
-
-import httpx
+from http import HTTPStatus
 
 from fleet.errors import UnavailableError
 from fleet.runtimes import Endpoint
-from fleet.runtimes.asking import answer, ask, json_object, patience
+from fleet.runtimes.asking import Asker, answer, ask, json_object, patience
 from fleet.runtimes.quiet_server import QuietServer
 
 __all__ = ["OpenAIServer"]
 
-_NO_SUCH_PATH = (httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED)
+_NO_SUCH_PATH = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
 
 
 class OpenAIServer(QuietServer):
-    """A `ModelServer` for the OpenAI API. `client` is shared and not closed here."""
+    """A `ModelServer` for the OpenAI API. `asker` is shared."""
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
-        self._client = client
+    def __init__(self, asker: Asker) -> None:
+        self._asker = asker
 
     async def ready(self, endpoint: Endpoint, models: Sequence[str], *, timeout: float) -> bool:
         try:
             async with patience(endpoint, timeout):
-                said = await ask(self._client, endpoint, "/health")
+                said = await ask(self._asker, endpoint, "/health")
                 if said.status in _NO_SUCH_PATH:
-                    said = await ask(self._client, endpoint, "/v1/models")
+                    said = await ask(self._asker, endpoint, "/v1/models")
         except UnavailableError:
             return False
-        return said.status == httpx.codes.OK
+        return said.status == HTTPStatus.OK
 
     async def warm_up(
         self, endpoint: Endpoint, model: str, *, request: bytes | None, timeout: float
@@ -43,7 +42,7 @@ class OpenAIServer(QuietServer):
             request = json.dumps({"model": model, "prompt": "a", "max_tokens": 1}).encode()
         async with patience(endpoint, timeout):
             said = await ask(
-                self._client,
+                self._asker,
                 endpoint,
                 _path(request),
                 post=({"Content-Type": "application/json"}, request),

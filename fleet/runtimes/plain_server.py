@@ -9,11 +9,9 @@ import asyncio
 import re
 from collections.abc import Sequence
 
-import httpx
-
 from fleet.errors import UnavailableError
 from fleet.runtimes import Endpoint
-from fleet.runtimes.asking import answer, ask, patience
+from fleet.runtimes.asking import Asker, answer, ask, patience
 from fleet.runtimes.quiet_server import QuietServer
 
 __all__ = ["PlainServer"]
@@ -22,10 +20,10 @@ _EMPTY_LINE = re.compile(rb"\r?\n\r?\n")
 
 
 class PlainServer(QuietServer):
-    """A `ModelServer` for any HTTP server. `client` is shared and not closed here."""
+    """A `ModelServer` for any HTTP server. `asker` is shared."""
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
-        self._client = client
+    def __init__(self, asker: Asker) -> None:
+        self._asker = asker
 
     async def ready(self, endpoint: Endpoint, models: Sequence[str], *, timeout: float) -> bool:
         try:
@@ -43,7 +41,7 @@ class PlainServer(QuietServer):
             return
         async with patience(endpoint, timeout):
             method, path, headers, body = _parse(request)
-            said = await ask(self._client, endpoint, path, post=(headers, body), method=method)
+            said = await ask(self._asker, endpoint, path, post=(headers, body), method=method)
             answer(said, below=500)
 
 

@@ -2,10 +2,9 @@
 
 from collections.abc import Callable
 
-import httpx
-
 from fleet.model import RuntimeName
 from fleet.runtimes import ModelServer
+from fleet.runtimes.asking import Asker
 from fleet.runtimes.openai_server import OpenAIServer
 from fleet.runtimes.plain_server import PlainServer
 from fleet.runtimes.triton_server import TritonServer
@@ -13,11 +12,11 @@ from fleet.runtimes.triton_server import TritonServer
 __all__ = ["servers"]
 
 
-def servers(client: httpx.AsyncClient) -> Callable[[RuntimeName], ModelServer]:
-    """The `ModelServer` of each runtime, all asking through `client` (`asking.asking_client`)."""
+def servers(asker: Asker) -> Callable[[RuntimeName], ModelServer]:
+    """The `ModelServer` of each runtime, all asking through `asker`."""
     known: dict[RuntimeName, ModelServer] = {
-        RuntimeName.TRITON: TritonServer(client),
-        RuntimeName.OPENAI: OpenAIServer(client),
-        RuntimeName.PLAIN: PlainServer(client),
+        RuntimeName.TRITON: TritonServer(asker),
+        RuntimeName.OPENAI: OpenAIServer(asker),
+        RuntimeName.PLAIN: PlainServer(asker),
     }
     return known.__getitem__

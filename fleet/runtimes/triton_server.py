@@ -10,11 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-import httpx
-
 from fleet.errors import UnavailableError
 from fleet.runtimes import Endpoint, Reading
-from fleet.runtimes.asking import answer, ask, each, json_object, patience
+from fleet.runtimes.asking import Asker, answer, ask, each, json_object, patience
 from fleet.runtimes.triton_facts import (
     MOST_SLOTS,
     made_up_request,
@@ -27,14 +25,14 @@ __all__ = ["TritonServer"]
 
 
 class TritonServer:
-    """A `ModelServer` for Triton. `client` is shared and not closed here."""
+    """A `ModelServer` for Triton. `asker` is shared."""
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
-        self._client = client
+    def __init__(self, asker: Asker) -> None:
+        self._asker = asker
 
     async def ready(self, endpoint: Endpoint, models: Sequence[str], *, timeout: float) -> bool:
         async def answers(model: str) -> None:
-            answer(await ask(self._client, endpoint, f"{_path(model)}/ready"), below=300)
+            answer(await ask(self._asker, endpoint, f"{_path(model)}/ready"), below=300)
 
         try:
             async with patience(endpoint, timeout):
@@ -61,17 +59,17 @@ class TritonServer:
         async with patience(endpoint, timeout):
             headers: Mapping[str, str] = {"Content-Type": "application/json"}
             if request is None:
-                metadata = await ask(self._client, endpoint, _path(model))
+                metadata = await ask(self._asker, endpoint, _path(model))
                 headers, request = made_up_request(json_object(answer(metadata)))
             said = await ask(
-                self._client, endpoint, f"{_path(model)}/infer", post=(headers, request)
+                self._asker, endpoint, f"{_path(model)}/infer", post=(headers, request)
             )
             # A refused input (4xx) is the model's answer too: it is loaded and runs.
             answer(said, below=500)
 
     async def _configs(self, endpoint: Endpoint, models: Sequence[str]) -> list[Mapping[str, Any]]:
         async def config(model: str) -> Mapping[str, Any]:
-            said = await ask(self._client, endpoint, f"{_path(model)}/config")
+            said = await ask(self._asker, endpoint, f"{_path(model)}/config")
             return json_object(answer(said))
 
         return await each(config, tuple(dict.fromkeys(models)))
@@ -81,7 +79,7 @@ class TritonServer:
         if port is None:
             return Reading()
         async with patience(endpoint, timeout):
-            said = await ask(self._client, endpoint, "/metrics", port=port)
+            said = await ask(self._asker, endpoint, "/metrics", port=port)
             return reading_in(answer(said).decode(), models)
 
 

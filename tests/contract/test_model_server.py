@@ -15,7 +15,7 @@ import pytest
 from fleet.errors import UnavailableError
 from fleet.model import Ports, RuntimeName
 from fleet.runtimes import Endpoint, ModelServer, Reading
-from fleet.runtimes.asking import asking_client
+from fleet.runtimes.asking import Asker
 from fleet.runtimes.profiles import profile
 from fleet.runtimes.servers import servers
 from tests.contract.python_models import (
@@ -98,16 +98,10 @@ def local(port: int) -> Endpoint:
     return Endpoint(address="127.0.0.1", ports=Ports(http=port, metrics=port))
 
 
-@pytest.fixture
-async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with asking_client() as made:
-        yield made
-
-
 @pytest.fixture(params=[_TRITON, "openai", "plain", "scripted"])
-async def case(request: pytest.FixtureRequest, client: httpx.AsyncClient) -> AsyncIterator[Case]:
+async def case(request: pytest.FixtureRequest) -> AsyncIterator[Case]:
     if request.param == "triton":
-        made = servers(client)(RuntimeName.TRITON)
+        made = servers(Asker())(RuntimeName.TRITON)
         yield Case(made, request.getfixturevalue("real"), ("add_sub", "echo"))
     elif request.param == "scripted":
         scripted = ScriptedServer(known=["add_sub", "echo"])
@@ -121,7 +115,7 @@ async def case(request: pytest.FixtureRequest, client: httpx.AsyncClient) -> Asy
         )
     else:
         async with listening(lambda *_: (200, b"{}")) as port:
-            made = servers(client)(RuntimeName(request.param))
+            made = servers(Asker())(RuntimeName(request.param))
             yield Case(made, local(port), ("any",), asks=False, knows_names=False)
 
 
@@ -195,8 +189,8 @@ REQUEST = b'POST /predict\nContent-Type: application/json\n\n{"a": 1}\r\n\r\n'
 @pytest.mark.anyio
 class TestTriton:
     @pytest.fixture
-    def server(self, client: httpx.AsyncClient) -> ModelServer:
-        return servers(client)(RuntimeName.TRITON)
+    def server(self) -> ModelServer:
+        return servers(Asker())(RuntimeName.TRITON)
 
     async def test_slots_follow_the_configuration_and_add_up_over_models(
         self, server: ModelServer, real: Endpoint
@@ -226,13 +220,14 @@ class TestTriton:
             await server.sequence_idle(real, ["no_such"], timeout=5.0)
 
     async def test_a_step_is_what_we_take_for_one_and_a_lost_one_is_refused(
-        self, client: httpx.AsyncClient, real: Endpoint
+        self, real: Endpoint
     ) -> None:
         async def step(value: int, **parameters: object) -> httpx.Response:
             tensor = {"name": "X", "shape": [1, 1], "datatype": "INT32", "data": [value]}
             body = {"inputs": [tensor], "parameters": parameters}
             address = f"http://{real.address}:{real.ports.http}"
-            return await client.post(f"{address}/v2/models/sums/infer", json=body)
+            async with httpx.AsyncClient(trust_env=False) as client:
+                return await client.post(f"{address}/v2/models/sums/infer", json=body)
 
         for name in (7, "7"):
             unknown = await step(1, sequence_id=name)
@@ -332,11 +327,11 @@ class TestOpenAI:
         ],
     )
     async def test_ready_is_health_else_the_list_of_models(
-        self, client: httpx.AsyncClient, health: int, models: int, ready: bool
+        self, health: int, models: int, ready: bool
     ) -> None:
         told = {"/health": health, "/v1/models": models}
         async with listening(lambda _, path, __: (told[path], b"")) as port:
-            server = servers(client)(RuntimeName.OPENAI)
+            server = servers(Asker())(RuntimeName.OPENAI)
             assert await server.ready(local(port), ["m"], timeout=5.0) is ready
 
     @pytest.mark.parametrize(
@@ -349,7 +344,7 @@ class TestOpenAI:
         ],
     )
     async def test_the_warm_up_goes_where_its_kind_belongs(
-        self, client: httpx.AsyncClient, request_given: bytes | None, path: str
+        self, request_given: bytes | None, path: str
     ) -> None:
         seen: list[tuple[str, str, bytes]] = []
 
@@ -358,7 +353,7 @@ class TestOpenAI:
             return 400, b"no"
 
         async with listening(refuse) as port:
-            server = servers(client)(RuntimeName.OPENAI)
+            server = servers(Asker())(RuntimeName.OPENAI)
             await server.warm_up(local(port), "m", request=request_given, timeout=5.0)
             with pytest.raises(UnavailableError):
                 await server.warm_up(local(port), "m", request=b"[1]", timeout=5.0)
@@ -368,14 +363,14 @@ class TestOpenAI:
 
 @pytest.mark.anyio
 class TestPlain:
-    async def test_the_request_given_is_sent_as_it_stands(self, client: httpx.AsyncClient) -> None:
+    async def test_the_request_given_is_sent_as_it_stands(self) -> None:
         seen: list[tuple[str, str, bytes]] = []
 
         def handle(method: str, path: str, body: bytes) -> tuple[int, bytes]:
             seen.append((method, path, body))
             return (500, b"broken") if path == "/broken" else (200, b"")
 
-        server = servers(client)(RuntimeName.PLAIN)
+        server = servers(Asker())(RuntimeName.PLAIN)
         async with listening(handle) as port:
             await server.warm_up(local(port), "m", request=None, timeout=5.0)
             await server.warm_up(local(port), "m", request=REQUEST, timeout=5.0)

@@ -8,7 +8,7 @@ import pytest
 from fleet.errors import UnavailableError
 from fleet.model import Ports, Tls
 from fleet.runtimes import Endpoint
-from fleet.runtimes.asking import ask, asking_client, patience
+from fleet.runtimes.asking import Asker, ask, patience
 from fleet.runtimes.triton_server import TritonServer
 from fleet.settings import Settings
 from fleet.tls import Certificates
@@ -29,9 +29,10 @@ async def test_no_connection_stays_open_after_an_answer() -> None:
         ended.set()
         writer.close()
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server, asking_client() as ask:
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        assert (await ask.get(f"http://127.0.0.1:{port}/v2")).status_code == 200
+        endpoint = Endpoint(address="127.0.0.1", ports=Ports(http=port))
+        assert (await ask(Asker(), endpoint, "/v2")).status == 200
         async with asyncio.timeout(2.0):
             await ended.wait()
 
@@ -58,16 +59,13 @@ async def test_a_server_that_speaks_tls_is_asked_as_its_deployment_says(tmp_path
 
     certificates = Certificates(Settings(replica_ca=authority.trusted))
     context = authority.server("model.example")
-    async with (
-        await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context) as server,
-        asking_client(certificates) as client,
-    ):
+    async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context) as server:
         port = server.sockets[0].getsockname()[1]
         endpoint = Endpoint(address="127.0.0.1", ports=Ports(http=port), tls=tls)
         for _ in range(2):
             try:
                 async with patience(endpoint, 2.0):
-                    answered = (await ask(client, endpoint, "/v2")).status == 200
+                    answered = (await ask(Asker(certificates), endpoint, "/v2")).status == 200
             except UnavailableError:
                 answered = False
             assert answered is answers
@@ -89,13 +87,10 @@ async def outcome(said: bytes) -> list[BaseException | object]:
             pass
         writer.close()
 
-    async with (
-        await asyncio.start_server(serve, "127.0.0.1", 0) as server,
-        asking_client() as client,
-    ):
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         endpoint = Endpoint(address="127.0.0.1", ports=Ports(http=port, metrics=port))
-        triton = TritonServer(client)
+        triton = TritonServer(Asker())
         return await asyncio.gather(
             triton.slots(endpoint, ["m"], timeout=5.0),
             triton.sequence_idle(endpoint, ["m"], timeout=5.0),
@@ -132,10 +127,7 @@ async def test_the_answer_to_a_warm_up_may_be_long() -> None:
         await writer.drain()
         writer.close()
 
-    async with (
-        await asyncio.start_server(serve, "127.0.0.1", 0) as server,
-        asking_client() as client,
-    ):
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         endpoint = Endpoint(address="127.0.0.1", ports=Ports(http=port))
-        await TritonServer(client).warm_up(endpoint, "m", request=b"{}", timeout=5.0)
+        await TritonServer(Asker()).warm_up(endpoint, "m", request=b"{}", timeout=5.0)

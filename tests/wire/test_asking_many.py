@@ -11,7 +11,7 @@ from fleet.clock import LoopClock
 from fleet.errors import UnavailableError
 from fleet.model import Ports, RuntimeName
 from fleet.runtimes import Endpoint
-from fleet.runtimes.asking import asking_client
+from fleet.runtimes.asking import Asker
 from fleet.runtimes.servers import servers
 
 pytestmark = pytest.mark.anyio
@@ -56,9 +56,8 @@ async def triton(loading):
     listening = await asyncio.start_server(loading.serve, "127.0.0.1", 0)
     port = listening.sockets[0].getsockname()[1]
     try:
-        async with asking_client() as client:
-            made = servers(client)(RuntimeName.TRITON)
-            yield made, Endpoint(address="127.0.0.1", ports=Ports(http=port))
+        made = servers(Asker())(RuntimeName.TRITON)
+        yield made, Endpoint(address="127.0.0.1", ports=Ports(http=port))
     finally:
         listening.close()
         await listening.wait_closed()
