@@ -6,7 +6,7 @@ its seat. The pace is quick, since somebody waits, and slows down for loads that
 Rule 1: of a server with many models a few are asked in each round, and what has answered is not
         asked again: however slow the answers are, one round more makes one step more.
 Rule 2: all probes of a process together ask a bounded number of times a second, and none asks for
-        longer than it pauses.
+        longer than it pauses. Where many begin together they take turns.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from activator.turns import Turns
 from fleet.clock import Clock
 from fleet.errors import UnavailableError
 from fleet.model import Revision, WarmUp
@@ -50,6 +51,11 @@ class Pace:
 
     def __init__(self) -> None:
         self._asking = 0
+        self._turns = Turns()
+
+    async def begin(self) -> None:
+        """Returns when one more probe may begin."""
+        await self._turns.take()
 
     @contextmanager
     def asking(self) -> Iterator[None]:
@@ -73,6 +79,7 @@ async def until_ready(
     server: ModelServer, endpoint: Endpoint, models: Sequence[str], *, clock: Clock, pace: Pace
 ) -> None:
     """Return once every one of `models` has answered; ask for ever until then."""
+    await pace.begin()
     begun, left = clock.now(), tuple(models)
     with pace.asking():
         while True:
