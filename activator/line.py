@@ -52,7 +52,9 @@ class Line:
         self._now = wiring.outside.clock.now
         self._fleet = wiring.outside.cluster.fleet()
         settings = wiring.outside.settings
-        self._starts = Starts(tries=settings.start_tries, retry=settings.start_retry)
+        self._starts = Starts(
+            tries=settings.start_tries, retry=settings.start_retry, since=self._now()
+        )
         self._eta = Eta()
         self._budget = Budget()
         self._opening = Opening(

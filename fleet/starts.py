@@ -10,16 +10,22 @@ Rule 3: a replica that gets ready, or a changed manifest, clears the count.
 Rule 4: what no further try mends by itself blocks at once: a start that ran out of its time, and
         what a cluster refuses until somebody changes something. What a cluster goes on trying by
         itself (an image that cannot be pulled) is no failure before the start's time is up.
+Rule 5: who begins to look meets replicas that have long been ready without knowing it: these have
+        a moment (`ACQUAINTED`) to say so.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import inf
 
 from fleet.model import Phase, Replica, Revision
 from fleet.names import ReplicaName
 from fleet.reasons import Reason
 
-__all__ = ["Failure", "Starts"]
+__all__ = ["ACQUAINTED", "Failure", "Starts"]
+
+ACQUAINTED = 10.0
+"""Seconds for replicas that were started before somebody looked."""
 
 _AT_ONCE = frozenset(
     {
@@ -50,6 +56,7 @@ class Starts:
         "_counted",
         "_edition",
         "_row",
+        "_since",
         "_was_ready",
         "blocked_until",
         "last",
@@ -57,7 +64,9 @@ class Starts:
         "tries",
     )
 
-    def __init__(self, *, tries: int, retry: float) -> None:
+    def __init__(self, *, tries: int, retry: float, since: float = -inf) -> None:
+        """`since`: when its keeper began to look."""
+        self._since = since
         self.tries = tries
         self.retry = retry
         self.blocked_until: float | None = None
@@ -79,12 +88,11 @@ class Starts:
 
     def overdue(self, replica: Replica, *, start_timeout: float, now: float) -> bool:
         """Whether `replica` has had its GPU for longer than a start may take."""
-        return (
-            replica.phase is Phase.LOADING
-            and replica.name not in self._was_ready
-            and replica.started is not None
-            and now - replica.started >= start_timeout
-        )
+        started = replica.started
+        if replica.phase is not Phase.LOADING or replica.name in self._was_ready or started is None:
+            return False
+        just_met = started < self._since and now - self._since < ACQUAINTED
+        return now - started >= start_timeout and not just_met
 
     def observe(
         self,

@@ -141,3 +141,14 @@ def test_an_image_that_cannot_be_pulled_is_a_start_that_lasts(starts):
     assert observe(starts, pulling, now=100.0)
     assert starts.last.reason is Reason.START_TIMEOUT
     assert starts.last.message == "not ready 100 s after it had its GPU: Back-off pulling image"
+
+
+def test_who_begins_to_look_gives_old_replicas_a_moment_to_say_that_they_are_ready():
+    starts = Starts(tries=3, retry=60.0, since=1000.0)
+    old = failed("old", phase=Phase.LOADING, started=10.0)
+    assert not observe(starts, old, now=1000.0)
+    assert not observe(starts, old, now=1009.9)
+    assert observe(starts, old, now=1010.0)
+    new = failed("new", phase=Phase.LOADING, started=1000.0)
+    assert not starts.overdue(new, start_timeout=5.0, now=1004.0)
+    assert starts.overdue(new, start_timeout=5.0, now=1005.0)

@@ -168,3 +168,32 @@ async def test_a_replica_that_moves_gets_a_seat_anew():
         assert [seat.host for _, seat in client.dispatches] == ["10.0.0.9"]
         await asyncio.sleep(30)
         assert w.call().dispatches
+
+
+async def test_a_gateway_that_starts_beside_old_replicas_waits_for_their_word():
+    """They have had their GPU for longer than a start may take: that says nothing to it."""
+    async with world() as w:
+        w.cluster.put(revision(replicas=1, policy=Policy(slots=4, start_timeout=60.0)))
+        await asyncio.sleep(100)
+        assert w.line.phase() is Phase.READY
+        w.server.dead.add("127.1.0.1")
+        with w.begun_anew() as later:
+            client = later.call()
+            await asyncio.sleep(3)
+            assert client.refusal is None
+            w.server.dead.clear()
+            await asyncio.sleep(0.1)
+            assert client.dispatches
+
+
+async def test_an_old_replica_that_does_not_answer_a_new_gateway_is_given_up_all_the_same():
+    async with world() as w:
+        w.cluster.put(revision(replicas=1, policy=Policy(slots=4, start_timeout=60.0)))
+        await asyncio.sleep(100)
+        w.server.dead.add("127.1.0.1")
+        with w.begun_anew() as later:
+            client = later.call()
+            running = asyncio.ensure_future(later.hall.run())
+            await asyncio.sleep(15)
+            running.cancel()
+            assert client.reason is Reason.START_FAILED

@@ -1,7 +1,8 @@
 """A whole hall on virtual time: the real hall, a scripted cluster and model server, and guests."""
 
 import asyncio
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from activator.core.ledger import Seat, State, Ticket
 from activator.core.retries import Attempt, Loss
@@ -118,8 +119,11 @@ class Client:
 class World:
     """Everything one test needs."""
 
-    def __init__(self, cluster: FakeCluster, server: ModelUnderTest, hall: Hall, bus: MemoryBus):
-        self.cluster, self.server, self.hall, self.bus = cluster, server, hall, bus
+    def __init__(
+        self, cluster: FakeCluster, server: ModelUnderTest, hall: Hall, outside: Outside
+    ) -> None:
+        self.cluster, self.server, self.hall, self.outside = cluster, server, hall, outside
+        self.bus: MemoryBus = outside.bus
         self.loop = asyncio.get_running_loop()
         self.order: list[Client] = []
         self.revision = RevisionName("default/demo")
@@ -135,6 +139,15 @@ class World:
             lease=Always(),
         )
         return Autoscaler(around, Settings())
+
+    @contextmanager
+    def begun_anew(self) -> Iterator["World"]:
+        """Seen by a gateway that starts now: its hall knows nothing of before."""
+        hall = Hall(GatewayName("g2"), self.outside)
+        try:
+            yield World(self.cluster, self.server, hall, self.outside)
+        finally:
+            hall.close()
 
     @property
     def now(self) -> float:
@@ -160,21 +173,19 @@ async def world(
     clock = LoopClock()
     bus = MemoryBus(clock)
     async with asyncio.TaskGroup() as group:
-        hall = Hall(
-            GatewayName("g1"),
-            Outside(
-                cluster=cluster,
-                bus=bus,
-                clock=clock,
-                servers=lambda _: server,
-                settings=Settings(),
-                group=group,
-                **outside,
-            ),
+        around = Outside(
+            cluster=cluster,
+            bus=bus,
+            clock=clock,
+            servers=lambda _: server,
+            settings=Settings(),
+            group=group,
+            **outside,
         )
+        hall = Hall(GatewayName("g1"), around)
         running = group.create_task(hall.run())
         try:
-            yield World(cluster, server, hall, bus)
+            yield World(cluster, server, hall, around)
         finally:
             running.cancel()
             hall.close()
