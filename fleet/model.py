@@ -214,6 +214,8 @@ class Drain:
     replicas: frozenset[ReplicaName]
     term: int = 0
     """Of the leader that marked it; 0 where there is only ever one."""
+    foreign: bool = False
+    """Of another ebbtide: nothing new goes there, and it is theirs to write on and to take back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,8 @@ Rule 3: a victim's 1 -> 0 and the newcomer's 0 -> 1 are adjacent, in one step; a
 Rule 4: the plan of a carried-out plan is empty: everything is read off what is there.
 Rule 5: to more than none: drained and written only while the rollout is over and all that stay are
         held ready by the cluster too, since it takes those that are not before any that is marked.
-Rule 6: a mark of another leader's term is taken over before anything else is done with it.
+Rule 6: a mark of another leader's term is taken over before anything else is done with it; that of
+        another ebbtide is left alone.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -153,7 +154,7 @@ def _swap(newcomers: list[Standing], victims: list[Standing]) -> list[Step]:
 
 def _taken_back(standing: Standing) -> Mark | ClearDrain | None:
     drain = standing.drain
-    if drain is None or standing.falling:
+    if drain is None or drain.foreign or standing.falling:
         return None
     there = drain.replicas & _names(standing)
     if there and standing.footing.foreign(drain):
@@ -177,6 +178,8 @@ def _rise(standing: Standing) -> Scale | None:
 def _fall(standing: Standing) -> Mark | Scale | None:
     going, drain, footing = _going(standing), standing.drain, standing.footing
     names = frozenset(member.name for member in going)
+    if drain is not None and drain.foreign:
+        return None
     if footing.foreign(drain):
         return _mark(standing, names, Reason.NEW_LEADER)
     if not _safe_for_others(standing, names):

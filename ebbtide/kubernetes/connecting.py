@@ -63,7 +63,7 @@ async def connected(
         await Api.open(place.kubeconfig, context=place.context) as api,
         asyncio.TaskGroup() as group,
     ):
-        cluster = _cluster(options, api, clock, luck, _teller(component, who))
+        cluster = _cluster(options, api, clock, luck, who=who, teller=_teller(component, who))
         reading = _Reading(cluster, group)
         talking = endless(group, bus.run(), name="redis")
         ground = Ground(
@@ -125,13 +125,14 @@ def _bus(options: Options, clock: LoopClock, name: GatewayName | None) -> RedisB
 
 
 def _cluster(
-    options: Options, api: Api, clock: LoopClock, luck: Random, teller: Teller
+    options: Options, api: Api, clock: LoopClock, luck: Random, *, who: Identity, teller: Teller
 ) -> KubernetesCluster:
     settings = options.settings
     reader = Reader(
         offset=lambda: wall_ahead(clock),
         budget=parse_budget(settings.gpu_budget),
         explain=lambda runtime, lines: profile(runtime).explain(tuple(lines)),
+        owner=who.namespace,
     )
     return KubernetesCluster(
         api,

@@ -15,10 +15,15 @@ from tests.fakes.kubeobjects import deployment, pod, replica_set
 MARK = {"number": 3, "replicas": ["demo-7c9d-x1"], "term": 7}
 
 
-@given(st.integers(1, 2**53), st.frozensets(st.text(min_size=1, max_size=9)), st.integers(0, 2**53))
-def test_what_is_written_is_read(number: int, pods: frozenset[str], term: int) -> None:
-    assert read_mark(write_mark(number, pods, term=term)) == Mark(
-        number=number, pods=pods, term=term
+@given(
+    st.integers(1, 2**53),
+    st.frozensets(st.text(min_size=1, max_size=9)),
+    st.integers(0, 2**53),
+    st.sampled_from(["", "ebbtide", "x" * 63]),
+)
+def test_what_is_written_is_read(number: int, pods: frozenset[str], term: int, owner: str) -> None:
+    assert read_mark(write_mark(number, pods, term=term, owner=owner)) == Mark(
+        number=number, pods=pods, term=term, owner=owner
     )
 
 
@@ -35,6 +40,9 @@ def test_what_is_written_is_read(number: int, pods: frozenset[str], term: int) -
         {"replicas": [""]},
         {"replicas": [7]},
         {"more": 1},
+        {"owner": 7},
+        {"owner": None},
+        {"owner": "x" * 64},
     ],
 )
 def test_what_is_almost_a_mark_is_none(changed: dict[str, object]) -> None:

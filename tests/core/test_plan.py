@@ -75,6 +75,14 @@ def test_one_revision(one, expected):
     assert short(plan([one])) == expected
 
 
+@pytest.mark.parametrize("target", [0, 1, 2])
+@pytest.mark.parametrize("term", [0, 3])
+def test_the_mark_of_another_ebbtide_is_left_alone(target, term):
+    theirs = replace(drain(4, "a0"), foreign=True)
+    one = standing(target=target, drain=theirs, acknowledged=4, footing=Footing(term=term))
+    assert plan([one]) == ()
+
+
 @pytest.mark.parametrize(
     ("phase", "open_", "expected"),
     [

@@ -68,7 +68,7 @@ async def deaf():
     api, clock = DeafApi(), LoopClock()
     cluster = KubernetesCluster(
         api,
-        Reader(offset=lambda: 0.0),
+        Reader(offset=lambda: 0.0, owner="own"),
         clock=clock,
         luck=random.Random(1),
         teller=Teller(controller="ebbtide.dev/x", instance="me", run="r"),
@@ -97,7 +97,7 @@ async def test_a_mark_is_in_the_snapshot_that_is_told_before_it_returns():
     async with deaf() as (api, cluster):
         drain = Drain(number=3, term=2, replicas=frozenset({ReplicaName("default/a-1")}))
         version = await cluster.mark(A, drain, expect="7")
-        text = '{"number": 3, "replicas": ["a-1"], "term": 2}'
+        text = '{"number": 3, "owner": "own", "replicas": ["a-1"], "term": 2}'
         annotations = {"ebbtide.dev/draining": text}
         body = {"metadata": {"resourceVersion": "7", "annotations": annotations}}
         assert api.writes == [(PATH, body, SIGNED)]

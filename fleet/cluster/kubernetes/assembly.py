@@ -111,10 +111,10 @@ def finished(
     fit: Fit,
     *,
     replicas: Sequence[Replica],
+    mark: Mark | None,
     second_writer: str,
 ) -> Revision:
-    """The revision with what is known around it."""
-    mark = deployed.mark
+    """The revision with what is known around it. `mark`: as it counts here."""
     live = [each for each in replicas if each.phase is not Phase.DRAINING and pod_of(each.name)]
     return replace(
         revision,
@@ -146,6 +146,7 @@ def _drain(revision: Revision, mark: Mark, replicas: Iterable[Replica]) -> Drain
         number=mark.number,
         replicas=frozenset(here.get(pod, replica_name(namespace, pod)) for pod in mark.pods),
         term=mark.term,
+        foreign=bool(mark.owner),
     )
 
 

@@ -101,7 +101,8 @@ class KubernetesCluster:
         key, _ = self._decided_on(revision, expect)
         text = None
         if drain is not None:
-            text = write_mark(drain.number, _pods(drain.replicas), term=drain.term)
+            pods, owner = _pods(drain.replicas), self._reader.owner
+            text = write_mark(drain.number, pods, term=drain.term, owner=owner)
         answer = await self._api.patch(
             _path(key),
             body={"metadata": {"resourceVersion": expect, "annotations": {DRAINING: text}}},

@@ -1,7 +1,8 @@
 """The mark on a Deployment that says which pods take nothing new. Pure; written and read here.
 
 It is the annotation `ebbtide.dev/draining`, JSON with exactly these keys:
-``{"number": 3, "replicas": ["pod-a", "pod-b"], "term": 7}``; `replicas` are names of pods, sorted.
+``{"number": 3, "owner": "ebbtide", "replicas": ["pod-a", "pod-b"], "term": 7}``; `replicas` are
+names of pods, sorted. `owner`, the own namespace of the ebbtide that wrote it, may be missing.
 
 Rule: a mark that is not exactly like this is none at all, and said so. That is the safe side: a
       replica taken for draining would stand idle for a slip of somebody's hand, while one that
@@ -23,7 +24,9 @@ _ALLOWED = (
     "ebbtide writes it anew"
 )
 _KEYS = frozenset({"number", "replicas", "term"})
+_OWNER = "owner"
 _MOST = 2**53
+_LONGEST_NAMESPACE = 63
 _LONGEST = 131072
 """Room for a thousand names of pods, with the 63 characters that each has at most."""
 
@@ -35,6 +38,8 @@ class Mark:
     number: int
     pods: frozenset[str]
     term: int = 0
+    owner: str = ""
+    """The ebbtide that wrote it; empty: unsaid."""
 
 
 def read_mark(text: str) -> Mark:
@@ -43,26 +48,34 @@ def read_mark(text: str) -> Mark:
         found = json.loads(text) if len(text) <= _LONGEST else None
     except (ValueError, RecursionError):
         found = None
-    if not isinstance(found, dict) or found.keys() != _KEYS:
+    if not isinstance(found, dict) or found.keys() - {_OWNER} != _KEYS:
         raise ValueError(_ALLOWED)
     number, pods, term = found["number"], found["replicas"], found["term"]
-    if not (_is_count(number, low=1) and _is_count(term, low=0) and _are_names(pods)):
+    owner = found.get(_OWNER, "")
+    counts = _is_count(number, low=1) and _is_count(term, low=0)
+    if not (counts and _are_names(pods) and _is_namespace(owner)):
         raise ValueError(_ALLOWED)
-    return Mark(number=number, pods=frozenset(pods), term=term)
+    return Mark(number=number, pods=frozenset(pods), term=term, owner=owner)
 
 
-def write_mark(number: int, pods: Collection[str], *, term: int) -> str:
+def write_mark(number: int, pods: Collection[str], *, term: int, owner: str = "") -> str:
     """The annotation's value; the same for the same mark.
 
     Raises `ValueError` for one that `read_mark` would refuse: nobody would ever take it back.
     """
-    text = json.dumps({"number": number, "replicas": sorted(pods), "term": term}, sort_keys=True)
+    said = {"owner": owner} if owner else {}
+    mark = {"number": number, "replicas": sorted(pods), "term": term, **said}
+    text = json.dumps(mark, sort_keys=True)
     read_mark(text)
     return text
 
 
 def _is_count(value: object, *, low: int) -> bool:
     return type(value) is int and low <= value <= _MOST
+
+
+def _is_namespace(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= _LONGEST_NAMESPACE
 
 
 def _are_names(value: object) -> bool:

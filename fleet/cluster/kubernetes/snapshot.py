@@ -19,6 +19,7 @@ from fleet.cluster.kubernetes.assembly import Crew, finished, placement_problems
 from fleet.cluster.kubernetes.crews import Crews
 from fleet.cluster.kubernetes.deployments import Deployed, read_deployed
 from fleet.cluster.kubernetes.objects import Kind, Objects, trim
+from fleet.cluster.kubernetes.othermarks import OtherMarks
 from fleet.cluster.kubernetes.places import Places
 from fleet.cluster.kubernetes.podindex import PodIndex
 from fleet.cluster.kubernetes.pools import gpu_pools, uncounted
@@ -69,7 +70,7 @@ class Reader:
 
     `offset`: how many seconds the wall clock is ahead, now, of the clock that `now` is by: it may
     be set while this runs. `explain`: the cause of a failed start in the lines that a container
-    left.
+    left. `owner`: one's own ebbtide, as drain marks name it; empty: there is no other.
     """
 
     def __init__(
@@ -78,13 +79,16 @@ class Reader:
         offset: Callable[[], float],
         budget: GpuBudget | None = None,
         explain: Explain = _last_line,
+        owner: str = "",
     ) -> None:
+        self.owner = owner
         self._offset = offset
         self._budget = GpuBudget() if budget is None else budget
         self._index = PodIndex()
         self._places = Places(self._index)
         self._crews = Crews(self._index, self._places, offset=offset, explain=explain)
         self._writers = SecondWriters()
+        self._marks = OtherMarks(owner)
         self._kept: dict[Kind, dict[Key, Object]] = {kind: {} for kind in Kind}
         self._names: dict[Key, RevisionName] = {}
         self._deployed: dict[RevisionName, Deployed] = {}
@@ -182,6 +186,7 @@ class Reader:
         self._deployed[name] = deployed
         self._claims_changed |= before is None or before.claims != deployed.claims
         self._writers.see(name, raw, now=now)
+        self._marks.see(name, deployed.mark, now=now)
         self._index.revisions.add(name)
 
     def _undeploy(self, key: Key) -> None:
@@ -189,6 +194,7 @@ class Reader:
         before = self._deployed.pop(name, None)
         self._claims_changed |= before is not None and before.claims != ()
         self._writers.gone(name)
+        self._marks.gone(name)
         self._index.revisions.add(name)
 
     def _retarget(self) -> None:
@@ -233,11 +239,12 @@ class Reader:
                 deployed,
                 fit,
                 replicas=made.replicas,
-                second_writer=self._writers.of(name, now=now),
+                mark=self._marks.known(name, deployed.mark, now=now),
+                second_writer=self._writers.of(name, now=now) or self._marks.of(name, now=now),
             )
             elastic = self._budget.of(revised.gpu_class).elastic
             problems += placement_problems(revised, fit, elastic=elastic)
-        dues = [made.due, self._writers.due(name, now=now)]
+        dues = [made.due, self._writers.due(name, now=now), self._marks.due(name, now=now)]
         _keep(self._due, name, min((due for due in dues if due is not None), default=None))
         changed = _keep(self._problems, name, problems or None)
         changed |= _keep(self._replicas, name, made.replicas or None)
