@@ -9,7 +9,9 @@ Rule 4: whoever does not hold the lease looks on all the same: it knows what it 
         comes, and after a fail-over nothing is lowered for want of readings.
 Rule 5: right before replicas are taken away the gateways are counted once more. A member more than
         was heard, and it is decided again at the next look.
-Rule 6: an error of a port touches only the revision it is about, and only until the next tick.
+Rule 6: so are the model servers of whoever is to lose replicas, unless this look has asked them
+        already: with what they say it is decided again, in the same look.
+Rule 7: an error of a port touches only the revision it is about, and only until the next tick.
 """
 
 import asyncio
@@ -19,10 +21,10 @@ from collections.abc import Iterable, Mapping
 from autoscaler.account import Accounts
 from autoscaler.act import Hands
 from autoscaler.core.arrange import Case, Rules, arrange
-from autoscaler.core.plan import Standing, Step, lowered, plan, without
+from autoscaler.core.plan import Standing, Step, falling, lowered, plan, without
 from autoscaler.minds import Minds
-from autoscaler.observe import Servers, Sight, ready_replicas
-from autoscaler.readings import read_servers
+from autoscaler.observe import Sight
+from autoscaler.readings import Readings
 from autoscaler.record import Record
 from autoscaler.surroundings import Surroundings
 from fleet.errors import EbbtideError
@@ -34,8 +36,8 @@ from fleet.telemetry import log
 
 __all__ = ["Autoscaler"]
 
-_PASSES = 6
-"""Mark, write, clear, and a spare for what comes in between."""
+_PASSES = 8
+"""Ask, mark, write, clear, and as many spares for what comes in between."""
 _DISTURBED = 2
 """How often a decision is taken anew in one look: what is written names the version it is about."""
 _AT_ONCE = 24
@@ -55,13 +57,13 @@ class Autoscaler:
         self._cluster = around.cluster
         self._bus = around.bus
         self._clock = clock = around.clock
-        self._servers = around.servers
         self._members = around.members
         self._lease = around.lease
         self._settings = settings
         self._hands = Hands(around.cluster, around.bus, clock, around.lease)
         self._minds = Minds(settings, clock.now())
         self._accounts = Accounts(settings, clock.now())
+        self._readings = Readings(around.servers, clock, self._breathe)
         self._record = Record(self._hands, clock, self._breathe)
         self._poked = asyncio.Event()
         self._pokes = 0
@@ -101,20 +103,16 @@ class Autoscaler:
         """One tick: everything that can be done now; without the lease it is only looked on."""
         fleet = self._cluster.fleet()
         self._account(fleet)
-        servers = await read_servers(
-            fleet,
-            ready_replicas(self._received()),
-            servers=self._servers,
-            clock=self._clock,
-            breathe=self._breathe,
-        )
+        await self._readings.look(fleet, self._received())
         failed: frozenset[RevisionName] = frozenset()
         disturbed = 0
         for _ in range(_PASSES):
-            sight, pokes = self._sight(servers), self._pokes
+            sight, pokes = self._sight(), self._pokes
             steps = without(plan(await self._standings(sight)), failed)
             if not (steps and self._lease.held()):
                 return
+            if await self._readings.confirm(falling(steps), sight.fleet, sight.received):
+                continue
             unsafe = await self._unsafe(steps, sight)
             failed, steps = failed | unsafe, without(steps, unsafe)
             moved = sight.fleet is not self._cluster.fleet() or pokes != self._pokes
@@ -158,12 +156,12 @@ class Autoscaler:
         self._account(self._cluster.fleet())
         return self._accounts.report()
 
-    def _sight(self, servers: Servers) -> Sight:
+    def _sight(self) -> Sight:
         return Sight(
             fleet=self._cluster.fleet(),
             received=self._received(),
             members=self._members.names(),
-            servers=servers,
+            servers=self._readings.said(),
             now=self._clock.now(),
             term=self._lease.term,
         )

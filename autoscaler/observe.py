@@ -12,7 +12,7 @@ from math import inf
 from types import MappingProxyType
 
 from autoscaler.core.cost import Account, Holding, State
-from autoscaler.core.seen import Counted, Load, ReplicaSeen, Seen, ServerSeen
+from autoscaler.core.seen import UNASKED, Counted, Load, ReplicaSeen, Seen, ServerSeen
 from autoscaler.core.window import UNKNOWN, Unknown
 from fleet.messages import Received, ReplicaSample, RevisionSample
 from fleet.model import Fleet, Phase, Replica, Revision
@@ -26,7 +26,6 @@ __all__ = [
     "account",
     "hear",
     "holdings",
-    "ready_replicas",
     "see",
 ]
 
@@ -35,7 +34,8 @@ FRESH = 3.0
 _OPENING = 1.0
 """Seconds from ready until a replica's slots are taken for what they are."""
 
-Servers = Mapping[ReplicaName, ServerSeen]
+Servers = Mapping[ReplicaName, ServerSeen | Unknown]
+"""What they said of late. A replica that is not in it was not asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,17 +119,6 @@ def hear(
     )
 
 
-def ready_replicas(received: Mapping[GatewayName, Received]) -> frozenset[ReplicaName]:
-    """Every replica that some gateway's probe got an answer from."""
-    return frozenset(
-        replica.name
-        for got in received.values()
-        for sample in got.sample.revisions.values()
-        for replica in sample.replicas
-        if replica.ready_for is not None
-    )
-
-
 def see(
     revision: Revision,
     replicas: tuple[Replica, ...],
@@ -204,7 +193,6 @@ def _member(replica: Replica, heard: Heard, servers: Servers) -> ReplicaSeen:
     ready_at = _ready_at(known)
     ready = replica.phase in (Phase.LOADING, Phase.READY) and ready_at is not None
     after = [sample.ready_after for _, sample in known if sample.ready_after is not None]
-    server: ServerSeen | Unknown = servers.get(replica.name, UNKNOWN)
     return ReplicaSeen(
         name=replica.name,
         phase=Phase.READY if ready else replica.phase,
@@ -215,7 +203,7 @@ def _member(replica: Replica, heard: Heard, servers: Servers) -> ReplicaSeen:
         ready_after=min(after, default=None) if ready else None,
         running=sum(sample.running for _, sample in known),
         warming=any(sample.warming for _, sample in known),
-        server=server,
+        server=servers.get(replica.name, UNASKED),
     )
 
 

@@ -1,72 +1,159 @@
 """Asks the model servers for their load, side by side, each with a short patience.
 
-Rule: a server that fails, or takes too long, is UNKNOWN this time; it holds up nobody else.
+Rule 1: a server that fails, or takes too long, is UNKNOWN for a while; it holds up nobody else.
+Rule 2: every look asks all servers of models that are in use, or were a few looks ago: what they
+        counted by then shows later who called them past the gateways. Of the others it asks a few,
+        in turn: with thousands at rest their answers cost more than anything else.
+Rule 3: an answer stands for a while; then the server counts as not asked. Nothing is taken away on
+        that alone: whoever is to lose replicas is asked first (`Readings.confirm`).
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from itertools import chain
 from types import MappingProxyType
 
 from autoscaler.core.seen import ServerSeen
+from autoscaler.core.window import UNKNOWN, Unknown
+from autoscaler.observe import Servers
 from fleet.clock import Clock
+from fleet.messages import Received
 from fleet.model import Fleet, Mode, Phase, Replica, Revision, RuntimeName
-from fleet.names import ReplicaName
+from fleet.names import GatewayName, ReplicaName, RevisionName
 from fleet.runtimes import Endpoint, ModelServer
 from fleet.telemetry import log
 
-__all__ = ["TIMEOUT", "read_servers"]
+__all__ = ["AT_REST", "TIMEOUT", "Readings"]
 
 TIMEOUT = 0.5
 """Seconds a model server has for its answer."""
+AT_REST = 16
+"""Servers at rest that one look asks."""
+_STANDS_S = 10.0
+"""For how long an answer is taken for the state of things."""
+_AFTER = 3
+"""Looks after its last use at which a model still counts as in use."""
 _AT_ONCE = 2
 """Questions that begin without a pause."""
+
+_Asked = tuple[Revision, Replica]
+_Samples = Mapping[GatewayName, Received]
 
 _log = log(__name__)
 
 
-async def read_servers(
-    fleet: Fleet,
-    ready: Iterable[ReplicaName],
-    *,
-    servers: Callable[[RuntimeName], ModelServer],
-    clock: Clock,
-    breathe: Callable[[], Awaitable[None]],
-) -> Mapping[ReplicaName, ServerSeen]:
-    """The answers of the servers of `ready` replicas; who gave none is not in it.
+class Readings:
+    """What the servers said last. `breathe` lets others go on between questions."""
 
-    `breathe` lets others go on in between.
-    """
-    wanted = frozenset(ready)
-    asked = [
+    def __init__(
+        self,
+        servers: Callable[[RuntimeName], ModelServer],
+        clock: Clock,
+        breathe: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._servers, self._clock, self._breathe = servers, clock, breathe
+        self._began = clock.now()
+        """When the look that goes on began."""
+        self._said: dict[ReplicaName, tuple[float, ServerSeen | Unknown]] = {}
+        """What each answered, and when it was asked."""
+        self._used: dict[RevisionName, int] = {}
+        """Models that were in use of late: for how many looks more they count so."""
+        self._last: RevisionName | None = None
+        """Whose turn it was last."""
+
+    async def look(self, fleet: Fleet, received: _Samples) -> None:
+        """Begin a look, and ask whom it asks."""
+        self._began = now = self._clock.now()
+        self._said = {name: said for name, said in self._said.items() if now - said[0] < _STANDS_S}
+        self._use(fleet, received)
+        used = chain.from_iterable(_askable(fleet, received, name) for name in self._used)
+        await self._ask([*used, *self._in_turn(fleet, received)])
+
+    async def confirm(
+        self, revisions: Iterable[RevisionName], fleet: Fleet, received: _Samples
+    ) -> bool:
+        """Ask those servers of `revisions` that this look has not asked; whether there are any."""
+        wanted = [
+            (revision, replica)
+            for name in revisions
+            for revision, replica in _askable(fleet, received, name)
+            if not self._asked(replica.name)
+        ]
+        await self._ask(wanted)
+        return bool(wanted)
+
+    def said(self) -> Servers:
+        """The answers that stand."""
+        return MappingProxyType({name: answer for name, (_, answer) in self._said.items()})
+
+    def _asked(self, name: ReplicaName) -> bool:
+        known = self._said.get(name)
+        return known is not None and known[0] >= self._began
+
+    def _use(self, fleet: Fleet, received: _Samples) -> None:
+        left = {name: looks - 1 for name, looks in self._used.items() if looks > 1}
+        self._used = {name: looks for name, looks in left.items() if name in fleet.revisions}
+        for got in received.values():
+            for name, sample in got.sample.revisions.items():
+                if (sample.waiting or sample.running) and name in fleet.revisions:
+                    self._used[name] = _AFTER
+
+    def _in_turn(self, fleet: Fleet, received: _Samples) -> list[_Asked]:
+        """The next few of those that are at rest; each of them once."""
+        found: list[_Asked] = []
+        for name in _from(list(fleet.revisions), self._last):
+            if len(found) >= AT_REST:
+                break
+            self._last = name
+            if name not in self._used:
+                found += _askable(fleet, received, name)
+        return found
+
+    async def _ask(self, asked: Collection[_Asked]) -> None:
+        now = self._clock.now()
+        questions: list[asyncio.Task[ServerSeen | Unknown]] = []
+        async with asyncio.TaskGroup() as group:
+            for number, (revision, replica) in enumerate(asked, 1):
+                server = self._servers(revision.runtime)
+                answer = _answer(revision, replica, server, self._clock)
+                questions.append(group.create_task(answer))
+                if number % _AT_ONCE == 0:
+                    await self._breathe()
+        for (_, replica), question in zip(asked, questions, strict=True):
+            self._said[replica.name] = (now, question.result())
+
+
+def _from(names: list[RevisionName], last: RevisionName | None) -> Iterator[RevisionName]:
+    """All of them once, the one after `last` first."""
+    first = names.index(last) + 1 if last in names else 0
+    return chain(names[first:], names[:first])
+
+
+def _askable(fleet: Fleet, received: _Samples, name: RevisionName) -> list[_Asked]:
+    """The replicas of a model whose servers can be asked: some gateway's probe got an answer."""
+    revision = fleet.revisions.get(name)
+    if revision is None or revision.policy.mode is Mode.OFF:
+        return []
+    samples = [got.sample.revisions.get(name) for got in received.values()]
+    ready = {
+        replica.name
+        for sample in samples
+        if sample is not None
+        for replica in sample.replicas
+        if replica.ready_for is not None
+    }
+    return [
         (revision, replica)
-        for name, replicas in fleet.replicas.items()
-        if (revision := fleet.revisions.get(name)) is not None
-        and revision.policy.mode is not Mode.OFF
-        for replica in replicas
-        if replica.name in wanted and replica.phase is not Phase.DRAINING
+        for replica in fleet.of(name)
+        if replica.name in ready and replica.phase is not Phase.DRAINING
     ]
-    questions: list[asyncio.Task[ServerSeen | None]] = []
-    async with asyncio.TaskGroup() as group:
-        for number, (revision, replica) in enumerate(asked, 1):
-            question = _ask(revision, replica, servers(revision.runtime), clock)
-            questions.append(group.create_task(question))
-            if number % _AT_ONCE == 0:
-                await breathe()
-    answers = [question.result() for question in questions]
-    return MappingProxyType(
-        {
-            replica.name: answer
-            for (_, replica), answer in zip(asked, answers, strict=True)
-            if answer is not None
-        }
-    )
 
 
-async def _ask(
+async def _answer(
     revision: Revision, replica: Replica, server: ModelServer, clock: Clock
-) -> ServerSeen | None:
+) -> ServerSeen | Unknown:
     if replica.address is None:
-        return None
+        return UNKNOWN
     endpoint = Endpoint(address=replica.address, ports=revision.ports, tls=revision.policy.http_tls)
     models = [served.served for served in revision.models]
     try:
@@ -74,7 +161,7 @@ async def _ask(
             reading = await server.read(endpoint, models, timeout=TIMEOUT)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is this server's alone
         _log("server_unread", replica=replica.name, error=repr(error))
-        return None
+        return UNKNOWN
     return ServerSeen(
         at=clock.now(),
         pending=reading.pending,

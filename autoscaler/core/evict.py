@@ -14,10 +14,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from autoscaler.core.seen import Seen
+from autoscaler.core.seen import Seen, ServerSeen
 from autoscaler.core.servers import busy
 from autoscaler.core.stock import Need
-from autoscaler.core.window import Unknown
 from fleet.model import Mode, Phase, Policy
 from fleet.names import ReplicaName, RevisionName
 from fleet.places import PlaceKey
@@ -62,10 +61,10 @@ def may_go(seen: Seen, policy: Policy, *, min_residency: float, now: float) -> b
     """Whether a model is idle, and old enough, to be evicted."""
     if policy.mode is not Mode.AUTO or policy.pinned or seen.idle_since is None:
         return False
-    if seen.count(Phase.LOADING) or not seen.servers_known:
+    if seen.count(Phase.LOADING) or seen.servers_silent:
         return False
     servers = [member.server for member in seen.ready]
-    if any(isinstance(server, Unknown) or busy(server) for server in servers):
+    if any(isinstance(server, ServerSeen) and busy(server) for server in servers):
         return False
     youngest = max((member.ready_at or now for member in seen.ready), default=now)
     return now - youngest >= min_residency

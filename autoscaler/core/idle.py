@@ -39,7 +39,7 @@ def idle_clock(memory: Memory, seen: Seen, policy: Policy, now: float) -> IdleCl
         return IdleClock(
             due=False, reason=Reason.IDLE, message=f"idle for {idle:.1f} s of {keep:g} s"
         )
-    if not seen.servers_known:
+    if seen.servers_silent:
         return IdleClock(
             due=False, reason=Reason.UNKNOWN_READING, message="a model server does not answer"
         )

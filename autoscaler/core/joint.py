@@ -213,7 +213,7 @@ def _forbids(memory: Memory, seen: Seen, figures: _Figures, *, now: float) -> Re
         return Reason.HOLD
     if figures.busy:
         return Reason.GPU_BUSY
-    return None if seen.servers_known else Reason.UNKNOWN_READING
+    return Reason.UNKNOWN_READING if seen.servers_silent else None
 
 
 def _shown(figures: _Figures) -> MappingProxyType[str, float | int | str | None]:

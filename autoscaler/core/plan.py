@@ -30,6 +30,7 @@ __all__ = [
     "Scale",
     "Standing",
     "Step",
+    "falling",
     "lowered",
     "plan",
     "without",
@@ -252,6 +253,12 @@ def _scale(standing: Standing) -> Scale:
         reason=standing.reason,
         message=standing.message,
     )
+
+
+def falling(steps: Iterable[Step]) -> frozenset[RevisionName]:
+    """The revisions that lose replicas in `steps`, or whose drains begin there."""
+    marked = {action.revision for step in steps for action in step if isinstance(action, Mark)}
+    return lowered(steps) | marked
 
 
 def lowered(steps: Iterable[Step]) -> frozenset[RevisionName]:

@@ -6,15 +6,26 @@ Rule: everything is on the autoscaler's own clock (`now`); ages from samples are
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from autoscaler.core.window import UNKNOWN, Unknown
 from fleet.model import Phase
 from fleet.names import GatewayName, ReplicaName
 from fleet.reasons import Reason
 
-__all__ = ["Choice", "Counted", "Inputs", "Load", "ReplicaSeen", "Seen", "ServerSeen"]
+__all__ = [
+    "UNASKED",
+    "Choice",
+    "Counted",
+    "Inputs",
+    "Load",
+    "ReplicaSeen",
+    "Seen",
+    "ServerSeen",
+    "Unasked",
+]
 
 Inputs = Mapping[str, float | int | str | None]
 
@@ -62,6 +73,15 @@ class ServerSeen:
     completions: int | None = None
 
 
+class Unasked(Enum):
+    """What a model server says that was not asked of late."""
+
+    UNASKED = "unasked"
+
+
+UNASKED: Final = Unasked.UNASKED
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicaSeen:
     """A replica that counts: not one that is being stopped."""
@@ -80,8 +100,9 @@ class ReplicaSeen:
     running: int = 0
     warming: bool = False
     """A made-up inference of a gateway runs there."""
-    server: ServerSeen | Unknown = UNKNOWN
-    """UNKNOWN: it was asked and gave no usable answer, or was not asked yet."""
+    server: ServerSeen | Unknown | Unasked = UNKNOWN
+    """UNKNOWN: it was asked and gave no usable answer. UNASKED is taken for rest, and nothing is
+    taken away before it was asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +132,12 @@ class Seen:
     @property
     def servers_known(self) -> bool:
         """Whether every ready replica's server has answered."""
-        return all(member.server is not UNKNOWN for member in self.ready)
+        return all(isinstance(member.server, ServerSeen) for member in self.ready)
+
+    @property
+    def servers_silent(self) -> bool:
+        """Whether some ready replica's server was asked and gave no answer."""
+        return any(member.server is UNKNOWN for member in self.ready)
 
     @property
     def pending(self) -> int:
@@ -119,7 +145,7 @@ class Seen:
         return sum(
             member.server.pending or 0
             for member in self.ready
-            if not isinstance(member.server, Unknown)
+            if isinstance(member.server, ServerSeen)
         )
 
     @property

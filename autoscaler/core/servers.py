@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from autoscaler.core.seen import ReplicaSeen, Seen, ServerSeen
+from autoscaler.core.seen import UNASKED, ReplicaSeen, Seen, ServerSeen
 from autoscaler.core.window import UNKNOWN, Unknown, Window
 from fleet.names import ReplicaName
 
@@ -57,7 +57,7 @@ def follow(tracks: Tracks, seen: Seen, *, span: float, tick: float) -> Tracks:
             # What the gateways' own warm-up makes the server count is nobody's bypass: the watch
             # begins after it.
             continue
-        if not isinstance(server, Unknown):
+        if isinstance(server, ServerSeen):
             found = _follow(track, server, span=span, tick=tick)
             bypassed = track is not None and _bypassed(track, server, seen.idle_since)
             lapsed = server.at - found.since >= span
@@ -105,6 +105,8 @@ def busy(server: ServerSeen) -> bool:
 def at_rest(member: ReplicaSeen, track: ServerTrack | None, *, longest_s: float) -> bool:
     """Whether nothing happens on `member`'s server as far as can be told; unknown is not rest."""
     server = member.server
+    if server is UNASKED:
+        return True
     if isinstance(server, Unknown) or track is None:
         return False
     if busy(server):
@@ -123,7 +125,7 @@ def gpu_use(
     With several instances or batches the compute counter grows faster than time: 1 is the most.
     """
     server = member.server
-    if isinstance(server, Unknown) or track is None:
+    if not isinstance(server, ServerSeen) or track is None:
         return UNKNOWN
     if server.gpu_use is not None:
         return server.gpu_use

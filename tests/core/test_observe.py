@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from autoscaler.core.seen import ServerSeen
+from autoscaler.core.seen import UNASKED, ServerSeen
 from autoscaler.core.window import UNKNOWN
 from autoscaler.observe import account, hear, holdings, see
 from fleet.messages import Received, ReplicaSample, RevisionSample, Sample
@@ -142,7 +142,7 @@ def test_a_servers_answer_belongs_to_its_replica():
     other = replace(REPLICA, name=ReplicaName("other"))
     first, second = see(A, (REPLICA, other), heard, servers={R: said}, now=10.0).members
     assert first.server is said
-    assert second.server is UNKNOWN
+    assert second.server is UNASKED
 
 
 def test_a_model_that_needs_more_gpus_than_there_are_saves_nothing():

@@ -11,6 +11,10 @@ class ScriptedServers:
         self.error: type[Exception] = UnavailableError
         """What a sick one raises when its load is asked for."""
         self.asked = 0
+        self.answers: dict[str, Reading] = {}
+        """By address, where one answers otherwise."""
+        self.asked_at: dict[str, int] = {}
+        """How often each address was asked for its load."""
 
     def __call__(self, runtime) -> "ScriptedServers":
         return self
@@ -29,6 +33,7 @@ class ScriptedServers:
 
     async def read(self, endpoint: Endpoint, models, *, timeout: float) -> Reading:
         self.asked += 1
+        self.asked_at[endpoint.address] = self.asked_at.get(endpoint.address, 0) + 1
         if self.sick:
             raise self.error(endpoint.address)
-        return self.reading
+        return self.answers.get(endpoint.address, self.reading)
