@@ -6,6 +6,7 @@ Rule 2: every look asks all servers of models that are in use, or were a few loo
         in turn: with thousands at rest their answers cost more than anything else.
 Rule 3: an answer stands for a while; then the server counts as not asked. Nothing is taken away on
         that alone: whoever is to lose replicas is asked first (`Readings.confirm`).
+Rule 4: one that goes on to give no answer is logged once.
 """
 
 import asyncio
@@ -60,11 +61,15 @@ class Readings:
         """Models that were in use of late: for how many looks more they count so."""
         self._last: RevisionName | None = None
         """Whose turn it was last."""
+        self._silent: set[ReplicaName] = set()
+        """Those that gave no answer when they were asked last."""
 
     async def look(self, fleet: Fleet, received: _Samples) -> None:
         """Begin a look, and ask whom it asks."""
         self._began = now = self._clock.now()
         self._said = {name: said for name, said in self._said.items() if now - said[0] < _STANDS_S}
+        if self._silent:
+            self._silent &= {one.name for replicas in fleet.replicas.values() for one in replicas}
         self._use(fleet, received)
         used = chain.from_iterable(_askable(fleet, received, name) for name in self._used)
         await self._ask([*used, *self._in_turn(fleet, received)])
@@ -114,13 +119,35 @@ class Readings:
         questions: list[asyncio.Task[ServerSeen | Unknown]] = []
         async with asyncio.TaskGroup() as group:
             for number, (revision, replica) in enumerate(asked, 1):
-                server = self._servers(revision.runtime)
-                answer = _answer(revision, replica, server, self._clock)
-                questions.append(group.create_task(answer))
+                questions.append(group.create_task(self._answer(revision, replica)))
                 if number % _AT_ONCE == 0:
                     await self._breathe()
         for (_, replica), question in zip(asked, questions, strict=True):
             self._said[replica.name] = (now, question.result())
+
+    async def _answer(self, revision: Revision, replica: Replica) -> ServerSeen | Unknown:
+        if replica.address is None:
+            return UNKNOWN
+        address, tls = replica.address, revision.policy.http_tls
+        endpoint = Endpoint(address=address, ports=revision.ports, tls=tls)
+        models = [served.served for served in revision.models]
+        server = self._servers(revision.runtime)
+        try:
+            async with asyncio.timeout(2 * TIMEOUT):
+                reading = await server.read(endpoint, models, timeout=TIMEOUT)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this server's alone
+            if replica.name not in self._silent:
+                _log("server_unread", replica=replica.name, error=repr(error))
+            self._silent.add(replica.name)
+            return UNKNOWN
+        self._silent.discard(replica.name)
+        return ServerSeen(
+            at=self._clock.now(),
+            pending=reading.pending,
+            gpu_use=reading.gpu_use,
+            compute_s=reading.compute_s,
+            completions=reading.completions,
+        )
 
 
 def _from(names: list[RevisionName], last: RevisionName | None) -> Iterator[RevisionName]:
@@ -147,25 +174,3 @@ def _askable(fleet: Fleet, received: _Samples, name: RevisionName) -> list[_Aske
         for replica in fleet.of(name)
         if replica.name in ready and replica.phase is not Phase.DRAINING
     ]
-
-
-async def _answer(
-    revision: Revision, replica: Replica, server: ModelServer, clock: Clock
-) -> ServerSeen | Unknown:
-    if replica.address is None:
-        return UNKNOWN
-    endpoint = Endpoint(address=replica.address, ports=revision.ports, tls=revision.policy.http_tls)
-    models = [served.served for served in revision.models]
-    try:
-        async with asyncio.timeout(2 * TIMEOUT):
-            reading = await server.read(endpoint, models, timeout=TIMEOUT)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is this server's alone
-        _log("server_unread", replica=replica.name, error=repr(error))
-        return UNKNOWN
-    return ServerSeen(
-        at=clock.now(),
-        pending=reading.pending,
-        gpu_use=reading.gpu_use,
-        compute_s=reading.compute_s,
-        completions=reading.completions,
-    )

@@ -81,16 +81,21 @@ async def ask(
     return await exchange(question)
 
 
-def _url(endpoint: Endpoint) -> str:
+def _url(endpoint: Endpoint, port: int | None) -> str:
     host = f"[{endpoint.address}]" if ":" in endpoint.address else endpoint.address
     scheme = "http" if endpoint.tls is None else "https"
-    return f"{scheme}://{host}:{endpoint.ports.http}"
+    return f"{scheme}://{host}:{endpoint.ports.http if port is None else port}"
 
 
 @contextlib.asynccontextmanager
-async def patience(endpoint: Endpoint, timeout: float) -> AsyncIterator[None]:
-    """Bounds what is asked within, and turns every failure into `UnavailableError`."""
-    where = _url(endpoint)
+async def patience(
+    endpoint: Endpoint, timeout: float, *, port: int | None = None
+) -> AsyncIterator[None]:
+    """Bounds what is asked within, and turns every failure into `UnavailableError`.
+
+    `port`: that for metrics, when it is asked; the error names it.
+    """
+    where = _url(endpoint, port)
     try:
         async with asyncio.timeout(timeout):
             yield

@@ -78,7 +78,7 @@ class TritonServer:
         port = endpoint.ports.metrics
         if port is None:
             return Reading()
-        async with patience(endpoint, timeout):
+        async with patience(endpoint, timeout, port=port):
             said = await ask(self._asker, endpoint, "/metrics", port=port)
             return reading_in(answer(said).decode(), models)
 

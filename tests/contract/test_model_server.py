@@ -27,6 +27,7 @@ from tests.contract.python_models import (
     SUMS_CONFIG,
 )
 from tests.contract.real_triton import failed_start, triton, write_model
+from tests.fakes.local import free_port
 from tests.fakes.modelserver import ScriptedServer
 
 BAD_CONFIG = b'{"instance_group": 7, "sequence_batching": 7}'
@@ -267,6 +268,14 @@ class TestTriton:
         assert await server.read(real, ["no_such"], timeout=5.0) == Reading()
         closed = replace(real, ports=Ports(http=8000))
         assert await server.read(closed, ["add_sub"], timeout=5.0) == Reading()
+
+    async def test_a_closed_port_for_metrics_is_named(
+        self, server: ModelServer, real: Endpoint
+    ) -> None:
+        port = free_port()
+        closed = replace(real, ports=replace(real.ports, metrics=port))
+        with pytest.raises(UnavailableError, match=f":{port}: Connection refused"):
+            await server.read(closed, ["add_sub"], timeout=5.0)
 
     async def test_words_and_unknown_sizes_are_made_up_as_short_as_they_may_be(
         self, server: ModelServer, real: Endpoint

@@ -1,6 +1,7 @@
 """What the autoscaler does, by scenario, on virtual time."""
 
 import asyncio
+import logging
 from dataclasses import replace
 
 import pytest
@@ -95,6 +96,25 @@ async def test_unknown_readings_hold_the_scale(how):
         world.servers.sick = world.gateway.silent = False
         world.members = {world.gateway.name}
         await world.until(lambda: world.replicas(A) == 0, limit=6.0)
+
+
+async def test_a_server_that_gives_no_answer_is_logged_once_until_it_gave_one(caplog):
+    caplog.set_level(logging.INFO, logger="ebbtide")
+
+    def told():
+        return sum("server_unread" in record.message for record in caplog.records)
+
+    async with World() as world:
+        world.add(A, replicas=1, keep_alive=3600.0)
+        await world.until(lambda: world.ready(A))
+        world.servers.sick = True
+        await asyncio.sleep(20)
+        assert told() == 1
+        world.servers.sick = False
+        await asyncio.sleep(5)
+        world.servers.sick = True
+        await asyncio.sleep(20)
+        assert told() == 2
 
 
 async def test_a_newcomer_takes_the_gpu_of_the_idle_in_one_plan():
