@@ -90,6 +90,7 @@ class _Mind:
             waiting=heard.waiting,
             footing=footing,
             promised=self.promised,
+            spares=self.starts.spares(now),
         )
 
     def watch(self, seen: Seen) -> None:

@@ -12,6 +12,8 @@ Rule 4: what no further try mends by itself blocks at once: a start that ran out
         itself (an image that cannot be pulled) is no failure before the start's time is up.
 Rule 5: who begins to look meets replicas that have long been ready without knowing it: these have
         a moment (`ACQUAINTED`) to say so.
+Rule 6: once given up, no other model's GPU is taken for it, each time for twice as long as before:
+        one that can never start would put the others to sleep again and again.
 """
 
 from collections.abc import Iterable
@@ -22,10 +24,12 @@ from fleet.model import Phase, Replica, Revision
 from fleet.names import ReplicaName
 from fleet.reasons import Reason
 
-__all__ = ["ACQUAINTED", "Failure", "Starts"]
+__all__ = ["ACQUAINTED", "LONGEST_SPARING", "Failure", "Starts"]
 
 ACQUAINTED = 10.0
 """Seconds for replicas that were started before somebody looked."""
+LONGEST_SPARING = 1800.0
+"""Seconds for which others are spared at most."""
 
 _AT_ONCE = frozenset(
     {
@@ -85,6 +89,14 @@ class Starts:
     def blocked(self, now: float) -> bool:
         """Whether a start is out of the question now."""
         return self.blocked_until is not None and now < self.blocked_until
+
+    def spares(self, now: float) -> bool:
+        """Whether no other model is to give its GPU for a start now."""
+        given_up = self._row - self.tries + 1
+        if self.last is None or given_up < 1:
+            return False
+        pause = self.retry * 2.0 ** min(given_up, 16)
+        return now < self.last.at + min(pause, max(LONGEST_SPARING, self.retry))
 
     def overdue(self, replica: Replica, *, start_timeout: float, now: float) -> bool:
         """Whether `replica` has had its GPU for longer than a start may take."""

@@ -57,6 +57,8 @@ class Case:
     footing: Footing = field(default_factory=Footing)
     promised: bool = False
     """GPUs are being freed for it."""
+    spares: bool = False
+    """Its starts have failed: for a while no other model gives its GPU for one."""
 
     @property
     def auto(self) -> bool:
@@ -206,6 +208,7 @@ def _wish(case: Case, ground: Ground, rules: Rules, *, idle: bool) -> Wish:
         oldest_wait=case.waited,
         first=case.stranded or case.promised,
         asks=_may_ask(case, rules),
+        evicts=not case.spares,
         may=ground.may(revision),
         at=ground.at(revision, held),
     )
@@ -242,10 +245,11 @@ def _placed(case: Case, got: Share, *, without: int) -> Standing:
         fits = got.replicas - got.coming + without
         standing = replace(standing, target=max(before, min(wanted, fits)))
     if got.short and standing.target == before:
+        why = "; none is taken from others while its starts fail" if case.spares else ""
         standing = replace(
             standing,
             reason=Reason.NO_FREE_GPU,
-            message=f"{standing.reason.value}, but no GPU is free for it",
+            message=f"{standing.reason.value}, but no GPU is free for it{why}",
         )
     elif got.coming and standing.target == before:
         standing = replace(standing, message="as soon as the GPU is free that is being freed")

@@ -57,6 +57,8 @@ class Wish:
     """Its pod waits already, or GPUs are being freed for it."""
     asks: bool = True
     """It may ask for a new node by now, where no eviction helps."""
+    evicts: bool = True
+    """An idle model may be put to sleep for it."""
     may: frozenset[PlaceKey] | None = None
     """The places that will do; None: its class, wherever."""
     at: Mapping[PlaceKey, int] = field(default_factory=lambda: MappingProxyType({}))
@@ -148,7 +150,7 @@ def _first(
         found = stock.grow(wish.asker)
     if found is None:
         able = [one for one in left.values() if one.revision != wish.revision]
-        victims = choose_any(stock.needs(wish.asker), able)
+        victims = choose_any(stock.needs(wish.asker), able) if wish.evicts else None
         if victims is not None:
             _evict(victims, stock, left)
             got.victims = victims

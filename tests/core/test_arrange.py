@@ -97,6 +97,16 @@ def test_a_pinned_model_may_take_a_gpu_and_a_minimum_may_not():
         assert got["old"].target == 1 - target
 
 
+@pytest.mark.parametrize("how", [{"waiting": 1}, {"policy": replace(POLICY, pinned=True)}])
+def test_nobody_gives_a_gpu_for_a_model_whose_starts_fail(how):
+    broken = replace(case("new", **how), spares=True)
+    got = arranged(case("old", Phase.READY), broken)
+    assert (got["old"].target, got["new"].target) == (1, 0)
+    assert got["new"].reason is Reason.NO_FREE_GPU
+    assert "while its starts fail" in got["new"].message
+    assert arranged(broken, free=1)["new"].target == 1, "a free one it may have"
+
+
 def test_a_model_without_gpus_needs_no_room():
     got = arranged(case("old", Phase.READY), case("cpu", waiting=1, gpus=0))
     assert (got["old"].target, got["cpu"].target) == (1, 1)

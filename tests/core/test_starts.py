@@ -7,7 +7,7 @@ import pytest
 from fleet.model import Phase, Policy, Replica
 from fleet.names import ReplicaName
 from fleet.reasons import Reason
-from fleet.starts import Starts
+from fleet.starts import LONGEST_SPARING, Starts
 from tests.fakes.cluster import revision
 
 
@@ -95,6 +95,21 @@ def test_after_the_block_one_failed_start_blocks_again(starts):
     assert not starts.blocked(100.0)
     assert observe(starts, failed("again"), now=100.0)
     assert starts.blocked(159.0)
+
+
+def test_each_time_it_is_given_up_others_are_spared_for_twice_as_long(starts):
+    assert not starts.spares(0.0)
+    observe(starts, failed("r0"), now=0.0)
+    assert not starts.spares(0.0), "tried again at once, where it is"
+    block(starts)
+    at = starts.last.at
+    for number, pause in enumerate([120.0, 240.0, 480.0, 960.0, *[LONGEST_SPARING] * 30]):
+        assert starts.spares(at + pause - 0.1)
+        assert not starts.spares(at + pause)
+        at += pause
+        observe(starts, failed(f"again{number}"), now=at)
+    observe(starts, failed("b", phase=Phase.LOADING), now=at, ready=("b",))
+    assert not starts.spares(at), "it got ready"
 
 
 def test_a_start_out_of_time_blocks_at_once(starts):

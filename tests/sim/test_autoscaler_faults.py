@@ -7,6 +7,7 @@ import pytest
 from fleet.bus.memory import MemoryBus
 from fleet.errors import ConflictError, UnavailableError
 from fleet.messages import Received
+from fleet.model import Phase
 from fleet.settings import Settings
 from tests.sim.control import A, B, C, World
 from tests.sim.loop import VIRTUAL
@@ -175,6 +176,28 @@ async def test_a_start_is_not_judged_while_a_gateway_is_not_heard():
         world.gateway.silent = False
         await asyncio.sleep(10)
         assert "failed" not in world.events(A)
+
+
+async def test_a_pinned_model_that_can_never_start_does_not_evict_others_for_ever():
+    """The other one is called every half minute, and idle in between."""
+    settings = Settings(start_tries=1, start_retry=60.0, min_residency=0.0)
+    async with World(gpus=1, settings=settings) as world:
+        world.add(A, pinned=True)
+        world.add(B, keep_alive=3600.0)
+
+        def fail(fleet):
+            for replica in fleet.of(A):
+                if replica.gpus and replica.phase is Phase.LOADING:
+                    world.loop.call_soon(world.cluster.fail, replica.name)
+
+        world.cluster.subscribe(fail)
+        for _ in range(240):
+            await asyncio.sleep(30)
+            world.gateway.arrive(B)
+        evicted = world.events(B).count("evicted")
+        assert 3 <= evicted <= 8, "in two hours"
+        assert world.gateway.lost == 0
+        await world.until(lambda: world.ready(B))
 
 
 async def test_after_a_restart_a_start_is_not_judged_before_the_gateways_have_probed():
