@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from ebbtide.doctoring.facts import Access, Facts, Finding, Level, Monitors, Redis, Section
-from ebbtide.doctoring.rollouts import mesh, rollout
+from ebbtide.doctoring.rollouts import mesh, rollout, room
 from fleet.cluster.kubernetes.objects import Kind
 from fleet.kubernetes.permissions import Component, Permission
 from fleet.model import Fleet, GpuNode, Problem, Revision
@@ -254,6 +254,7 @@ def _deployments(facts: Facts) -> Iterator[Finding]:
             about=name,
         )
         yield from _second_writer(revision)
+        yield from room(revision, fleet)
         deployment = facts.deployments.get(name)
         if deployment is not None:
             yield from rollout(revision, deployment, fleet)

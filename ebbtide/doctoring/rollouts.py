@@ -10,7 +10,7 @@ from ebbtide.doctoring.facts import Finding, Level, Section
 from fleet.kubernetes.objects import Object
 from fleet.model import Fleet, Revision
 
-__all__ = ["mesh", "rollout"]
+__all__ = ["mesh", "rollout", "room"]
 
 _GRACE_S = 30
 """What Kubernetes gives where `terminationGracePeriodSeconds` is not set."""
@@ -60,6 +60,30 @@ def rollout(revision: Revision, deployment: Object, fleet: Fleet) -> Iterator[Fi
             f"a rollout starts {surge} more, and no GPU of class {revision.gpu_class} is free:"
             " the new pod waits, and so does the rollout",
             "strategy.rollingUpdate: maxSurge 0, maxUnavailable 1",
+        )
+
+
+def room(revision: Revision, fleet: Fleet) -> Iterator[Finding]:
+    """Whether one of its pods fits on any node, were it empty."""
+    pool = fleet.pool(revision.gpu_class)
+    known = any(one.total for one in fleet.gpus)
+    if pool.elastic or pool.grows or not known:
+        return
+    allowed = [
+        node.total
+        for node in fleet.nodes
+        if node.gpu_class == revision.gpu_class
+        and (revision.nodes is None or node.name in revision.nodes)
+    ]
+    most = max(allowed, default=0) if fleet.nodes else pool.total
+    if revision.gpus > most:
+        yield _found(
+            revision,
+            Level.WARNING,
+            f"a pod of it asks for {revision.gpus} GPU {revision.gpu_class}, and no node that it"
+            f" may be placed on has more than {most}: requests to it are refused",
+            "fewer GPUs, other nodes by nodeSelector, affinity and tolerations, or for a cluster"
+            " autoscaler that adds nodes EBBTIDE_GPU_BUDGET=elastic:MAX",
         )
 
 

@@ -343,3 +343,40 @@ def test_nothing_registered_is_said():
     assert said(facts(), Section.DEPLOYMENTS, Level.NOTE) == [
         "no Deployment has the annotation ebbtide.dev/model"
     ]
+
+
+# Room.
+
+_NODES = tuple(GpuNode(name=name, gpu_class="gpu", total=2, free=0) for name in ("one", "two"))
+
+
+@pytest.mark.parametrize(
+    ("fleet", "changes", "most"),
+    [
+        (Fleet(gpus=(GpuPool(name="gpu", total=4, free=0),)), {"gpus": 4}, None),
+        (Fleet(gpus=(GpuPool(name="gpu", total=4, free=0),)), {"gpus": 5}, 4),
+        (Fleet(gpus=(GpuPool(name="gpu", total=4, free=0),), nodes=_NODES), {"gpus": 2}, None),
+        (Fleet(gpus=(GpuPool(name="gpu", total=4, free=0),), nodes=_NODES), {"gpus": 3}, 2),
+        (
+            Fleet(gpus=(GpuPool(name="gpu", total=4, free=0),), nodes=_NODES),
+            {"gpus": 1, "nodes": frozenset({"three"})},
+            0,
+        ),
+        (
+            Fleet(gpus=(GpuPool(name="gpu", total=4, free=0, elastic=1),), nodes=_NODES),
+            {"gpus": 3},
+            None,
+        ),
+        (
+            Fleet(gpus=(GpuPool(name="gpu", total=4, free=0, grows=True),), nodes=_NODES),
+            {"gpus": 3},
+            None,
+        ),
+        (Fleet(gpus=(GpuPool(name="gpu", total=4, free=0),)), {"gpus": 0}, None),
+    ],
+)
+def test_a_pod_that_fits_on_no_node_is_told_of(fleet, changes, most):
+    found = said(registered(policy=PATIENT, fleet=fleet, **changes), Section.DEPLOYMENTS)
+    told = [one for one in found if "requests to it are refused" in one]
+    assert len(told) == (most is not None)
+    assert all(f"has more than {most}:" in one for one in told)
