@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 import aiohttp
 from kubernetes.aio.config import ConfigException
 
+from fleet.collector import collecting_later
 from fleet.errors import (
     ConflictError,
     EbbtideError,
@@ -242,7 +243,8 @@ def _url(path: str, query: Mapping[str, str] | None) -> str:
 
 def _object(body: bytes, where: str) -> Object:
     try:
-        found = json.loads(body)
+        with collecting_later():
+            found = json.loads(body)
     except ValueError as error:
         msg = f"{where}: expected JSON, not {body[:60]!r}; is that an API server?"
         raise UnavailableError(msg) from error

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 
 from fleet.clock import Clock
+from fleet.collector import collecting_later
 from fleet.errors import EbbtideError, ForbiddenError, GoneError, UnavailableError
 from fleet.kubernetes.api import Api, ExpiredError
 from fleet.kubernetes.objects import Key, Object, metadata, version_of
@@ -26,7 +27,8 @@ from fleet.telemetry import log
 __all__ = ["Reflector", "Resource"]
 
 _log = log(__name__)
-_PAGE = "100"
+_FIRST_PAGE, _PAGE = "500", "100"
+"""Objects that are listed at once: later there is somebody who waits while they are read."""
 _LIST_S = 60.0
 # The server ends a watch after this; a little different for each, so that they do not all come back
 # at once.
@@ -108,7 +110,7 @@ class Reflector:
 
     async def _list(self) -> None:
         try:
-            await self._pages(_PAGE)
+            await self._pages(_PAGE if self.listed.is_set() else _FIRST_PAGE)
         except ExpiredError:
             # Too slow for the version that the pages were of: all at once, then.
             await self._pages("")
@@ -118,7 +120,8 @@ class Reflector:
         listing: Listing = {}
         while True:
             page = await self._api.get(self.resource.path, query=query, timeout=_LIST_S)
-            self._store.list(listing, _items(page))
+            with collecting_later():
+                self._store.list(listing, _items(page))
             told = metadata(page)
             if not told.get("continue"):
                 break

@@ -111,8 +111,24 @@ async def test_a_bookmark_spares_the_next_list():
         assert rig.told == 1
 
 
-async def test_pages_that_expire_halfway_are_asked_for_in_one(monkeypatch):
+async def test_pages_are_larger_while_nobody_waits_yet(monkeypatch):
+    monkeypatch.setattr("fleet.kubernetes.reflector._FIRST_PAGE", "5")
     monkeypatch.setattr("fleet.kubernetes.reflector._PAGE", "2")
+    pages = []
+    async with running(wait=0.0) as rig:
+        for index in range(6):
+            rig.api.write(f"x{index}")
+        rig.api.on_page = lambda: pages.append(rig.reflector.listed.is_set())
+        await asyncio.sleep(1)
+        rig.api.compact()
+        rig.api.cut()
+        await asyncio.sleep(5)
+        assert pages == [False] + [True] * 3
+        assert rig.in_step
+
+
+async def test_pages_that_expire_halfway_are_asked_for_in_one(monkeypatch):
+    monkeypatch.setattr("fleet.kubernetes.reflector._FIRST_PAGE", "2")
     rig = Rig()
     for index in range(7):
         rig.api.write(f"x{index}")
