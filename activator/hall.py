@@ -146,6 +146,7 @@ class Hall:
     def _observe(self, fleet: Fleet) -> None:
         self.fleet = fleet
         now = self._clock.now()
+        self._wiring.lately.take(fleet, now)
         for name in [name for name in self._lines if name not in fleet.revisions]:
             line = self._lines.pop(name)
             line.remove(fleet, now)

@@ -188,9 +188,14 @@ class Line:
         """Why a request that finds nothing ready is refused at once; None when it may wait."""
         if self._removed:
             return Reason.MODEL_REMOVED
-        blocked = self._starts.blocked(self._now())
-        possible = self._wiring.vacancy.places(self._fleet).possible(self.revision)
-        return hopeless(self.revision, self._fleet, blocked=blocked, possible=possible)
+        now, wiring = self._now(), self._wiring
+        possible = wiring.vacancy.places(self._fleet).possible(self.revision)
+        return hopeless(
+            self.revision,
+            self._fleet,
+            blocked=self._starts.blocked(now),
+            possible=possible or wiring.lately.possible(self.revision, now),
+        )
 
     # What the admin side reads.
 

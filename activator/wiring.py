@@ -11,6 +11,7 @@ from random import Random
 from typing import Protocol
 
 from activator.core.balance import Dice
+from activator.core.lately import Lately
 from activator.core.ledger import Seat, Ticket
 from activator.core.room import Room
 from activator.core.vacancy import Vacancy
@@ -84,5 +85,7 @@ class Wiring:
     """How many each caller may wake."""
     vacancy: Vacancy = field(default_factory=Vacancy)
     """Which GPUs are free for all their wakes."""
+    lately: Lately = field(default_factory=Lately)
+    """Which there were a moment ago."""
     pace: Pace = field(default_factory=Pace)
     """How often all its probes ask."""

@@ -41,7 +41,7 @@ def hopeless(
 ) -> Reason | None:
     """Why someone who arrives with nothing ready is refused at once; None to let it wait.
 
-    `possible`: there are, or may come to be, as many GPUs as it needs.
+    `possible`: there are, were a moment ago, or may come to be, as many GPUs as it needs.
     """
     if blocked:
         return Reason.START_FAILED

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import pytest
 
+from activator.core.lately import GRACE
 from fleet.errors import UnavailableError
 from fleet.messages import Look
 from fleet.model import Policy
@@ -53,6 +54,36 @@ async def test_without_a_leader_a_model_is_woken_after_five_seconds_although_no_
         assert w.cluster.writes == []
         await asyncio.sleep(1.2)
         assert w.cluster.writes == [(w.revision, 1, Reason.DEMAND)]
+
+
+async def test_who_waits_is_held_while_a_node_is_away_for_a_moment():
+    async with world(gpus=1) as w:
+        w.cluster.put(revision())
+        w.cluster.gpus = 0
+        w.cluster.put(BUSY)
+        waits = w.call()
+        await asyncio.sleep(100)
+        assert waits.refusal is None
+        comes = w.call()
+        assert comes.refusal is None
+        w.cluster.gpus = 1
+        w.cluster.remove(BUSY.name)
+        await asyncio.sleep(10)
+        assert waits.dispatches
+        assert comes.dispatches
+
+
+async def test_who_waits_is_told_when_the_nodes_do_not_come_back():
+    async with world(gpus=1) as w:
+        w.cluster.put(revision())
+        w.cluster.gpus = 0
+        w.cluster.put(BUSY)
+        waits = w.call()
+        await asyncio.sleep(GRACE - 2)
+        assert waits.refusal is None
+        await asyncio.sleep(4)
+        assert waits.refusal.reason is Reason.NO_FREE_GPU
+        assert w.call().refusal.reason is Reason.NO_FREE_GPU, "at once"
 
 
 async def test_a_leader_that_answers_is_left_to_choose():
