@@ -64,6 +64,7 @@ class Reflector:
         self._version = ""
         self._pauses = Pauses()
         self._listeners = Subscribers[None]()
+        self._hopeful = Subscribers[None]()
         self.cut_since: float | None = clock.now()
         """Since when there is no watch; None while there is one. On the clock's `now`."""
         self.error: EbbtideError | None = None
@@ -81,6 +82,10 @@ class Reflector:
     def subscribe(self, listener: Callable[[None], None]) -> Callable[[], None]:
         """Call `listener` after each change from now on; returns what ends that."""
         return self._listeners.add(listener)
+
+    def on_resumed(self, listener: Callable[[None], None]) -> Callable[[], None]:
+        """Call `listener` when there is a watch again after something went wrong."""
+        return self._hopeful.add(listener)
 
     def fold(self, item: Object) -> None:
         """Take in an object that a write of ours was answered with."""
@@ -177,10 +182,11 @@ class Reflector:
             self._listeners.tell(None)
 
     def _connected(self) -> None:
-        if self.error is not None and self.cut_since is not None:
-            away = self._clock.now() - self.cut_since
-            _log("watch_resumed", resource=self.resource.path, away=away)
+        since, error = self.cut_since, self.error
         self.cut_since = self.error = None
+        if error is not None and since is not None:
+            _log("watch_resumed", resource=self.resource.path, away=self._clock.now() - since)
+            self._hopeful.tell(None)
 
     async def _pause(self, error: EbbtideError) -> None:
         self._pauses = self._pauses.more(type(error))

@@ -11,6 +11,7 @@ from fleet.cluster.kubernetes.cluster import KubernetesCluster
 from fleet.cluster.kubernetes.notes import Teller
 from fleet.cluster.kubernetes.snapshot import Reader
 from fleet.errors import ConflictError, GoneError, UnavailableError
+from fleet.kubernetes.pauses import LONGEST
 from fleet.model import Drain
 from fleet.names import ReplicaName, RevisionName
 from fleet.reasons import Reason
@@ -38,6 +39,8 @@ class DeafApi:
         self.deployment["metadata"] |= {"namespace": "default", "uid": "u", "resourceVersion": "7"}
         self.writes = []
         self.error = None
+        self.cut = asyncio.Event()
+        """Watches end, and none is accepted."""
 
     async def get(self, path, *, query=None, timeout=0):
         items = [self.deployment] if path.endswith("/deployments") else []
@@ -45,10 +48,13 @@ class DeafApi:
 
     @contextlib.asynccontextmanager
     async def watch(self, path, query, *, silence=0):
+        if self.cut.is_set():
+            raise UnavailableError("down")
         yield self._nothing()
 
     async def _nothing(self):
-        await asyncio.get_running_loop().create_future()
+        await self.cut.wait()
+        raise UnavailableError("cut")
         yield
 
     async def patch(self, path, *, body, query=None):
@@ -127,3 +133,22 @@ async def test_a_write_that_fails_changes_no_snapshot(error):
             await cluster.mark(A, None, expect="7")
         await asyncio.sleep(1)
         assert cluster.fleet() is before
+
+
+async def test_when_the_api_server_is_back_there_is_a_snapshot_though_nothing_has_changed():
+    """Whoever could not write tries again by it, and not only when its pause is over."""
+    async with deaf() as (api, cluster):
+        before, told = cluster.fleet(), []
+        cluster.subscribe(told.append)
+        api.cut.set()
+        await asyncio.sleep(60)
+        assert told == []
+        assert cluster.cut_since is not None
+        api.cut.clear()
+        await asyncio.sleep(LONGEST + 0.1)
+        assert told
+        assert told[-1].number > before.number
+        assert told[-1].revisions == before.revisions
+        many = len(told)
+        await asyncio.sleep(600)
+        assert len(told) == many

@@ -4,7 +4,8 @@ writes there are go to the API server with the version they were decided on.
 Rule 1: there is no snapshot before all that is needed was listed: half of a cluster would look like
         a cluster where half of it was deleted.
 Rule 2: changes that come together make one snapshot; a write returns after the one that has it.
-Rule 3: while the API server cannot be reached the last snapshot stays, and writes raise.
+Rule 3: while the API server cannot be reached the last snapshot stays, and writes raise. Once it
+        can be there is another one, be it of the same: whoever waits to write may try.
 """
 
 import asyncio
@@ -60,6 +61,8 @@ class KubernetesCluster:
         self._subscribers = Subscribers[Fleet]()
         self._swapping = Swapping(self._swap)
         self._changed = set(Kind)
+        self._anew = False
+        """There is to be another snapshot, whatever it says."""
         self._first = asyncio.Event()
 
     # The port.
@@ -144,10 +147,15 @@ class KubernetesCluster:
     async def _begin(self) -> None:
         await self.watching.known()
         self.watching.subscribe(self._note_change)
+        self.watching.on_resumed(self._note_resumed)
         self._swapping.changed()
 
     def _note_change(self, kind: Kind) -> None:
         self._changed.add(kind)
+        self._swapping.changed()
+
+    def _note_resumed(self) -> None:
+        self._anew = True
         self._swapping.changed()
 
     def _swap(self) -> float | None:
@@ -155,7 +163,8 @@ class KubernetesCluster:
         for kind in self._changed:
             self._reader.take(kind, self.watching.of(kind), now=now)
         self._changed.clear()
-        found = self._reader.read(now=now)
+        anew, self._anew = self._anew, False
+        found = self._reader.read(now=now, anew=anew)
         if found is not self._fleet:
             self._fleet = found
             self._subscribers.tell(found)

@@ -122,8 +122,8 @@ class Reader:
         if kind in _SCALERS:
             self._retarget()
 
-    def read(self, *, now: float) -> Fleet:
-        """The fleet as it is at `now`."""
+    def read(self, *, now: float, anew: bool = False) -> Fleet:
+        """The fleet as it is at `now`; `anew`: another one, though it may say the same."""
         changed, self._places.moved = self._places.moved, False
         if changed:
             self._index.revisions.update(self._deployed)
@@ -138,7 +138,7 @@ class Reader:
         moments = Moments(now=now, offset=self._offset())
         for node in sorted(nodes):
             changed |= self._places.share(node, self._accepted, moments)
-        if changed or self._fleet.number == 0:
+        if changed or anew or self._fleet.number == 0:
             self._publish()
         return self._fleet
 

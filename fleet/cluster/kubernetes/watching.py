@@ -65,6 +65,11 @@ class Watching:
             for reflector in reflectors:
                 reflector.subscribe(told(kind))
 
+    def on_resumed(self, listener: Callable[[], None]) -> None:
+        """Call `listener` when the API server tells of Deployments again, having failed to."""
+        for reflector in self._reflectors[Kind.DEPLOYMENT]:
+            reflector.on_resumed(lambda _: listener())
+
     async def known(self) -> None:
         """Returns once the objects there were at the start are known, as far as they may be."""
         for kind in NEEDED:
