@@ -2,12 +2,13 @@
 
 import asyncio
 import contextlib
+import logging
 
 import pytest
 
 from fleet.clock import LoopClock
 from fleet.cluster.kubernetes.notes import Notes, Teller
-from fleet.errors import GoneError, RejectedError, UnavailableError
+from fleet.errors import ConflictError, GoneError, RejectedError, UnavailableError
 from fleet.names import RevisionName
 from tests.sim.loop import VIRTUAL
 
@@ -42,13 +43,13 @@ class Writes:
 
 
 @contextlib.asynccontextmanager
-async def told():
+async def told(run="r"):
     api = Writes()
     deployment = {"metadata": {"namespace": "default", "name": "a", "uid": "u"}}
     notes = Notes(
         api,
         LoopClock(),
-        teller=Teller(controller="ebbtide.dev/x", instance="me", run="r"),
+        teller=Teller(controller="ebbtide.dev/x", instance="me", run=run),
         find=lambda key: deployment if key == ("default", "a") else None,
     )
     task = asyncio.create_task(notes.run())
@@ -90,6 +91,29 @@ async def test_one_that_has_had_its_time_is_made_again():
         await asyncio.sleep(1)
         assert len(api.made) == 2
         assert "series" not in api.made[1][1]
+
+
+async def test_that_a_replica_is_ready_is_one_event_whoever_tells_it(caplog):
+    caplog.set_level(logging.DEBUG, logger="ebbtide")
+    names = []
+    for run in ("r", "s"):
+        async with told(run) as (api, notes):
+            notes.add(A, "ready", "default/a-1 after 4.0 s")
+            notes.add(A, "ready", "default/a-1#1 after 4.0 s")
+            notes.add(A, "woken", "")
+            await asyncio.sleep(1)
+            names.append([event["metadata"]["name"] for _, event in api.made])
+    (one, again, woken), (same, as_well, other) = names
+    assert one == same != again == as_well
+    assert woken != other
+    async with told() as (api, notes):
+        api.error = ConflictError("409")
+        notes.add(A, "ready", "default/a-1 after 4.0 s")
+        await asyncio.sleep(1)
+        assert "event_lost" not in caplog.text
+        notes.add(A, "woken", "")
+        await asyncio.sleep(1)
+        assert "event_lost" in caplog.text
 
 
 @pytest.mark.parametrize("error", [UnavailableError("down"), RejectedError("a webhook")])

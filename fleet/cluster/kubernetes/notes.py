@@ -2,9 +2,12 @@
 
 Rule 1: telling never fails for who tells, and nothing waits for it: what cannot be written is lost.
 Rule 2: an Event's reason is the same word as in log, journal and API.
+Rule 3: what is so once, that a replica got ready, is one Event, whoever tells it: two leaders, one
+        after the other, may have seen it.
 """
 
 import asyncio
+import hashlib
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -13,7 +16,7 @@ from datetime import UTC, datetime
 
 from fleet.clock import Clock
 from fleet.cluster.kubernetes.ration import Ration, Telling
-from fleet.errors import EbbtideError, GoneError
+from fleet.errors import ConflictError, EbbtideError, GoneError
 from fleet.kubernetes.api import Api
 from fleet.kubernetes.objects import Key, Object, key_of, metadata
 from fleet.names import RevisionName
@@ -26,6 +29,7 @@ _WAITING = 256
 _LONGEST_NOTE = 1024
 _LONGEST_NAME = 220
 _BAD = frozenset({"refused", "failed", "start_failed", "no_free_gpu", "held", "second_writer"})
+_ONCE = frozenset({"ready"})
 _WORDS = {"woken": "0 -> 1: somebody waits for it"}
 """What is told where there is no more to say than what happened."""
 
@@ -108,7 +112,11 @@ class Notes:
                 del event["series"]
             else:
                 return
-        await self._api.post(path, body=event)
+        try:
+            await self._api.post(path, body=event)
+        except ConflictError:
+            if said.reason not in _ONCE:
+                raise
 
 
 def _event(said: _Said, teller: Teller) -> Object:
@@ -120,7 +128,7 @@ def _event(said: _Said, teller: Teller) -> Object:
         "kind": "Event",
         "metadata": {
             "namespace": namespace,
-            "name": f"{name[:_LONGEST_NAME]}.{teller.run}{said.telling.number:x}",
+            "name": f"{name[:_LONGEST_NAME]}.{_mark(said, teller)}",
         },
         "eventTime": said.at,
         "reportingController": teller.controller,
@@ -138,3 +146,11 @@ def _event(said: _Said, teller: Teller) -> Object:
         },
         **({"series": series} if count > 1 else {}),
     }
+
+
+def _mark(said: _Said, teller: Teller) -> str:
+    """What tells this Event from others of the Deployment."""
+    if said.reason not in _ONCE:
+        return f"{teller.run}{said.telling.number:x}"
+    told = f"{metadata(said.deployment).get('uid')} {said.reason} {said.message}"
+    return hashlib.sha256(told.encode(errors="replace")).hexdigest()[:16]
