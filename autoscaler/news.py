@@ -1,6 +1,7 @@
 """Tells journal and cluster what there is to know of Deployments: once, by the process that leads.
 
 Rule 1: who does not lead looks on, so that whoever leads next knows what was told already.
+        What is wrong each leader tells anew when it begins: nobody may have led when it came up.
 Rule 2: that a replica is ready stands in the journal by the gateways' own word; here it becomes an
         Event.
 """
@@ -26,6 +27,7 @@ class Newsroom:
     def __init__(self, around: Surroundings) -> None:
         self._around = around
         self._known: Known | None = None
+        self._led = False
 
     async def run(self) -> None:
         """Endless."""
@@ -36,9 +38,13 @@ class Newsroom:
     async def look(self) -> None:
         """Tell what is new."""
         around = self._around
+        before, led = self._known, self._led
+        self._led = around.lease.held()
+        if before is not None and self._led and not led:
+            before = before.untold()
         ready = ready_after(around.bus.samples())
-        self._known, news = tell(self._known, around.cluster.fleet(), ready)
-        if not around.lease.held():
+        self._known, news = tell(before, around.cluster.fleet(), ready)
+        if not self._led:
             return
         for one in news:
             if one.event != "ready":

@@ -36,6 +36,10 @@ class Known:
     second_writers: Mapping[RevisionName, str] = field(default_factory=lambda: MappingProxyType({}))
     ready: frozenset[ReplicaName] = frozenset()
 
+    def untold(self) -> "Known":
+        """The same, as if nobody had told yet what is wrong."""
+        return Known(registered=self.registered, ready=self.ready)
+
 
 def ready_after(received: Mapping[GatewayName, Received]) -> Mapping[ReplicaName, float]:
     """Seconds from having its GPU to ready, of every replica that some gateway found ready."""
@@ -68,7 +72,7 @@ def tell(
         ),
     )
     begun = before is not None
-    before = before or Known(registered=now.registered, ready=now.ready)
+    before = before or now.untold()
     news = [
         *(_registered(fleet, name) for name in sorted(now.registered - before.registered)),
         *_changed(before.wrong, now.wrong, "refused", now.registered),
