@@ -17,7 +17,7 @@ from autoscaler.core.plan import Action, ClearDrain, Mark, Scale, Step
 from fleet.bus import Bus
 from fleet.clock import Clock
 from fleet.cluster import Cluster
-from fleet.errors import EbbtideError
+from fleet.errors import ConflictError, EbbtideError, GoneError
 from fleet.leases import Lease
 from fleet.messages import Entry
 from fleet.names import ModelName, RevisionName
@@ -65,7 +65,7 @@ class Hands:
             except EbbtideError as error:
                 _log(
                     "write_failed",
-                    level=logging.WARNING,
+                    level=_level(error),
                     revision=action.revision,
                     action=type(action).__name__,
                     error=repr(error),
@@ -116,6 +116,11 @@ class Hands:
             self._bus.append(entry)
         except EbbtideError as error:
             _log("journal_failed", level=logging.WARNING, event_lost=entry.event, error=repr(error))
+
+
+def _level(error: EbbtideError) -> int:
+    """Somebody else has written, and it is decided again: nothing to worry about."""
+    return logging.DEBUG if isinstance(error, ConflictError | GoneError) else logging.WARNING
 
 
 def _told(entry: Entry) -> str:

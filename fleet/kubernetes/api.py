@@ -41,8 +41,8 @@ MERGE = "application/merge-patch+json"
 _JSON = "application/json"
 _TIMEOUT_S = 15.0
 _CONNECT_S = 5.0
-_SILENCE_S = 90.0
 _AT_ONCE = 128
+_SILENCE_S = 50.0
 _SHOWN = 500
 _UNCONNECTED: Final = aiohttp.ClientConnectorError
 

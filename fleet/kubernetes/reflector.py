@@ -31,8 +31,9 @@ _FIRST_PAGE, _PAGE = "500", "100"
 """Objects that are listed at once: later there is somebody who waits while they are read."""
 _LIST_S = 60.0
 # The server ends a watch after this; a little different for each, so that they do not all come back
-# at once.
-_WATCH_S = 240.0
+# at once. A server that is stuck, behind a socket that lives, does not: one more time will tell.
+_WATCH_S = 40.0
+_LATE_S = 10.0
 _SHORT_S = 1.0
 _BREATH = 64
 
@@ -46,8 +47,6 @@ class Resource:
     trim: Trim
     query: Mapping[str, str] = field(default_factory=dict)
     """Selectors."""
-    watch_s: float = _WATCH_S
-    """How long one watch lasts at most. Where the server sends no bookmarks, shorter is better."""
     optional: bool = False
     """Whether there are clusters without it: not found is no objects then."""
 
@@ -69,6 +68,8 @@ class Reflector:
         """Since when there is no watch; None while there is one. On the clock's `now`."""
         self.error: EbbtideError | None = None
         """Why there is none."""
+        self._absent = False
+        """There is no such resource, and that was said."""
         self.asked = asyncio.Event()
         """Set once the server has answered for the first time, be it that we may not."""
         self.listed = asyncio.Event()
@@ -137,14 +138,15 @@ class Reflector:
         self._tell(changed=self._store.replace(listing, self._version))
 
     async def _watch(self) -> None:
-        lasts = self.resource.watch_s * (0.8 + 0.2 * self._luck.random())
+        lasts = _WATCH_S * (0.8 + 0.2 * self._luck.random())
         query = {
             **self.resource.query,
             "resourceVersion": self._version,
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(int(lasts)),
         }
-        async with self._api.watch(self.resource.path, query) as events:
+        silence = lasts + _LATE_S
+        async with self._api.watch(self.resource.path, query, silence=silence) as events:
             self._connected()
             began = self._clock.now()
             try:
@@ -184,6 +186,7 @@ class Reflector:
     def _connected(self) -> None:
         since, error = self.cut_since, self.error
         self.cut_since = self.error = None
+        self._absent = False
         if error is not None and since is not None:
             _log("watch_resumed", resource=self.resource.path, away=self._clock.now() - since)
             self._hopeful.tell(None)
@@ -193,9 +196,7 @@ class Reflector:
         if self.cut_since is None:
             self.cut_since = self._clock.now()
         if self.error is None or type(self.error) is not type(error):
-            harmless = isinstance(error, ExpiredError | GoneError)
-            level = logging.INFO if harmless else logging.WARNING
-            _log("watch_cut", level=level, resource=self.resource.path, error=error)
+            self._say(error)
         self.error = error
         longest = LONGEST
         if isinstance(error, ForbiddenError | GoneError):
@@ -205,6 +206,15 @@ class Reflector:
             self._version = ""
             self._tell(changed=self._store.clear())
         await self._clock.sleep(self._pauses.seconds(self._luck.random(), longest=longest))
+
+    def _say(self, error: EbbtideError) -> None:
+        if isinstance(error, GoneError):
+            if not self._absent:
+                _log("not_served", level=logging.INFO, resource=self.resource.path)
+            self._absent = True
+        elif not self._absent:
+            level = logging.INFO if isinstance(error, ExpiredError) else logging.WARNING
+            _log("watch_cut", level=level, resource=self.resource.path, error=error)
 
 
 def _items(page: Object) -> list[Object]:

@@ -81,11 +81,12 @@ class FakeApi:
 
     @contextlib.asynccontextmanager
     async def watch(
-        self, path: str, query: Mapping[str, str], *, silence: float = 90.0
+        self, path: str, query: Mapping[str, str], *, silence: float = 0.0
     ) -> AsyncIterator[AsyncIterator[Object]]:
         await asyncio.sleep(0.01)
         self._refuse()
         self.watches += 1
+        assert silence > float(query["timeoutSeconds"]), "it may be quiet until it ends"
         yield self._events(int(query["resourceVersion"]), float(query["timeoutSeconds"]))
 
     async def _events(self, version: int, seconds: float) -> AsyncIterator[Object]:

@@ -1,6 +1,7 @@
 """The autoscaler through a whole day, and with ports that fail, on virtual time."""
 
 import asyncio
+import logging
 
 import pytest
 
@@ -176,6 +177,22 @@ async def test_a_start_is_not_judged_while_a_gateway_is_not_heard():
         world.gateway.silent = False
         await asyncio.sleep(10)
         assert "failed" not in world.events(A)
+
+
+@pytest.mark.parametrize(
+    ("error", "level"),
+    [(ConflictError("409"), logging.DEBUG), (UnavailableError("503"), logging.WARNING)],
+)
+async def test_that_somebody_else_has_written_is_nothing_to_worry_about(error, level, caplog):
+    caplog.set_level(logging.DEBUG, logger="ebbtide")
+    async with World() as world:
+        world.add(A, pinned=True)
+        world.cluster.broken = error
+        await asyncio.sleep(10)
+        said = {one.levelno for one in caplog.records if "write_failed" in one.message}
+        assert said == {level}
+        world.cluster.broken = None
+        await world.until(lambda: world.ready(A))
 
 
 async def test_a_pinned_model_that_can_never_start_does_not_evict_others_for_ever():

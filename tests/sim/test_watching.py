@@ -35,8 +35,8 @@ class Server:
     def get(self, path, **how):
         return self.paths[path].get(path, **how)
 
-    def watch(self, path, query):
-        return self.paths[path].watch(path, query)
+    def watch(self, path, query, **how):
+        return self.paths[path].watch(path, query, **how)
 
 
 @contextlib.asynccontextmanager

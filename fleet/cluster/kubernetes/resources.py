@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from fleet.cluster.kubernetes.objects import Kind
 
-__all__ = ["MISSED", "NEEDED", "WITHOUT_BOOKMARKS", "paths", "query"]
+__all__ = ["MISSED", "NEEDED", "paths", "query"]
 
 _GROUPS: Mapping[Kind, str] = MappingProxyType(
     {
@@ -31,9 +31,6 @@ MISSED: Mapping[Kind, str] = MappingProxyType(
     }
 )
 """What is not known without a resource that may not be read."""
-
-WITHOUT_BOOKMARKS = frozenset({Kind.EVENT})
-"""The API server has no watch cache of them: a quiet watch cannot be told from a dead one."""
 
 _LEFT_OUT = (
     "Scheduled",

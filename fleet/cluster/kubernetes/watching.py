@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from fleet.clock import Clock
 from fleet.cluster.kubernetes.objects import Kind, trim
-from fleet.cluster.kubernetes.resources import MISSED, NEEDED, WITHOUT_BOOKMARKS, paths, query
+from fleet.cluster.kubernetes.resources import MISSED, NEEDED, paths, query
 from fleet.errors import EbbtideError, ForbiddenError
 from fleet.kubernetes.api import Api
 from fleet.kubernetes.objects import Key, Object, key_of
@@ -23,7 +23,6 @@ from fleet.telemetry import log
 __all__ = ["Watching"]
 
 _log = log(__name__)
-_BRIEF_S = 60.0
 _PATIENCE_S = 5.0
 """What lasts this long, a refusal or a failure, was not met in passing."""
 
@@ -174,6 +173,4 @@ def _resource(kind: Kind, path: str) -> Resource:
     def kept(raw: Object) -> Object | None:
         return trim(kind, raw)
 
-    watch_s = {"watch_s": _BRIEF_S} if kind in WITHOUT_BOOKMARKS else {}
-    optional = kind not in NEEDED
-    return Resource(path=path, trim=kept, query=query(kind), optional=optional, **watch_s)
+    return Resource(path=path, trim=kept, query=query(kind), optional=kind not in NEEDED)
