@@ -9,6 +9,7 @@ import pytest
 from fleet.bus import Bus, Reports
 from fleet.bus.far import FarBus, share_bus
 from fleet.bus.memory import MemoryBus
+from fleet.bus.redis.link import Address, address_of
 from fleet.channel.messages import Poked
 from fleet.channel.samples import SampleNews
 from fleet.clock import LoopClock
@@ -17,7 +18,15 @@ from fleet.messages import Entry, Look, Looked, RevisionSample, Sample
 from fleet.names import GatewayName, ModelName, ReplicaName, RevisionName
 from fleet.reasons import Reason
 from tests.contract.channels import channels
-from tests.contract.redis_buses import address, bus_of, running, soon
+from tests.contract.redis_buses import (
+    TLS_URL,
+    address,
+    bus_of,
+    named,
+    running,
+    soon,
+    tls_server,
+)
 from tests.fakes.redis_server import RedisServer, redis_server
 from tests.wire.stage import BOTH_LOOPS
 
@@ -36,7 +45,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
         yield made
 
 
-@pytest.fixture(params=["memory", "far", "redis"])
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
+    """A Redis that speaks TLS, where its user finds it."""
+    with tls_server(tmp_path_factory.mktemp("secured") / "redis") as (server, authority):
+        where = address_of(named(f"{TLS_URL}:{server.port}", ca=authority.trusted))
+        assert where is not None
+        yield where
+
+
+@pytest.fixture(params=["memory", "far", "redis", "rediss"])
 def sides(request: pytest.FixtureRequest) -> Open:
     """Opens the side of gateway `g1` and the side that reads."""
 
@@ -60,7 +78,15 @@ def sides(request: pytest.FixtureRequest) -> Open:
         async with running(gateway, reader):
             yield gateway, reader
 
-    kinds: dict[str, Open] = {"memory": memory, "far": far, "redis": redis}
+    @contextlib.asynccontextmanager
+    async def rediss() -> AsyncIterator[tuple[Reports, Bus]]:
+        where: Address = request.getfixturevalue("secured")
+        prefix = f"ebbtide:{request.node.name}:"
+        gateway, reader = bus_of(where, GATEWAY, prefix=prefix), bus_of(where, prefix=prefix)
+        async with running(gateway, reader):
+            yield gateway, reader
+
+    kinds: dict[str, Open] = {"memory": memory, "far": far, "redis": redis, "rediss": rediss}
     return kinds[request.param]
 
 

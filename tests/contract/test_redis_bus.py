@@ -14,17 +14,12 @@ from fleet.bus.redis.outbox import Outbox
 from fleet.clock import LoopClock
 from fleet.messages import Look
 from fleet.names import GatewayName
-from tests.contract.redis_buses import address, bus_of, running, soon
+from tests.contract.redis_buses import ACL, address, bus_of, running, soon
 from tests.contract.test_bus import GATEWAY, A, B, entry, sample
 from tests.fakes.redis_server import RedisServer, redis_server
 from tests.wire.stage import BOTH_LOOPS
 
 pytestmark = [pytest.mark.anyio, BOTH_LOOPS]
-
-ACL = (
-    "+time +ping +publish +subscribe +xadd +xread +xrevrange +pexpireat +zadd +zrange "
-    "+zremrangebyscore"
-)
 
 
 @pytest.fixture

@@ -125,6 +125,17 @@ WRONG = {
     "of no kind": ({"gatway": {}}, "gatway"),
     "a password": ({"redis": {"password": "x"}}, "password"),
     "redis away": ({"redis": {"enabled": False}}, "redis.url.existingSecret"),
+    "two of Redis": ({"redis": {"url": {"existingSecret": "r"}}}, "redis.enabled is true"),
+    "files for none of ours": ({"redis": {"url": {"tls": {"secretName": "s"}}}}, "redis.enabled"),
+    "a certificate of no Secret": (
+        {
+            "redis": {
+                "enabled": False,
+                "url": {"existingSecret": "r", "tls": {"clientCertificate": True}},
+            }
+        },
+        "redis.url.tls.secretName",
+    ),
     "nodes unseen": ({"namespaces": ["a"]}, "settings.gpu_budget"),
     "present unseen": (
         {"namespaces": ["a"], "settings": {"gpu_budget": "A100=2, *=present"}},

@@ -7,6 +7,12 @@
 {{- if not (or .Values.redis.enabled .Values.redis.url.existingSecret) -}}
 {{- fail "redis.enabled is false: redis.url.existingSecret has to name a Secret with the URL of another" -}}
 {{- end -}}
+{{- if and .Values.redis.enabled (or .Values.redis.url.existingSecret .Values.redis.url.tls.secretName) -}}
+{{- fail "redis.url names a Redis of your own, and redis.enabled is true: with it the chart brings another" -}}
+{{- end -}}
+{{- if and .Values.redis.url.tls.clientCertificate (not .Values.redis.url.tls.secretName) -}}
+{{- fail "redis.url.tls.clientCertificate: redis.url.tls.secretName has to name the Secret that holds it" -}}
+{{- end -}}
 {{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) -}}
 {{- fail "httpRoute.enabled: httpRoute.parentRefs has to name the Gateway it belongs to" -}}
 {{- end -}}

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from redis.asyncio.connection import Connection, SSLConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 
 from fleet.errors import SettingError, UnavailableError
@@ -68,10 +69,33 @@ def address_of(settings: Settings) -> Address | None:
     )
 
 
+class _Dropped(Connection):
+    """A connection whose end waits for nobody.
+
+    The client's own says goodbye over TLS and waits for an answer: half a minute, from a Redis that
+    hangs.
+    """
+
+    async def disconnect(self, *_: Any, **__: Any) -> None:
+        if self._writer is not None:
+            self._writer.transport.abort()
+        await super().disconnect(nowait=True)
+
+
+class _DroppedTls(_Dropped, SSLConnection):
+    """The same over TLS."""
+
+
 class Dial:
     """Makes connections to one address. Raises `SettingError` when its files cannot be used."""
 
     def __init__(self, address: Address) -> None:
+        if not address.tls and (address.ca or address.cert):
+            # Whoever names them does not mean to speak in the clear.
+            msg = (
+                f"{address}: there are files for TLS, which rediss:// speaks and redis:// does not"
+            )
+            raise SettingError(msg)
         self.address = address
         self._context = _context(address) if address.tls else None
 
@@ -93,8 +117,8 @@ class Dial:
             "driver_info": None,
         }
         if self._context is None:
-            return Connection(**options)
-        made = SSLConnection(**options)
+            return _Dropped(**options)
+        made = _DroppedTls(**options)
         made.ssl_context.context = self._context
         return made
 
@@ -110,6 +134,7 @@ class Link:
 
     def __init__(self, dial: Dial, channels: Sequence[str]) -> None:
         self._channels = tuple(channels)
+        self._tls = dial.address.tls
         self._asking, self._hearing = dial.connection(), dial.connection()
 
     async def open(self) -> None:
@@ -122,7 +147,7 @@ class Link:
                 for _ in self._channels:
                     await self._hearing.read_response()
         except _FAILURES as error:
-            raise _away(error) from error
+            raise _away(error, hint=_hint(error, tls=self._tls)) from error
 
     async def ask(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         """The answer to each command, in order; `Refused` in the place of one that it refuses."""
@@ -163,7 +188,7 @@ class Link:
     async def close(self) -> None:
         """Drop both connections, whatever is on its way."""
         for connection in (self._asking, self._hearing):
-            await connection.disconnect(nowait=True)
+            await connection.disconnect()
 
 
 def _context(address: Address) -> ssl.SSLContext:
@@ -185,7 +210,21 @@ def _no_password() -> str:
     raise ValueError(msg)
 
 
-def _away(error: BaseException) -> UnavailableError:
+def _away(error: BaseException, *, hint: str = "") -> UnavailableError:
     if isinstance(error, TimeoutError):
-        return UnavailableError(f"no answer within {PATIENCE_S:g} s")
-    return UnavailableError(f"{type(error).__name__}: {error}")
+        return UnavailableError(f"no answer within {PATIENCE_S:g} s{hint}")
+    return UnavailableError(f"{type(error).__name__}: {error}{hint}")
+
+
+def _hint(error: BaseException, *, tls: bool) -> str:
+    """What may be behind a connection that ends, or is silent, before it has begun.
+
+    A Redis without TLS takes the greeting of one with it for the beginning of a command, and waits
+    for more; one with TLS hangs up on a command.
+    """
+    if tls and isinstance(error, TimeoutError):
+        return " (rediss:// speaks TLS: does that port?)"
+    hung_up = error.__context__ is None or isinstance(error.__context__, ConnectionResetError)
+    if not tls and type(error) is RedisConnectionError and hung_up:
+        return " (redis:// speaks no TLS: does that port?)"
+    return ""
