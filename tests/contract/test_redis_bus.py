@@ -11,6 +11,8 @@ import pytest
 
 from fleet.bus.redis.link import Address
 from fleet.bus.redis.outbox import Outbox
+from fleet.bus.redis.parcels import written
+from fleet.channel.messages import Poked
 from fleet.clock import LoopClock
 from fleet.messages import Look
 from fleet.names import GatewayName
@@ -196,3 +198,24 @@ async def test_a_listener_that_fails_ends_nothing_and_is_counted_and_logged_once
     logged = [record.getMessage() for record in caplog.records]
     for what in ("a poke", "a sample"):
         assert len([line for line in logged if f"{what}, when told" in line]) == 1
+
+
+async def test_a_poke_alone_is_told_at_once_and_asks_redis_nothing(server):
+    reader = bus_of(address(server))
+    pokes: list[str] = []
+    reader.on_poke(pokes.append)
+    async with running(reader):
+        rounds = 0
+        talk = reader._talking._round
+
+        async def counted(*args, **kwargs):
+            nonlocal rounds
+            rounds += 1
+            await talk(*args, **kwargs)
+
+        reader._talking._round = counted
+        for number in range(1, 6):
+            server.ask("PUBLISH", "ebbtide:pokes", written(Poked(revision=A)))
+            await soon(lambda told=number: len(pokes) == told)
+        # One for each, and a beat or two.
+        assert rounds <= 10

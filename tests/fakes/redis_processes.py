@@ -1,5 +1,6 @@
 """Processes that talk over a Redis in memory, round by round, as a test lets them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from redis.exceptions import ResponseError
@@ -35,6 +36,8 @@ class Process:
     pokes: list[RevisionName] = field(default_factory=list)
     dropped: list[tuple[str, str]] = field(default_factory=list)
     led: list[LeaderHeard] = field(default_factory=list)
+    meanwhile: Callable[[], object] = lambda: None
+    """What happens while Redis' answers are on their way."""
 
     def __post_init__(self) -> None:
         gateway = None if self.name is None else GatewayName(self.name)
@@ -70,18 +73,24 @@ class Process:
         self.host = HostTime()
         self._heard_to = len(self.redis.published)
 
-    def round(self, *, beat: bool = True) -> None:
-        """Say and read once."""
+    def hear(self) -> None:
+        """Hear what has been published."""
         for channel, message in self.redis.published[self._heard_to :]:
             if channel.decode() in self.hearing.channels:
                 self.hearing.published(channel, message, self.news)
         self._heard_to = len(self.redis.published)
+
+    def round(self, *, beat: bool = True) -> None:
+        """Say and read once."""
+        self.hear()
         now = self.now
         self.host.hear(self.redis.now, asked=now, answered=now)
         commands = list(self.saying.commands(self.host, now, beat=beat))
         now_ms = int(self.host.earliest(now) * 1000)
         commands += self.hearing.commands(beat=beat, now_ms=now_ms)
         answers = self.redis.ask([command.words for command in commands])
+        self.meanwhile()
+        self.hear()
         for command, answer in zip(commands, answers, strict=True):
             if isinstance(answer, ResponseError):
                 command.refused()

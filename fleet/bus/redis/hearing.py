@@ -88,6 +88,8 @@ class Hearing:
         self._fresh: dict[str, None] = {}
         """Logs with something new, by name."""
         self._pokes: dict[RevisionName, None] = {}
+        self._due: dict[RevisionName, None] = {}
+        """Pokes from before the last reading was asked for: to be told behind what it brings."""
         self._drained = Drained()
         self._lines_to = _BEGINNING
         self._lines_checked = False
@@ -126,7 +128,7 @@ class Hearing:
     @property
     def full(self) -> bool:
         """There is something to read now."""
-        return bool(self._fresh or self._pokes or self._more)
+        return bool(self._fresh or self._pokes or self._due or self._more)
 
     # What comes in.
 
@@ -154,6 +156,8 @@ class Hearing:
     def commands(self, *, beat: bool, now_ms: int) -> Iterator[Command]:
         """Read what is new. `beat`: look for all that there is."""
         names, self._fresh, self._more = list(self._fresh), {}, False
+        self._due |= self._pokes
+        self._pokes = {}
         for name in names:
             self._hope(self._logs[name])
         if beat:
@@ -187,7 +191,7 @@ class Hearing:
 
     def digest(self, host: HostTime, now: float, news: News) -> Iterator[None]:
         """Take in what was read, a piece at a time, and tell of it; then the pokes."""
-        pokes, self._pokes = self._pokes, {}
+        pokes, self._due = self._due, {}
         read_now, self._read = self._read, []
         for name, messages in read_now:
             yield from self._digest_log(name, messages, host=host, now=now, news=news)

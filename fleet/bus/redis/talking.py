@@ -153,9 +153,8 @@ class Talking:
                 await self._clock.sleep(0)
         now_ms = int(host.earliest(now) * 1000)
         commands += self._hearing.commands(beat=beat, now_ms=now_ms)
-        if not commands:
-            return
-        refused = await self._ask(link, host, commands)
+        # Without any there may be a poke to tell, with nothing to read before it.
+        refused = bool(commands) and await self._ask(link, host, commands)
         if beat and not refused:
             # All that had been refused was asked again.
             self._refused.end()
