@@ -1,7 +1,8 @@
 """Asks an API server, in raw JSON: one method per verb, and a watch.
 
 Rule 1: no limit on the rate of requests is ours: a hundred models woken at once are a hundred
-        writes at once. The server has its own fairness.
+        writes, as fast as the server takes them (`fleet.kubernetes.inflight`). It has its own
+        fairness. Writes never wait for lists.
 Rule 2: every call ends: by an answer, or by a timeout.
 Rule 3: an error says what was asked of whom, and what the server said to it.
 Rule 4: a 401 makes the credentials be read again, once; if they have changed, they are used.
@@ -30,6 +31,7 @@ from fleet.errors import (
 )
 from fleet.kubernetes.connection import Connection
 from fleet.kubernetes.credentials import read_credentials, same
+from fleet.kubernetes.inflight import InFlight
 from fleet.kubernetes.objects import Object
 from fleet.system import system_said
 
@@ -41,7 +43,6 @@ MERGE = "application/merge-patch+json"
 _JSON = "application/json"
 _TIMEOUT_S = 15.0
 _CONNECT_S = 5.0
-_AT_ONCE = 128
 _SILENCE_S = 50.0
 _SHOWN = 500
 _UNCONNECTED: Final = aiohttp.ClientConnectorError
@@ -60,8 +61,7 @@ class Api:
         self._connection = connection
         self._kubeconfig, self._context = kubeconfig, context
         self._reading = asyncio.Lock()
-        # Not a rate: more handshakes than this at once would only take the processor from us.
-        self._places = asyncio.Semaphore(_AT_ONCE)
+        self._reads, self._writes = InFlight(), InFlight()
 
     @classmethod
     async def open(cls, kubeconfig: str | None = None, *, context: str | None = None) -> "Api":
@@ -155,7 +155,11 @@ class Api:
         where = f"{method} {self.server}{path}"
         limit = aiohttp.ClientTimeout(total=timeout, sock_connect=_CONNECT_S)
         url = _url(path, query)
-        async with self._places, self._answer(method, url, where, timeout=limit, **content) as head:
+        in_flight = self._reads if method == "GET" else self._writes
+        async with (
+            _in_time(in_flight.one(), where, timeout),
+            self._answer(method, url, where, timeout=limit, **content) as head,
+        ):
             body = await _read(head, where)
         return _object(body, where)
 
@@ -194,6 +198,18 @@ async def _connected(kubeconfig: str | None, context: str | None) -> Connection:
     except OSError as error:
         msg = f"kubeconfig {kubeconfig!r}: its certificates cannot be used: {error}"
         raise SettingError(msg) from error
+
+
+@contextlib.asynccontextmanager
+async def _in_time(
+    place: contextlib.AbstractAsyncContextManager[None], where: str, seconds: float
+) -> AsyncIterator[None]:
+    """Within `place`, entered in time or not at all."""
+    async with contextlib.AsyncExitStack() as stack:
+        with _translated(where):
+            async with asyncio.timeout(seconds):
+                await stack.enter_async_context(place)
+        yield
 
 
 @contextlib.asynccontextmanager
