@@ -3,13 +3,14 @@
 Rule 1: what bodies pass through, pieces of up to 256 KiB, stays with the process. glibc would give
         each piece back to the kernel and take it anew, which costs more than moving its bytes.
 Rule 2: what there is once all parts run, stays: the garbage collector need not look at it again,
-        which would halt requests for tens of milliseconds.
+        which would halt requests for tens of milliseconds. Nor at a cluster that was read after
+        that, at which it would look for longer.
 """
 
 import ctypes
 import gc
 
-__all__ = ["keep_pieces", "settle"]
+__all__ = ["keep", "keep_pieces", "settle"]
 
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
@@ -32,4 +33,9 @@ def keep_pieces() -> None:
 def settle() -> None:
     """All parts run: collect what starting left, and look at the rest no more."""
     gc.collect()
+    gc.freeze()
+
+
+def keep() -> None:
+    """Keep all there is by now, the little garbage among it too: nobody may wait for a look."""
     gc.freeze()

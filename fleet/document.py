@@ -163,7 +163,10 @@ class _Copy:
         if depth > _DEPTH or self._left < 0:
             msg = f"at most {_SIZE} values, nested at most {_DEPTH} deep, and none within itself"
             raise ValueError(msg)
-        if isinstance(value, Mapping):
+        if isinstance(value, str):
+            return _text(value)
+        # What is a dict is one at the first look: a Mapping takes a search.
+        if isinstance(value, dict | Mapping):
             return {_key(key): self.of(item, depth=depth + 1) for key, item in value.items()}
         if isinstance(value, list | tuple | set | frozenset):
             return [self.of(item, depth=depth + 1) for item in value]
@@ -172,6 +175,8 @@ class _Copy:
 
 def _key(key: object) -> str:
     # `no:` without quotes is a key too, and Kubernetes calls it "false".
+    if isinstance(key, str):
+        return _text(key)
     return str(key).lower() if isinstance(key, bool) else str(_scalar(key))
 
 
@@ -181,8 +186,12 @@ def _scalar(value: object) -> object:
         raise ValueError(msg)
     if value is None or isinstance(value, int | float):
         return value
+    return _text(str(value))
+
+
+def _text(value: str) -> str:
     # A lone surrogate can be written nowhere: not to a terminal, a file or an environment.
-    return str(value).encode(errors="replace").decode()
+    return str(value) if value.isascii() else value.encode(errors="replace").decode()
 
 
 def _shown(value: object) -> str:

@@ -19,6 +19,7 @@ from ebbtide.kubernetes.figures import Overseen, Unbilled
 from ebbtide.kubernetes.flags import Options
 from ebbtide.kubernetes.ground import Ground
 from ebbtide.kubernetes.standing import Need, Standing
+from ebbtide.memory import keep
 from ebbtide.serving import Serving, shown_url
 from ebbtide.signals import Stop
 from ebbtide.view import Figures, Reports, View
@@ -105,6 +106,7 @@ class _Parts:
 
     async def _run(self) -> None:
         await self._standing.met()
+        keep()
         self._standing.begun = True
         async with asyncio.TaskGroup() as group:
             endless(group, self._leadership.run(), name="lease")

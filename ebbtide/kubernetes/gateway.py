@@ -18,6 +18,7 @@ from ebbtide.kubernetes.figures import Together, Unbilled
 from ebbtide.kubernetes.flags import Options
 from ebbtide.kubernetes.ground import Ground, Membership, Slots
 from ebbtide.kubernetes.standing import Need, Standing
+from ebbtide.memory import keep
 from ebbtide.requestpath import RequestPath
 from ebbtide.reserved import Reserved, reserve
 from ebbtide.serving import Serving, shown_url
@@ -53,6 +54,7 @@ class _Parts:
     async def begin(self, reserved: Reserved) -> None:
         """Open the request port once all that is needed is there."""
         await self.standing.met()
+        keep()
         if self.standing.leaving:
             return
         await self.path.front.adopt(reserved.listen())

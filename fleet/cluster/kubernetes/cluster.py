@@ -23,6 +23,7 @@ from fleet.cluster.kubernetes.secondwriters import MANAGER
 from fleet.cluster.kubernetes.snapshot import Reader
 from fleet.cluster.kubernetes.swapping import Swapping
 from fleet.cluster.kubernetes.watching import Watching
+from fleet.collector import collecting_later
 from fleet.errors import ConflictError, EbbtideError, GoneError
 from fleet.kubernetes.api import Api
 from fleet.kubernetes.objects import Key, Object, metadata, version_of
@@ -159,6 +160,10 @@ class KubernetesCluster:
         self._swapping.changed()
 
     def _swap(self) -> float | None:
+        with collecting_later():
+            return self._swapped()
+
+    def _swapped(self) -> float | None:
         now = self._clock.now()
         for kind in self._changed:
             self._reader.take(kind, self.watching.of(kind), now=now)
