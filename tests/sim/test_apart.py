@@ -162,6 +162,20 @@ class Processes(RuleBasedStateMachine):
         self.runner.run(self.world.kill(gateway, pod_gone=False))
         self._later(missed_for, self.world.there.discard, gateway.name)
 
+    @precondition(lambda self: len(self.world.gateways) > 1)
+    @rule(which=WHICH, noticed=st.booleans(), span=SPAN)
+    def start_gateway_anew(self, which, noticed, span):
+        """Its container ends, and the next run has its name; it may be missed in between, or not."""
+
+        async def anew():
+            gateway = self.world.gateways[which % len(self.world.gateways)]
+            await self.world.kill(gateway, pod_gone=noticed)
+            await asyncio.sleep(span)
+            await self.world.gateway(gateway.name)
+
+        self.runner.run(anew())
+        self._go_on()
+
     @rule(which=WHICH, both=st.booleans())
     def lead(self, which, both):
         """Another leads; the one before may not have noticed."""
