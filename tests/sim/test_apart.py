@@ -165,7 +165,7 @@ class Processes(RuleBasedStateMachine):
     @precondition(lambda self: len(self.world.gateways) > 1)
     @rule(which=WHICH, noticed=st.booleans(), span=SPAN)
     def start_gateway_anew(self, which, noticed, span):
-        """Its container ends, and the next run has its name; it may be missed in between, or not."""
+        """Its container ends, and the next run has its name; it was missed in between, or not."""
 
         async def anew():
             gateway = self.world.gateways[which % len(self.world.gateways)]
