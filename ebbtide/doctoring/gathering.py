@@ -93,7 +93,7 @@ async def gather(
         namespaces=tuple(namespaces),
         own=own,
         # The clock of the facts is the wall's own.
-        fleet=read_fleet(objects, now=now, budget=parse_budget(settings.gpu_budget)),
+        fleet=read_fleet(objects, now=now, budget=parse_budget(settings.gpu_budget), owner=own),
         deployments=_by_name(
             item for item in objects.deployments if trim(Kind.DEPLOYMENT, item) is not None
         ),

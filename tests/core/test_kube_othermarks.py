@@ -3,9 +3,9 @@
 import pytest
 
 from fleet.cluster.kubernetes.drainmark import DRAINING, write_mark
-from fleet.cluster.kubernetes.objects import Kind, trim
+from fleet.cluster.kubernetes.objects import Kind, Objects, trim
 from fleet.cluster.kubernetes.othermarks import LASTING
-from fleet.cluster.kubernetes.snapshot import Reader
+from fleet.cluster.kubernetes.snapshot import Reader, read_fleet
 from fleet.kubernetes.objects import key_of
 from fleet.model import Drain, Revision
 from tests.core.test_kube_snapshot import DEMO
@@ -47,6 +47,14 @@ def test_a_mark_of_another_ebbtide_is_honoured_and_nobody_scales() -> None:
     assert found.drain == Drain(number=3, replicas=PODS, foreign=True)
     assert "of the namespace other" in found.second_writer
     assert one.reader.due == LASTING
+
+
+def test_ebbtide_doctor_sees_it_too() -> None:
+    demo = deployment()
+    demo["metadata"]["annotations"][DRAINING] = write_mark(3, ["demo-1"], term=7, owner="other")
+    for owner, expected in (("own", True), ("other", False)):
+        found = read_fleet(Objects(deployments=[demo]), now=1e9, owner=owner).revisions[DEMO]
+        assert bool(found.second_writer) is expected
 
 
 def test_for_a_while_after_it_went_so_that_the_two_do_not_take_turns() -> None:

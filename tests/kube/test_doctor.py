@@ -47,6 +47,8 @@ def test_it_sees_what_is_there(
     nodes(gpus=1, labels={"nvidia.com/gpu.product": "NVIDIA-L4"})
     apply(control_plane, namespace, "good")
     apply(control_plane, namespace, "bad", slots="many")
+    theirs = '{"number": 1, "owner": "elsewhere", "replicas": [], "term": 1}'
+    apply(control_plane, namespace, "shared", draining=theirs)
     code, told = doctor("--json")
     found = json.loads(told)
     assert (code, found["ok"]) == (1, False)
@@ -57,6 +59,7 @@ def test_it_sees_what_is_there(
     assert all(one["allowed"] and one["account"] is None for one in found["permissions"])
     what = [one["what"] for one in found["findings"]]
     assert any("ebbtide.dev/slots: 'many': " in one for one in what)
+    assert any("another ebbtide, of the namespace elsewhere" in one for one in what)
     assert any("terminationGracePeriodSeconds is 0" in one for one in what)
     assert any(one.startswith("redis://127.0.0.1") and "allows all" in one for one in what)
 

@@ -52,9 +52,10 @@ def read_fleet(
     offset: float = 0.0,
     budget: GpuBudget | None = None,
     explain: Explain = _last_line,
+    owner: str = "",
 ) -> Fleet:
     """The fleet that `objects`, trimmed or whole, show at `now`; see `Reader`."""
-    reader = Reader(offset=lambda: offset, budget=budget, explain=explain)
+    reader = Reader(offset=lambda: offset, budget=budget, explain=explain, owner=owner)
     for kind in Kind:
         if kind is Kind.NODE and objects.nodes is None:
             reader.take(kind, None, now=now)
