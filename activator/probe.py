@@ -28,7 +28,7 @@ __all__ = ["Pace", "sequence_idle_of", "served_names", "slots_of", "until_ready"
 _log = log(__name__)
 
 _QUICK_S = 0.01
-_SLOW_S = 0.05
+_SLOW_S = 0.02
 _QUICK_FOR_S = 5.0
 _SHARE_S = 0.005
 _LONGEST_S = 1.0

@@ -1,60 +1,103 @@
-"""What a line at rest is spared: nobody waits or runs there, and no replica is known.
+"""What a line at rest is spared: nobody waits or runs there, and its replicas, if any, are ready.
 
 There may be a thousand of them, looked at and told about every second.
 
-Rule 1: a sample is told again for as long as it holds; only its age moves, and is told again for
+Rule 1: a sample is told again for as long as it holds; only its ages move, and are told again for
         at most half a second.
 Rule 2: whatever could change it (an arrival, a replica, a new revision) ends the rest first.
+Rule 3: a replica that is not ready, or that takes nothing new, lets nobody rest: what is concluded
+        of it may change by the clock alone.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from activator.core.ledger import Ledger
 from activator.report import sample_of
 from fleet.messages import RevisionSample
-from fleet.model import Fleet, Revision
+from fleet.model import Fleet, Replica, Revision
 
 __all__ = ["Resting"]
 
 _AGE_S = 0.5
 
+_Marks = tuple[tuple[object, ...], ...]
+"""All of each seat that a sample tells, but for ages."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """What there was when it was looked at."""
+
+    revision: Revision
+    replicas: tuple[Replica, ...]
+    marks: _Marks
+
 
 class Resting:
     """One line's rest: what was concluded and told since it began."""
 
-    __slots__ = ("_at", "_ledger", "_looked", "_told")
+    __slots__ = ("_at", "_ledger", "_looked", "_marks", "_told")
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._looked: Revision | None = None
+        self._looked: _Look | None = None
         """What was looked at while at rest already."""
         self._told: RevisionSample | None = None
+        self._marks: _Marks = ()
         self._at = 0.0
 
     def through(self, revision: Revision, fleet: Fleet) -> bool:
         """Whether it rests as it did when it was looked at last: there is nothing to do."""
-        return revision is self._looked and self._ledger.rests and not fleet.of(revision.name)
+        looked = self._looked
+        return (
+            looked is not None
+            and revision is looked.revision
+            and fleet.of(revision.name) is looked.replicas
+            and self._ledger.quiet
+            and self._marked() == looked.marks
+        )
 
     def looked(self, revision: Revision, fleet: Fleet) -> None:
         """All that could be concluded has been."""
-        there = not self._ledger.rests or fleet.of(revision.name)
-        self._looked = None if there else revision
+        replicas, seats = fleet.of(revision.name), self._ledger.seats
+        ready = seats.keys() == {replica.name for replica in replicas}
+        self._looked = None
+        if self._ledger.quiet and ready and all(seat.open for seat in seats.values()):
+            self._looked = _Look(revision=revision, replicas=replicas, marks=self._marked())
 
     def sample(self, revision: Revision, now: float) -> RevisionSample:
         """The sample of a revision at `now`."""
         ledger, told = self._ledger, self._told
-        if not ledger.rests or revision.drain is not None:
+        if not ledger.quiet or revision.drain is not None:
             self._told = None
             return sample_of(revision, ledger, now=now)
-        if (
-            told is None
-            or told.arrivals != ledger.arrivals
-            or told.completions != ledger.completions
-        ):
+        if told is None or not self._holds(told):
             told = sample_of(revision, ledger, now=now)
-        elif told.idle_for is None or now - self._at < _AGE_S:
+        elif now - self._at < _AGE_S or (told.idle_for is None and not told.replicas):
             return told
+        elif told.replicas:
+            told = sample_of(revision, ledger, now=now)
         else:
-            told = replace(told, idle_for=told.idle_for + now - self._at)
-        self._told, self._at = told, now
+            told = replace(told, idle_for=(told.idle_for or 0.0) + now - self._at)
+        self._told, self._marks, self._at = told, self._marked(), now
         return told
+
+    def _holds(self, told: RevisionSample) -> bool:
+        """Whether all of it but ages is as it was."""
+        ledger = self._ledger
+        return (
+            told.arrivals == ledger.arrivals
+            and told.completions == ledger.completions
+            and self._marks == self._marked()
+        )
+
+    def _marked(self) -> _Marks:
+        seats = self._ledger.seats
+        if not seats:
+            return ()
+        return tuple(
+            [
+                (one.name, one.ready_at, one.ready_after, one.slots, one.warming, one.open)
+                for one in seats.values()
+            ]
+        )

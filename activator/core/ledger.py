@@ -88,10 +88,9 @@ class Ledger:
         return self._turns.count + len(self._parked)
 
     @property
-    def rests(self) -> bool:
-        """Nobody is here, and no seat: nothing grows, and nothing ends by itself."""
-        there = self.seats or self.running or self._turns.count or self._parked or self.sequences
-        return not there
+    def quiet(self) -> bool:
+        """Nobody is here, and no sequence lives: nothing grows, and nothing ends by itself."""
+        return not (self.running or self._turns.count or self._parked or self.sequences)
 
     @property
     def eldest(self) -> Ticket | None:

@@ -1,11 +1,13 @@
 """A line at rest is spared work, and nothing that is told or done differs by it."""
 
 import asyncio
+import random
+from dataclasses import replace
 
 import pytest
 
 from activator.report import sample_of
-from fleet.model import Drain, Policy
+from fleet.model import Drain, Phase, Policy, WarmUp
 from fleet.reasons import Reason
 from tests.fakes.cluster import revision
 from tests.sim.loop import VIRTUAL
@@ -97,6 +99,74 @@ async def test_a_changed_manifest_of_a_blocked_model_clears_the_block():
         assert w.line.hopeless() is Reason.START_FAILED
         w.cluster.put(revision(template="t2"))
         assert w.line.hopeless() is None
+
+
+def idle(sample):
+    """A sample but for its ages."""
+    ready = [replace(one, ready_for=None) for one in sample.replicas]
+    return replace(sample, idle_for=sample.idle_for is None, replicas=tuple(ready))
+
+
+def ages(sample):
+    known = [sample.idle_for, *(one.ready_for for one in sample.replicas)]
+    return [age for age in known if age is not None]
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_what_is_told_is_what_is_whatever_happens_in_between(seed):
+    """Calls, wakes, sleeps, broken replicas, other manifests: at any moment, but for half a second
+    of age."""
+    luck = random.Random(seed)
+    async with world(gpus=3) as w:
+        w.cluster.put(revision(policy=Policy(slots=2, queue_limit=2)))
+
+        async def scale(to):
+            seen = w.cluster.fleet().revisions[w.revision]
+            await w.cluster.scale(w.revision, to, expect=seen.version, reason=Reason.DEMAND)
+
+        for _ in range(300):
+            match luck.choice(["call", "scale", "wait", "wait", "wait", "doubt", "slots", "drop"]):
+                case "call":
+                    w.call(service=luck.choice([0.01, 1.0]))
+                case "scale":
+                    await scale(luck.randrange(4))
+                case "doubt":
+                    for seat in list(w.line.ledger.seats.values())[:1]:
+                        w.line._opening.doubt(seat)
+                case "slots":
+                    seen = w.cluster.fleet().revisions[w.revision]
+                    policy = replace(seen.policy, slots=luck.randrange(1, 4))
+                    w.cluster.put(replace(seen, policy=policy))
+                case "drop":
+                    for one in w.cluster.fleet().of(w.revision)[:1]:
+                        w.cluster.fail(one.name)
+                        w.cluster.retry(one.name)
+                case _:
+                    await asyncio.sleep(luck.choice([0.01, 0.3, 2.0]))
+            seen = w.line.sample(w.now)
+            true = sample_of(w.line.revision, w.line.ledger, now=w.now)
+            assert idle(seen) == idle(true)
+            assert ages(seen) == pytest.approx(ages(true), abs=0.51)
+
+
+async def test_a_model_that_is_ready_and_idle_is_not_looked_into_each_second(monkeypatch):
+    made = []
+
+    def counted(*args, **more):
+        made.append(args)
+        return sample_of(*args, **more)
+
+    monkeypatch.setattr("activator.resting.sample_of", counted)
+    async with world() as w:
+        w.cluster.put(revision(replicas=1, policy=Policy(slots=4, warm_up=WarmUp.NONE)))
+        await asyncio.sleep(5)
+        assert w.line.phase() is Phase.READY
+        made.clear()
+        looks = []
+        monkeypatch.setattr(w.line, "_release", looks.append)
+        await asyncio.sleep(10)
+        assert len(made) <= 11, "once for what is prepared, and not again for what is told"
+        assert looks == []
 
 
 async def test_others_have_their_turn_while_hundreds_of_lines_are_looked_at():
