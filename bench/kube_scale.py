@@ -5,12 +5,14 @@ are simulated (kwok), and one small model server answers for every pod. A gatewa
 start anew in each round.
 """
 
+import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from bench.case import Run
 from bench.entries import Measured
@@ -19,6 +21,7 @@ from bench.peers import PeerMissingError
 from bench.process import DiedError, Process, free_port, listening
 from bench.progress import say
 from bench.stats import Row
+from bench.waiting import until
 from scripts.kube.binaries import MissingError
 from tests.kube.admin import Admin
 from tests.kube.objects import deployment, gpu_node
@@ -32,7 +35,7 @@ _DEPLOYMENTS, _REPLICAS, _NODES = 1000, 5, 50
 _PODS = _DEPLOYMENTS * _REPLICAS
 _ADDRESS, _NAMESPACE, _TICK_S, _REST_S = "127.77.0.1", "models", 2.0, 10.0
 _MUST = {"start-up": 10.0, "CPU": 2.0, "memory": 300.0, "tick": 100.0}
-_SETTLE_S, _FILL_S = 10.0, 600.0
+_SETTLE_S, _FILL_S, _SAY_EVERY = 60.0, 600.0, 500
 
 
 def measure(run: Run) -> Measured:
@@ -104,18 +107,30 @@ def _fill(admin: Admin) -> None:
         }
         made = deployment(name, _NAMESPACE, annotations=annotations, replicas=_REPLICAS, gpus=1)
         admin.post(path, made)
-    end = time.monotonic() + _FILL_S
-    while (ready := _ready(admin, path)) < _PODS:
+    _wait_for_pods(admin, path)
+
+
+def _wait_for_pods(admin: Admin, path: str) -> None:
+    """By what the Deployments at `path` tell of themselves when they change."""
+    listed = admin.get(path)
+    ready = {each["metadata"]["name"]: _ready(each) for each in listed["items"]}
+    version, end, said = listed["metadata"]["resourceVersion"], time.monotonic() + _FILL_S, 0
+    while (there := sum(ready.values())) < _PODS:
         if time.monotonic() > end:
-            msg = f"{ready} of {_PODS} simulated pods are ready after {_FILL_S:g} s"
+            msg = f"{there} of {_PODS} simulated pods are ready after {_FILL_S:g} s"
             raise DiedError(msg)
-        say(f"cluster-scale: {ready:,} of {_PODS:,} pods are ready")
-        time.sleep(5.0)
+        if there - said >= _SAY_EVERY:
+            said = there
+            say(f"cluster-scale: {there:,} of {_PODS:,} pods are ready")
+        for kind, found in admin.watch(path, version):
+            version = found["metadata"]["resourceVersion"]
+            if kind != "BOOKMARK":
+                ready[found["metadata"]["name"]] = _ready(found)
 
 
-def _ready(admin: Admin, path: str) -> int:
-    found = admin.get(path)["items"]
-    return sum(each["status"].get("readyReplicas", 0) for each in found)
+def _ready(deployment: Mapping[str, Any]) -> int:
+    found: int = deployment["status"].get("readyReplicas", 0)
+    return found
 
 
 def _round(run: Run, plane: ControlPlane, redis: RedisServer, number: int) -> dict[str, float]:
@@ -123,11 +138,11 @@ def _round(run: Run, plane: ControlPlane, redis: RedisServer, number: int) -> di
     folder = run.folder / f"scale-{number}"
     folder.mkdir()
     with ExitStack() as stack:
-        leader = stack.enter_context(_started("autoscaler", plane, redis, folder))
+        leader, _ = stack.enter_context(_started("autoscaler", plane, redis, folder))
         began = time.monotonic()
-        gateway = stack.enter_context(_started("gateway", plane, redis, folder))
+        gateway, admin = stack.enter_context(_started("gateway", plane, redis, folder))
         start_up = time.monotonic() - began
-        time.sleep(_SETTLE_S)
+        until(lambda: _all_known(admin), what="a seat for every pod", seconds=_SETTLE_S, every=1.0)
         before, ticking, began = gateway.cpu_s(), leader.cpu_s(), time.monotonic()
         time.sleep(_REST_S)
         passed = time.monotonic() - began
@@ -142,8 +157,8 @@ def _round(run: Run, plane: ControlPlane, redis: RedisServer, number: int) -> di
 @contextmanager
 def _started(
     command: str, plane: ControlPlane, redis: RedisServer, folder: Path
-) -> Iterator[Process]:
-    """One of ebbtide's processes, ready."""
+) -> Iterator[tuple[Process, int]]:
+    """One of ebbtide's processes, ready; and its admin port."""
     log, admin = folder / f"{command}.log", free_port()
     ports = ["--admin-port", str(admin), *(["--port", "0"] if command == "gateway" else [])]
     kept = {key: value for key, value in os.environ.items() if not key.startswith("EBBTIDE_")}
@@ -155,7 +170,14 @@ def _started(
     program = [sys.executable, "-m", "ebbtide", command, "--kubeconfig", str(plane.kubeconfig)]
     with Process([*program, *ports], log=log, env={**kept, **settings}) as process:
         process.wait_until(lambda: _says_ready(admin), what="ready", seconds=60.0)
-        yield process
+        yield process, admin
+
+
+def _all_known(admin: int) -> bool | None:
+    """Whether a gateway knows every replica as ready."""
+    models = json.loads(ask(admin, "GET", "/api/models").body)["models"]
+    ready = sum(each["replicas"]["ready"] for each in models)
+    return True if ready == _PODS else None
 
 
 def _says_ready(admin: int) -> bool:

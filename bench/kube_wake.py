@@ -27,6 +27,7 @@ from bench.peers import PeerMissingError
 from bench.process import DiedError
 from bench.progress import say
 from bench.stats import Row
+from bench.waiting import until
 from bench.wrk import BODY
 from scripts.kube.binaries import MissingError, find
 from tests.kube.cluster import RealCluster
@@ -142,8 +143,12 @@ class _Stage:
         scale = [*kubectl, "-n", _NAMESPACE, "scale", f"deployment/{name}", "--replicas=1"]
         subprocess.run(scale, check=True, capture_output=True)
         pods = f"/api/v1/namespaces/{_NAMESPACE}/pods"
-        while not (address := _address(self._admin.get(pods, labelSelector=f"app={name}"))):
-            time.sleep(0.01)
+        address = until(
+            lambda: _address(self._admin.get(pods, labelSelector=f"app={name}")) or None,
+            what=f"an address for {name}",
+            seconds=_WAIT_S,
+            every=0.01,
+        )
         url = f"http://{address}:8000{infer_path(name)}"
         ask = [self._curl, "--silent", "--fail", "--max-time", "5", "--data", BODY, url]
         while subprocess.run(ask, check=False, capture_output=True).returncode != 0:
@@ -164,24 +169,24 @@ class _Stage:
         self._admin.until(pods, lambda found: not found["items"], timeout=60.0)
 
     def _until_known(self, port: str, name: str) -> None:
-        url, end = f"http://{port}/api/models/{name}", time.monotonic() + _WAIT_S
-        while self._client.get(url, headers=self._token).status_code != httpx.codes.OK:
-            if time.monotonic() > end:
-                msg = f"the gateway does not know {name} after {_WAIT_S:g} s"
-                raise DiedError(msg)
-            time.sleep(0.02)
+        url = f"http://{port}/api/models/{name}"
+        until(
+            lambda: self._client.get(url, headers=self._token).is_success or None,
+            what=f"the gateway knows {name}",
+            seconds=_WAIT_S,
+        )
 
     def _written(self, name: str) -> float:
         """When the API server had taken the write of `name`'s scale: system time."""
-        end = time.monotonic() + 5.0
-        while time.monotonic() < end:
-            for entry in self._cluster.plane.audited():
-                about = entry["objectRef"]
-                if about.get("name") == name and entry["responseStatus"]["code"] == httpx.codes.OK:
-                    return datetime.fromisoformat(entry["stageTimestamp"]).timestamp()
-            time.sleep(0.05)
-        msg = f"the audit log has no write of {name}'s scale"
-        raise DiedError(msg)
+        return until(lambda: self._audited(name), what=f"a write of {name}'s scale", seconds=5.0)
+
+    def _audited(self, name: str) -> float | None:
+        """As the audit log has it; None: not yet."""
+        for entry in self._cluster.plane.audited():
+            about = entry["objectRef"]
+            if about.get("name") == name and entry["responseStatus"]["code"] == httpx.codes.OK:
+                return datetime.fromisoformat(entry["stageTimestamp"]).timestamp()
+        return None
 
 
 def _address(pods: Mapping[str, Any]) -> str:
