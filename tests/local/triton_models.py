@@ -15,6 +15,7 @@ import triton_python_backend_utils as pb_utils
 class TritonPythonModel:
     def initialize(self, args):
         load_s, self.run_s, fail = {load_s!r}, {run_s!r}, {fail!r}
+        self.hold = {hold!r}
         time.sleep(load_s)
         while {gate!r} and not os.path.exists({gate!r}):
             time.sleep(0.02)
@@ -27,6 +28,8 @@ class TritonPythonModel:
         for request in requests:
             values = pb_utils.get_input_tensor_by_name(request, "X").as_numpy()
             time.sleep(self.run_s)
+            while self.hold and os.path.exists(self.hold):
+                time.sleep(0.02)
             self.count += 1
             out = np.stack([values * 2, np.full_like(values, self.count)])
             answers.append(pb_utils.InferenceResponse([pb_utils.Tensor("Y", out)]))
@@ -91,16 +94,18 @@ def write_model(
     fail: str = "",
     instances: int = 1,
     gate: str = "",
+    hold: str = "",
     **annotations: object,
 ) -> Path:
     """Write a model repository and its manifest; returns the manifest.
 
-    It loads until the file `gate` is there, if that is named. It doubles `X` and says the
+    It loads until the file `gate` is there, and answers nothing while the file `hold` is, if those
+    are named. It doubles `X` and says the
     how-manieth request of its process that was.
     """
     version = folder / "models" / name / name / "1"
     version.mkdir(parents=True, exist_ok=True)
-    code = _CODE.format(load_s=load_s, run_s=run_s, fail=fail, gate=gate)
+    code = _CODE.format(load_s=load_s, run_s=run_s, fail=fail, gate=gate, hold=hold)
     (version / "model.py").write_text(code)
     (version.parent / "config.pbtxt").write_text(_CONFIG.format(instances=instances))
     manifest = folder / f"{name}.json"
