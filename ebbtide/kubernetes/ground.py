@@ -5,7 +5,7 @@ Rule: nothing here waits for the other side: a process comes up, says what it la
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,7 +20,7 @@ from fleet.names import GatewayName, ReplicaName, RevisionName
 from fleet.runtimes import ModelServer
 from fleet.tls import Certificates
 
-__all__ = ["Ground", "Membership", "Slots", "Touch"]
+__all__ = ["Ground", "Membership", "Slots", "Talk", "Touch"]
 
 
 class Touch(Protocol):
@@ -34,6 +34,20 @@ class Touch(Protocol):
     @property
     def trouble(self) -> str:
         """Why it is not, in words; empty while nothing is known to be wrong."""
+        ...
+
+
+class Talk(Touch, Protocol):
+    """Whether a process is in touch with Redis, and what comes of it."""
+
+    @property
+    def refused(self) -> bool:
+        """It answers, and refuses something."""
+        ...
+
+    @property
+    def lost(self) -> Mapping[str, int]:
+        """Messages that came to nothing so far, by why."""
         ...
 
 
@@ -60,7 +74,7 @@ class Ground:
     """Begins to read the cluster; returns once there is a first snapshot. To be called once."""
     cluster_touch: Touch
     bus: Bus
-    bus_touch: Touch
+    bus_touch: Talk
     reports: Reports
     """As the leader publishes them."""
     publish: Callable[[Autoscaler], None]

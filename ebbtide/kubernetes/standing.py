@@ -8,7 +8,7 @@ Rule 2: until then it says what is missing, and why.
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from ebbtide.kubernetes.ground import Touch
+from ebbtide.kubernetes.ground import Talk, Touch
 from ebbtide.view import LEAVING
 from fleet.clock import Clock
 from fleet.leases import Lease
@@ -37,7 +37,7 @@ class Standing:
         *,
         needs: Sequence[Need],
         cluster: Touch,
-        bus: Touch,
+        bus: Talk,
         gateways: Callable[[], int | None],
         lease: Lease | None = None,
     ) -> None:
@@ -72,6 +72,8 @@ class Standing:
             gateways=self._gateways(),
             cluster_cut_s=self._cut(self._cluster),
             bus_cut_s=self._cut(self._bus),
+            bus_refused=self._bus.refused,
+            bus_lost=dict(self._bus.lost),
         )
 
     def _cut(self, touch: Touch) -> float:

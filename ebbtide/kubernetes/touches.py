@@ -1,5 +1,7 @@
 """With what a process is in touch, from what its adapters know of themselves."""
 
+from collections.abc import Mapping
+
 from fleet.bus.redis.bus import RedisBus
 from fleet.clock import Clock
 from fleet.cluster.kubernetes.cluster import KubernetesCluster
@@ -41,6 +43,15 @@ class BusTouch:
     @property
     def trouble(self) -> str:
         return self._bus.state().why
+
+    @property
+    def refused(self) -> bool:
+        state = self._bus.state()
+        return state.connected and bool(state.why)
+
+    @property
+    def lost(self) -> Mapping[str, int]:
+        return {why.value: count for why, count in self._bus.state().lost.items()}
 
 
 class Published:

@@ -179,10 +179,18 @@ def _process(state: ProcessState) -> Iterator[Metric]:
         ("gateways", "Gateways that are members now.", state.gateways),
         ("cluster_cut_seconds", "Since the API server was last heard of.", state.cluster_cut_s),
         ("bus_cut_seconds", "Since Redis was last heard of.", state.bus_cut_s),
+        ("bus_refused", "Whether Redis answers, and refuses something.", state.bus_refused),
     )
     for name, text, value in told:
         if value is not None:
             yield GaugeMetricFamily(f"ebbtide_{name}", text, value=float(value))
+    if state.bus_lost is not None:
+        lost = CounterMetricFamily(
+            "ebbtide_bus_lost", "Messages over Redis that came to nothing.", labels=("reason",)
+        )
+        for reason, count in state.bus_lost.items():
+            lost.add_metric((reason,), count)
+        yield lost
 
 
 def _cost(account: Bill, highest: dict[tuple[str, ...], float]) -> Iterator[Metric]:

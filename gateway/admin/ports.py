@@ -66,6 +66,10 @@ class ProcessState:
     """Seconds since the API server was last heard of; 0 while it is in touch."""
     bus_cut_s: float | None = None
     """The same for Redis."""
+    bus_refused: bool | None = None
+    """Whether Redis answers, and refuses something: it is full, or forbids it."""
+    bus_lost: Mapping[str, int] | None = None
+    """Messages over Redis that came to nothing so far, by why."""
 
 
 class AdminView(Protocol):

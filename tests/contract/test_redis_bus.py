@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fleet.bus.redis.bus import Lost
 from fleet.bus.redis.link import Address
 from fleet.bus.redis.outbox import Outbox
 from fleet.bus.redis.parcels import written
@@ -76,7 +77,7 @@ async def test_while_it_hangs_nothing_waits_and_what_is_read_later_has_its_age(s
         await soon(lambda: gateway.state().connected and reader.state().connected)
         await soon(lambda: reader.samples()[GATEWAY].sample == sample(waiting=1999))
         assert reader.samples()[GATEWAY].at <= said_at + 0.5
-        assert gateway.state().lost >= 1000
+        assert gateway.state().lost[Lost.CROWDED] >= 1000
         await exchanged(gateway, reader, 3)
 
 
@@ -158,7 +159,7 @@ async def test_what_is_malformed_or_in_another_s_name_is_counted_and_left_out(se
         told = server.ask("XRANGE", "ebbtide:gateway:g1", "-", "+")
         forged = told[0][1][b"m"]  # type: ignore[index]
         server.ask("XADD", "ebbtide:gateway:ghost", "*", "m", forged)
-        await soon(lambda: reader.state().dropped >= 4)
+        await soon(lambda: reader.state().lost[Lost.ODD] >= 4)
         assert list(reader.samples()) == [GATEWAY]
         await exchanged(gateway, reader, 2)
 
@@ -190,10 +191,10 @@ async def test_a_listener_that_fails_ends_nothing_and_is_counted_and_logged_once
     reader.on_report(fail)
     async with running(gateway, reader):
         for number in range(1, 4):
-            dropped = reader.state().dropped
+            lost = reader.state().lost[Lost.FAILED]
             gateway.poke(A)
             gateway.publish(sample(waiting=number))
-            await soon(lambda told=dropped: reader.state().dropped >= told + 2)
+            await soon(lambda told=lost: reader.state().lost[Lost.FAILED] >= told + 2)
         await soon(lambda: reader.samples()[GATEWAY].sample == sample(waiting=3))
     logged = [record.getMessage() for record in caplog.records]
     for what in ("a poke", "a sample"):

@@ -1,4 +1,4 @@
-"""A poke is about what was said before it: it is told behind that."""
+"""What a process hears and says, in order: a poke behind what was said before it."""
 
 from types import MappingProxyType
 
@@ -43,3 +43,13 @@ def test_one_behind_which_nothing_is_new_is_told_at_once():
     reader.round(beat=False)
     assert reader.pokes == [A]
     assert not reader.hearing.full
+
+
+def test_what_could_not_be_written_is_counted_on_whoever_leads_next():
+    leader = Process(RedisMemory())
+    for term in (1, 2):
+        leader.saying.lead(term).told.unsaid += 3
+    assert leader.saying.unsaid == 6
+    leader.saying.follow()
+    leader.saying.follow()
+    assert leader.saying.unsaid == 6

@@ -260,6 +260,7 @@ def busy_view() -> FakeView:
         ),
     )
     view.state = ProcessState(leader=True, gateways=2, cluster_cut_s=0.0, bus_cut_s=12.5)
+    view.state = replace(view.state, bus_refused=False, bus_lost={"odd": 0, "crowded": 7})
     return view
 
 

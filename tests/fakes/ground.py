@@ -22,6 +22,14 @@ class FakeTouch:
     trouble: str = ""
 
 
+@dataclass
+class FakeTalk(FakeTouch):
+    """A `Talk`."""
+
+    refused: bool = False
+    lost: dict[str, int] = field(default_factory=lambda: {"odd": 0, "crowded": 0})
+
+
 class FakeMembership(FakeTouch):
     """A `Membership`."""
 
@@ -114,7 +122,7 @@ class Grounded:
     read: asyncio.Event
     """Set: there is a first snapshot."""
     cluster_touch: FakeTouch
-    bus_touch: FakeTouch
+    bus_touch: FakeTalk
     members: FakeMembers
     published: Published
     log: list[str]
@@ -127,7 +135,7 @@ def grounded(group: asyncio.TaskGroup, server: object, settings: Settings) -> Gr
     cluster = FakeCluster(gpus=4, start=0.01)
     clock = LoopClock()
     read = asyncio.Event()
-    cluster_touch, bus_touch = FakeTouch(), FakeTouch()
+    cluster_touch, bus_touch = FakeTouch(), FakeTalk()
     members, published = FakeMembers(), Published()
 
     async def known() -> None:

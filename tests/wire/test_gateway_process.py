@@ -67,6 +67,19 @@ async def test_it_stays_ready_and_serves_whatever_is_away() -> None:
         assert 60 <= state["bus_cut_s"] < 65
 
 
+async def test_what_is_lost_on_the_way_to_the_others_is_counted() -> None:
+    async with a_gateway() as process:
+        await until_ready(process)
+        assert await process.metric("ebbtide_bus_refused") == 0
+        assert await process.metric('ebbtide_bus_lost_total{reason="crowded"}') == 0
+        process.on.bus_touch.refused = True
+        process.on.bus_touch.lost["crowded"] = 12
+        assert await process.metric("ebbtide_bus_refused") == 1
+        assert await process.metric('ebbtide_bus_lost_total{reason="crowded"}') == 12
+        state = (await process.admin.get("/api/process")).json()
+        assert (state["bus_refused"], state["bus_lost"]) == (True, {"odd": 0, "crowded": 12})
+
+
 async def test_it_shows_what_all_gateways_see_and_counts_its_own() -> None:
     async with a_gateway() as process:
         await until_ready(process)

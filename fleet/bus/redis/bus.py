@@ -12,6 +12,7 @@ import logging
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import TypeVar
 
 from fleet.bus.journal import Journal
@@ -40,12 +41,25 @@ from fleet.names import GatewayName, ReplicaName, RevisionName
 from fleet.subscribers import Subscribers
 from fleet.telemetry import log
 
-__all__ = ["BusState", "Hears", "RedisBus"]
+__all__ = ["BusState", "Hears", "Lost", "RedisBus"]
 
 _log = log(__name__)
 _T = TypeVar("_T")
 _MOST_KINDS = 100
 """Places that odd messages are told apart by in the log."""
+
+
+class Lost(Enum):
+    """Why a message came to nothing."""
+
+    ODD = "odd"
+    """It was heard, and not understood."""
+    FAILED = "failed"
+    """It was heard, and whoever was told failed over it."""
+    UNWRITABLE = "unwritable"
+    """It was to be said, and could not be written as a message."""
+    CROWDED = "crowded"
+    """A line of the journal or a poke, given up for newer ones before it could be said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +71,8 @@ class BusState:
     """When it answered last, on this process's clock; None: never."""
     why: str
     """What went wrong last; empty while all goes well."""
-    dropped: int
-    """Messages that were not understood, or could not be written."""
-    lost: int
-    """Journal lines and pokes that were given up for newer ones."""
+    lost: Mapping[Lost, int]
+    """Messages that came to nothing so far, by why."""
 
 
 class _Timed:
@@ -102,7 +114,7 @@ class RedisBus:
             reported=self._contained("a sample", self._reports.tell),
             led=self._contained("the leader's word", self._led),
             poked=self._contained("a poke", self._pokes.tell),
-            dropped=self._drop,
+            dropped=lambda what, why: self._drop(Lost.ODD, what, why),
         )
         self._looks = Subscribers[Look]()
         self._allots = Subscribers[Allot]()
@@ -110,7 +122,7 @@ class RedisBus:
         self._looked: Looked | None = None
         self._allotted = "", 0
         self._odd: set[str] = set()
-        self._dropped = 0
+        self._lost = dict.fromkeys(Lost, 0)
 
     # What a gateway says.
 
@@ -157,7 +169,7 @@ class RedisBus:
         try:
             found = None if leader is None else leader.decision(revision)
         except OddParcelError as error:
-            self._drop("a decision", str(error))
+            self._drop(Lost.ODD, "a decision", str(error))
             found = None
         ahead = self._clock.wall() - self._clock.now()
         return None if found is None else replace(found, at=found.at + ahead)
@@ -175,7 +187,7 @@ class RedisBus:
         try:
             return None if leader is None else leader.cost()
         except OddParcelError as error:
-            self._drop("a bill", str(error))
+            self._drop(Lost.ODD, "a bill", str(error))
             return None
 
     # What an autoscaler hears and says.
@@ -243,8 +255,11 @@ class RedisBus:
             connected=self._talking.connected,
             heard_at=self._talking.heard_at,
             why=self._talking.why,
-            dropped=self._dropped + self._saying.unsaid,
-            lost=self._outbox.lost,
+            lost={
+                **self._lost,
+                Lost.UNWRITABLE: self._saying.unsaid,
+                Lost.CROWDED: self._outbox.lost,
+            },
         )
 
     async def run(self) -> None:
@@ -274,12 +289,12 @@ class RedisBus:
             try:
                 tell(news)
             except Exception as error:  # noqa: BLE001 - others write the news, and must end nobody
-                self._drop(f"{what}, when told", repr(error))
+                self._drop(Lost.FAILED, f"{what}, when told", repr(error))
 
         return told
 
-    def _drop(self, what: str, why: str) -> None:
-        self._dropped += 1
+    def _drop(self, lost: Lost, what: str, why: str) -> None:
+        self._lost[lost] += 1
         if what not in self._odd and len(self._odd) < _MOST_KINDS:
             self._odd.add(what)
             _log("bus_message_dropped", level=logging.WARNING, what=what, why=why)

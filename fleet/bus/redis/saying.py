@@ -90,6 +90,7 @@ class Saying:
     def lead(self, term: int) -> Leading:
         """Speak as the leader of `term` from now on."""
         if self._leader is None or self._leader.term != term:
+            self.follow()
             self._turns += 1
             life = f"{self._life}.{self._turns}"
             log = _leader_log(term, life)
@@ -99,6 +100,8 @@ class Saying:
 
     def follow(self) -> None:
         """Speak as the leader no more."""
+        if self._leader is not None:
+            self._unsaid += self._leader.told.unsaid + self._leader.log.unsaid
         self._leader = None
 
     def begin_anew(self) -> None:
@@ -134,7 +137,7 @@ class Saying:
 
     @property
     def unsaid(self) -> int:
-        """Pieces of news that could not be written."""
+        """Pieces of news that could not be written, so far."""
         told = 0 if self._leader is None else self._leader.told.unsaid
         return self._unsaid + told + sum(log.unsaid for log in self._logs())
 
