@@ -45,10 +45,10 @@ class Witness:
 
     @contextlib.asynccontextmanager
     async def watch(
-        self, path: str, query: Mapping[str, str]
+        self, path: str, query: Mapping[str, str], *, silence: float
     ) -> AsyncIterator[AsyncIterator[Object]]:
         async with contextlib.AsyncExitStack() as stack:
-            opening = stack.enter_async_context(self._api.watch(path, query))
+            opening = stack.enter_async_context(self._api.watch(path, query, silence=silence))
             yield await self._seen(opening)
 
     async def _seen(self, asked: Awaitable[Any]) -> Any:
