@@ -173,6 +173,9 @@ class Autoscaler:
                 cases.append(case)
             if case is None or len(cases) % _AT_ONCE == 0:
                 await self._breathe()
+        if any(case.demands for case in cases):
+            # Those at rest hold what others may want.
+            cases += self._minds.resting(sight)
         settings = self._settings
         rules = Rules(
             tick=settings.tick,

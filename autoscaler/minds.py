@@ -5,14 +5,16 @@ Rule 2: whether a start has failed is judged only while every gateway is heard: 
         replica that serves looks like one that never got ready.
 Rule 3: so it is right after this process's own start for replicas that were there before it: the
         gateways may still be probing them.
-Rule 4: a revision that sleeps, that nobody calls and of which every gateway says what it said
-        before, is decided no further (`autoscaler.core.rest`): the last answer stands.
+Rule 4: a revision that nobody calls, of which every gateway and server says what it said before,
+        is decided no further while time alone changes nothing (`autoscaler.core.rest`): the last
+        answer stands.
 """
 
 import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import inf
+from types import MappingProxyType
 
 from autoscaler.core.arrange import Case
 from autoscaler.core.decide import decide
@@ -20,9 +22,10 @@ from autoscaler.core.footing import Footing, is_certain
 from autoscaler.core.lifecycle import IllegalMoveError, path
 from autoscaler.core.memory import Memory, Tuning, remember_nothing
 from autoscaler.core.plan import Mark, Scale, Standing, Step
-from autoscaler.core.rest import caught_up, rests
+from autoscaler.core.rest import caught_up, rests_until, same_answer
 from autoscaler.core.seen import Seen
 from autoscaler.observe import Heard, Sight, hear, see
+from fleet.aged import as_made
 from fleet.messages import Received, RevisionSample
 from fleet.model import Phase, Replica, Revision
 from fleet.names import GatewayName, ReplicaName, RevisionName
@@ -38,8 +41,36 @@ _log = log(__name__)
 _AT_ONCE = 500
 """Revisions at rest that are passed over without a pause."""
 
-_Samples = tuple[RevisionSample | None, ...]
-"""What every member says of one revision, in one order."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Inputs:
+    """What one revision was decided on, but for the time."""
+
+    revision: Revision
+    replicas: tuple[Replica, ...]
+    samples: tuple[RevisionSample | None, ...]
+    """What every member says of it, in one order."""
+    answers: tuple[object, ...]
+    """What every replica's server says."""
+
+    def still(self, before: "_Inputs") -> bool:
+        """Whether nothing of it has changed since `before` but ages."""
+        return (
+            (self.revision is before.revision or self.revision == before.revision)
+            and (self.replicas is before.replicas or self.replicas == before.replicas)
+            and len(self.samples) == len(before.samples)
+            and all(map(_still_on, self.samples, before.samples))
+            and all(map(same_answer, before.answers, self.answers))
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rest:
+    """A revision's rest: from what it was decided on, until when at most."""
+
+    inputs: _Inputs
+    case: Case
+    until: float
 
 
 class _Mind:
@@ -51,25 +82,28 @@ class _Mind:
         self.marked_at = self.lowered_at = -inf
         self.promised = False
         self.phases: dict[ReplicaName, Phase] = {}
-        self._rest: tuple[Revision, Seen, _Samples] | None = None
+        self._rest: _Rest | None = None
 
-    def still_rests(self, revision: Revision, samples: _Samples) -> bool:
-        """Whether nothing has changed since its rest began."""
-        if self._rest is None:
-            return False
-        was, _, before = self._rest
-        same = revision is was or revision == was
-        return same and len(before) == len(samples) and all(map(_rests_on, samples, before))
+    @property
+    def resting(self) -> Case | None:
+        """What was decided when its rest began; None: it does not rest."""
+        return None if self._rest is None else self._rest.case
 
-    def rest(self, revision: Revision, case: Case, samples: _Samples | None) -> None:
+    def still_rests(self, inputs: _Inputs, now: float) -> bool:
+        """Whether its rest goes on."""
+        rest = self._rest
+        return rest is not None and now < rest.until and inputs.still(rest.inputs)
+
+    def rest(self, inputs: _Inputs, case: Case, now: float) -> None:
         """Rest from now on, if it may."""
-        if samples is not None and rests(case):
-            self._rest = (revision, case.seen, samples)
+        until = rests_until(case, now)
+        if until > now:
+            self._rest = _Rest(inputs=inputs, case=case, until=until)
 
     def end_rest(self, at: float, now: float) -> None:
         """Catch up on the looks that were spared, the last at `now` with samples from `at`."""
         if self._rest is not None:
-            self.memory = caught_up(self.memory, self._rest[1], at=at, now=now)
+            self.memory = caught_up(self.memory, self._rest.case.seen, at=at, now=now)
             self._rest = None
 
     def decide(
@@ -131,8 +165,8 @@ class Minds:
         """The highest that was given to any drain here, of whatever revision."""
         self._freeing: dict[RevisionName, list[RevisionName]] = {}
         """Whose GPUs are freed by an eviction, if it is written, and for whom."""
-        self._members: list[GatewayName] | None = None
-        """Who was heard at the last look; None unless all were."""
+        self._heard: tuple[list[GatewayName] | None, int] = (None, 0)
+        """Who was heard at the last look, None unless all were; and by the leader of which term."""
         self._looked = (now, now)
         """Of the last look that heard everyone: when its newest sample came in, and when it was."""
 
@@ -146,22 +180,34 @@ class Minds:
             del self._minds[gone]
         received = sight.samples
         members = None if received is None else [got.sample.gateway for got in received]
-        same, self._members = members == self._members, members
+        heard = members, sight.term
+        same, self._heard = heard == self._heard, heard
         for number, (name, revision) in enumerate(revisions.items(), 1):
             mind = self._minds.get(name)
             if mind is None:
                 mind = self._minds[name] = _Mind(self._settings, self._tuning)
-            samples = None if received is None else _samples(received, name)
-            alone = same and not sight.fleet.of(name)
-            if samples is None or not alone or not mind.still_rests(revision, samples):
+            inputs = None if received is None else _inputs(sight, received, revision)
+            if inputs is None or not same or not mind.still_rests(inputs, sight.now):
                 mind.end_rest(*self._looked)
                 case = self._decide(mind, revision, sight)
-                mind.rest(revision, case, samples)
+                if inputs is not None:
+                    mind.rest(inputs, case, sight.now)
                 yield case
             if number % _AT_ONCE == 0:
                 yield None
         if received is not None:
             self._looked = (max(got.at for got in received), sight.now)
+
+    def resting(self, sight: Sight) -> Iterator[Case]:
+        """The cases of those that rest, awake, since the last `decide`, as they stand now."""
+        for name, mind in self._minds.items():
+            case = mind.resting
+            if case is not None and not case.asleep:
+                revision = sight.fleet.revisions[name]
+                footing = self._footing(
+                    mind, revision, term=sight.term, behind=False, now=sight.now
+                )
+                yield _standing_by(case, revision, footing, sight.now)
 
     def _decide(self, mind: _Mind, revision: Revision, sight: Sight) -> Case:
         name, now = revision.name, sight.now
@@ -238,12 +284,30 @@ class Minds:
         )
 
 
-def _samples(received: Iterable[Received], name: RevisionName) -> _Samples:
-    return tuple(got.sample.revisions.get(name) for got in received)
+def _inputs(sight: Sight, received: Iterable[Received], revision: Revision) -> _Inputs:
+    name, replicas = revision.name, sight.fleet.of(revision.name)
+    return _Inputs(
+        revision=revision,
+        replicas=replicas,
+        samples=tuple([as_made(got.sample.revisions, name) for got in received]),
+        answers=tuple([sight.servers.get(replica.name) for replica in replicas]),
+    )
 
 
-def _rests_on(sample: RevisionSample | None, before: RevisionSample | None) -> bool:
-    return sample is not None and sample.rests_on(before)
+def _still_on(sample: RevisionSample | None, before: RevisionSample | None) -> bool:
+    if sample is None:
+        return False
+    return sample.still_on(before) or sample.rests_on(before)
+
+
+def _standing_by(case: Case, revision: Revision, footing: Footing, now: float) -> Case:
+    """A case that stands since a while ago, as of now."""
+    decision, since = case.decision, case.seen.idle_since
+    idle_s = None if since is None else now - since
+    inputs = MappingProxyType({**decision.inputs, "idle_s": idle_s})
+    return replace(
+        case, revision=revision, footing=footing, decision=replace(decision, inputs=inputs)
+    )
 
 
 def _blocked(starts: Starts, now: float) -> str | None:

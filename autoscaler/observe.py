@@ -217,7 +217,8 @@ def _load(heard: Heard, now: float) -> Load:
     samples = list(heard.samples.values())
     waits = [s.oldest_wait + now - at for at, s in samples if s.oldest_wait is not None]
     ends = [at - s.idle_for for at, s in samples if s.idle_for is not None]
-    slots = [replica.slots for _, s in samples for replica in s.replicas if _told(replica)]
+    known = [replica for _, s in samples for replica in s.replicas]
+    slots = [replica.slots for replica in known if _told(replica)]
     return Load(
         at=max(at for at, _ in samples),
         counters=MappingProxyType({name: _counted(s) for name, (_, s) in heard.samples.items()}),
@@ -227,6 +228,7 @@ def _load(heard: Heard, now: float) -> Load:
         ended_at=max(ends, default=None),
         longest_s=max(s.longest_s for _, s in samples),
         slots=max(slots, default=None),
+        opening=len(slots) < len(known),
         drained=_acknowledged(heard),
     )
 

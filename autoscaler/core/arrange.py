@@ -9,6 +9,7 @@ Rule 2: a model that somebody waits for and whose replicas all wait for a GPU is
 Rule 3: newcomers for whom GPUs are free are left to the activators for one tick, as many as these
         write at once.
 Rule 4: models that sleep undisturbed take no part: they hold, want and free nothing.
+Rule 5: while no model demands more than it has, each is where its own decision says.
 """
 
 from collections.abc import Iterable, Mapping
@@ -97,6 +98,12 @@ class Case:
         return len(self.seen.ready) > self.revision.replicas
 
     @property
+    def demands(self) -> bool:
+        """It may want what others have, or what is free."""
+        lacking = self.seen.count(Phase.PENDING, Phase.FAILED)
+        return self.auto and (self.decision.after > self.revision.replicas or lacking > 0)
+
+    @property
     def waited(self) -> float:
         """Seconds that the first in line has waited."""
         load = self.seen.load
@@ -117,6 +124,8 @@ def arrange(
 ) -> tuple[Standing, ...]:
     """Where each model should be, and why."""
     every = tuple(cases)
+    if not any(case.demands for case in every):
+        return tuple(map(_undisturbed, every))
     cases, ground = [case for case in every if not case.asleep], Ground(fleet)
     candidates = {
         case.revision.name: _candidate(case, ground)
@@ -279,6 +288,12 @@ def _may_be_left(case: Case, got: Share, rules: Rules) -> bool:
     asked = case.auto and case.revision.replicas == 0 and case.decision.reason is Reason.DEMAND
     known = not isinstance(case.seen.load, Unknown)
     return asked and known and got.at_once and case.waited < rules.tick
+
+
+def _undisturbed(case: Case) -> Standing:
+    """Nobody wants more than there is."""
+    standing = _standing(case)
+    return standing if case.auto else replace(standing, target=case.revision.replicas)
 
 
 def _standing(case: Case) -> Standing:

@@ -37,7 +37,7 @@ def idle_clock(memory: Memory, seen: Seen, policy: Policy, now: float) -> IdleCl
     idle = now - since
     if idle < keep:
         return IdleClock(
-            due=False, reason=Reason.IDLE, message=f"idle for {idle:.1f} s of {keep:g} s"
+            due=False, reason=Reason.IDLE, message=f"its keep-alive of {keep:g} s goes on"
         )
     if seen.servers_silent:
         return IdleClock(
@@ -52,4 +52,4 @@ def idle_clock(memory: Memory, seen: Seen, policy: Policy, now: float) -> IdleCl
             reason=Reason.GPU_BUSY,
             message="the model server is not known to be at rest: callers that bypass the gateway?",
         )
-    return IdleClock(due=True, reason=Reason.KEEP_ALIVE, message=f"idle for {idle:.1f} s")
+    return IdleClock(due=True, reason=Reason.KEEP_ALIVE, message=f"idle for its {keep:g} s")

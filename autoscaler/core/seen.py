@@ -57,6 +57,8 @@ class Load:
     longest_s: float = 0.0
     slots: int | None = None
     """Slots of a replica; None while no replica is known to a gateway."""
+    opening: bool = False
+    """Some replica got ready a moment ago, and its slots do not count yet."""
     drained: int = 0
     """The drain that *every* member has acknowledged, in a sample that came after the mark; 0 when
     they do not all say the same."""

@@ -9,6 +9,7 @@ Rule 3: memory is bounded whatever the number of looks: points closer than 1/120
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from math import inf
 from types import MappingProxyType
 from typing import Final
 
@@ -79,6 +80,11 @@ class Window:
         """Whether the points reach back `span` seconds from the newest."""
         return len(self.points) > 1 and self.points[-1][0] - self.points[0][0] >= span
 
+    @property
+    def still(self) -> bool:
+        """Whether nothing grew in all of it."""
+        return len(self.points) > 1 and all(v == self.points[-1][1] for _, v in self.points)
+
     def rates(self, span: float) -> Vector | Unknown:
         """Growth per second over the newest `span` seconds, or over as much of it as there is."""
         if len(self.points) < 2:
@@ -132,6 +138,26 @@ class Steps:
     def covers(self, time: float) -> bool:
         """Whether the looks reach back to `time`."""
         return bool(self.points) and self.points[0][0] <= time
+
+    @property
+    def began(self) -> float:
+        """The first look there is; infinite: none."""
+        return self.points[0][0] if self.points else inf
+
+    @property
+    def constant(self) -> bool:
+        """Whether all looks saw one value."""
+        return all(value == self.points[-1][1] for _, value in self.points)
+
+    @property
+    def fell_at(self) -> float:
+        """The first look that saw less than the highest there is, and all after it; infinite: none.
+
+        Once it is `delay` seconds old, `highest` of those seconds falls.
+        """
+        top = max((value for _, value in self.points), default=0.0)
+        last = max((n for n, (_, value) in enumerate(self.points) if value == top), default=-1)
+        return self.points[last + 1][0] if last + 1 < len(self.points) else inf
 
     def highest(self, since: float) -> float | Unknown:
         """The sliding maximum: the highest value in force at or after `since`."""

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from types import MappingProxyType
 
-from fleet.messages import ReplicaSample, RevisionSample, Sample
+from fleet.aged import Aged, as_made
+from fleet.messages import RevisionSample, Sample
 from fleet.names import GatewayName, RevisionName
 
 __all__ = ["SampleNews", "SamplesHeard", "SamplesTold", "parts"]
@@ -34,21 +35,24 @@ class SamplesTold:
     """The side that tells."""
 
     def __init__(self) -> None:
-        self._last: Mapping[RevisionName, RevisionSample] = {}
+        self._last: dict[RevisionName, RevisionSample] = {}
+        """Of each what was said last, with ages of whenever."""
         self._at: float | None = None
 
     def news(self, sample: Sample, now: float) -> SampleNews:
         """What is to be told of `sample`, which is made at `now`."""
         last, passed = self._last, 0.0 if self._at is None else now - self._at
-        self._last, self._at = sample.revisions, now
-        changed = {
-            name: one for name, one in sample.revisions.items() if not one.still_on(last.get(name))
-        }
+        self._last, self._at = {}, now
+        changed: dict[RevisionName, RevisionSample] = {}
+        for name in sample.revisions:
+            made = self._last[name] = _made(sample, name)
+            if not made.still_on(last.get(name)):
+                changed[name] = sample.revisions[name]
         return SampleNews(
             gateway=sample.gateway,
             passed=passed,
             revisions=MappingProxyType(changed),
-            gone=tuple(sorted(last.keys() - sample.revisions.keys())),
+            gone=tuple(sorted(last.keys() - self._last.keys())),
         )
 
 
@@ -79,10 +83,7 @@ class SamplesHeard:
 
     def revisions(self) -> Mapping[RevisionName, RevisionSample]:
         """All that was heard, as old as it is by now."""
-        now = self._clock
-        return MappingProxyType(
-            {name: _later(one, now - at) for name, (one, at) in self._last.items()}
-        )
+        return Aged(self._last.copy(), self._clock)
 
 
 def parts(news: SampleNews, most: int) -> Iterator[SampleNews]:
@@ -94,20 +95,6 @@ def parts(news: SampleNews, most: int) -> Iterator[SampleNews]:
         yield SampleNews(gateway=news.gateway, passed=0.0, revisions=MappingProxyType(more))
 
 
-def _later(sample: RevisionSample, seconds: float) -> RevisionSample:
-    """What holds `seconds` after `sample` when nothing has happened meanwhile."""
-    if seconds == 0.0 or (sample.idle_for is None and not sample.replicas):
-        return sample
-    return replace(
-        sample,
-        idle_for=_older(sample.idle_for, seconds),
-        replicas=tuple(_older_replica(one, seconds) for one in sample.replicas),
-    )
-
-
-def _older_replica(replica: ReplicaSample, seconds: float) -> ReplicaSample:
-    return replace(replica, ready_for=_older(replica.ready_for, seconds))
-
-
-def _older(age: float | None, seconds: float) -> float | None:
-    return None if age is None else age + seconds
+def _made(sample: Sample, name: RevisionName) -> RevisionSample:
+    made = as_made(sample.revisions, name)
+    return sample.revisions[name] if made is None else made

@@ -4,6 +4,8 @@ from dataclasses import replace
 from types import MappingProxyType
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from autoscaler.core.arrange import Case, Rules, arrange
 from autoscaler.core.decide import decide
@@ -279,3 +281,37 @@ def test_one_that_is_written_away_already_is_nobodys_victim():
     got = nodes(gone, case("new", waiting=1))
     assert got["new"].victims == ()
     assert got["one"].reason is not Reason.EVICTED
+
+
+@st.composite
+def crowds(draw):
+    """A few models of one class, in all sorts of states, and how many GPUs there are."""
+    made = []
+    for number in range(draw(st.integers(1, 4))):
+        phases = draw(st.lists(st.sampled_from([Phase.READY, *Phase]), max_size=3))
+        policy = Policy(
+            slots=4,
+            keep_alive=draw(st.sampled_from([1.0, 1e6])),
+            min_replicas=draw(st.integers(0, 2)),
+            pinned=draw(st.booleans()),
+            mode=draw(st.sampled_from([Mode.AUTO, Mode.AUTO, Mode.ADVISE, Mode.OFF])),
+        )
+        shown = [phase for phase in phases if phase not in (Phase.ASLEEP, Phase.DRAINING)]
+        waiting = draw(st.sampled_from([0, 0, 2]))
+        made.append(case(f"m{number}", *shown, waiting=waiting, policy=policy))
+    return made, draw(st.integers(0, 6))
+
+
+@given(crowds())
+def test_what_demands_nothing_is_where_its_own_decision_says(crowd):
+    cases, total = crowd
+    calm = [one for one in cases if not one.demands]
+    newcomer = case("other", waiting=1)
+    newcomer = replace(newcomer, revision=replace(newcomer.revision, gpu_class="other"))
+    assert newcomer.demands
+    pools = (GpuPool(name="gpu", total=total, free=0), GpuPool(name="other", total=1, free=1))
+    found = [
+        arrange(each, Fleet(gpus=pools), Rules(tick=2.0, min_residency=0.0), now=10.0)
+        for each in (calm, [*calm, newcomer])
+    ]
+    assert found[0] == found[1][: len(calm)]

@@ -3,9 +3,11 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from autoscaler.core.seen import ServerSeen
+from autoscaler.core.window import UNKNOWN
 from autoscaler.minds import Minds
 from autoscaler.observe import Sight
 from fleet.messages import Received, ReplicaSample, RevisionSample, Sample
@@ -16,6 +18,7 @@ from tests.fakes.cluster import revision
 
 GATEWAYS = (GatewayName("g1"), GatewayName("g2"))
 R = ReplicaName("r")
+NAMES = (R, ReplicaName("s"), ReplicaName("t"))
 
 
 class Eager(Minds):
@@ -33,8 +36,12 @@ class Scene:
     def __init__(self, **policy):
         self.now = 100.0
         self.revision = revision(policy=Policy(**{"slots": 2, "keep_alive": 30.0, **policy}))
-        self.replica = None
+        self.there = ()
         self.answers = False
+        self.ready_at = 0.0
+        self.servers, self.asked = {}, True
+        self.term = 0
+        self.ended = dict.fromkeys(GATEWAYS)
         self.waiting = dict.fromkeys(GATEWAYS, 0)
         self.counted = {name: [0.0, 0, 0, 0.0] for name in GATEWAYS}
         self.silent = set()
@@ -53,34 +60,45 @@ class Scene:
         count, self.waiting[gateway] = self.waiting[gateway], 0
         self.counted[gateway][2] += count
         self.counted[gateway][3] += 0.5 * count
+        self.ended[gateway] = self.now if count else self.ended[gateway]
 
-    def wake(self):
-        self.revision = replace(self.revision, replicas=1)
-        self.linger()
-        self.answers = True
+    def wake(self, count=1):
+        self.revision = replace(self.revision, replicas=count)
+        self.linger(count)
+        self.answers, self.ready_at = True, self.now
 
-    def linger(self):
-        """A replica is there, wanted or not, and does not answer yet."""
+    def linger(self, count=1):
+        """Replicas are there, wanted or not, and do not answer yet."""
         self.answers = False
-        self.replica = Replica(
-            name=R,
-            phase=Phase.LOADING,
-            since=self.now,
-            template="t1",
-            address="127.1.0.1",
-            gpus=1,
-            started=self.now,
+        self.there = tuple(
+            Replica(
+                name=name,
+                phase=Phase.LOADING,
+                since=self.now,
+                template="t1",
+                address="127.1.0.1",
+                gpus=1,
+                started=self.now,
+            )
+            for name in NAMES[:count]
         )
 
     def sleep(self):
         self.revision = replace(self.revision, replicas=0)
-        self.replica = None
+        self.there = ()
+
+    def say(self, answer):
+        """What the first server says from now on, asked at every look."""
+        self.servers = {R: ServerSeen(at=self.now, **answer) if answer else UNKNOWN}
+        self.asked = True
 
     def sight(self):
-        replicas = () if self.replica is None else (self.replica,)
+        said = self.servers.get(R)
+        if self.asked and isinstance(said, ServerSeen):
+            self.servers = {R: replace(said, at=self.now)}
         fleet = Fleet(
             revisions={self.revision.name: self.revision},
-            replicas={self.revision.name: replicas} if replicas else {},
+            replicas={self.revision.name: self.there} if self.there else {},
             gpus=(GpuPool(name="gpu", total=4, free=4),),
         )
         received = {
@@ -91,13 +109,27 @@ class Scene:
             for name in GATEWAYS
             if name not in self.silent
         }
-        return Sight(fleet=fleet, received=received, members=self.members, servers={}, now=self.now)
+        return Sight(
+            fleet=fleet,
+            received=received,
+            members=self.members,
+            servers=dict(self.servers),
+            now=self.now,
+            term=self.term,
+        )
 
     def _told(self, name):
         waiting_s, arrivals, completions, service_s = self.counted[name]
-        seats = (
-            ReplicaSample(name=R, running=0, busy_s=0.0, slots=2, ready_for=3.0, ready_after=2.0),
+        age, ended = self.now - 0.25 - self.ready_at, self.ended[name]
+        here = self.there if self.answers else ()
+        seats = tuple(
+            ReplicaSample(
+                name=one.name, running=0, busy_s=0.0, slots=2, ready_for=age, ready_after=2.0
+            )
+            for one in here
         )
+        since = [*([] if ended is None else [ended]), *([self.ready_at] if here else [])]
+        idle_for = self.now - 0.25 - max(since) if since and not self.waiting[name] else None
         return RevisionSample(
             revision=self.revision.name,
             waiting=self.waiting[name],
@@ -108,57 +140,78 @@ class Scene:
             completions=completions,
             service_s=service_s,
             oldest_wait=1.0 if self.waiting[name] else None,
-            idle_for=None if self.waiting[name] or not completions else 1.0,
-            replicas=seats if self.replica is not None and self.answers else (),
+            idle_for=idle_for,
+            replicas=seats,
         )
 
 
-def report(case):
-    decision, load = case.decision, case.decision.memory
-    reads = (
-        load.flow.rates(60.0),
-        load.flow.rates(6.0),
-        load.meter,
-        load.panic,
-        load.trial,
-        load.wishes,
-        load.servers,
-        load.slots,
-        load.ready_after,
+def answer(case):
+    decision = case.decision
+    return decision.before, decision.after, decision.reason, decision.message
+
+
+def reads(case, now):
+    """All that later answers depend on."""
+    memory = case.decision.memory
+    wishes, ago = memory.wishes, now - memory.delay()
+    return (
+        memory.flow.rates(12.0),
+        memory.flow.rates(3.0),
+        memory.meter,
+        memory.panic,
+        memory.trial,
+        (wishes.at(now), wishes.highest(ago), wishes.covers(ago)),
+        {name: (track.completions, track.bypassed) for name, track in memory.servers.items()},
+        memory.slots,
+        memory.ready_after,
+        [memory.queue.at(now - ago) for ago in (0.0, 1.0, 3.0, 5.0)],
     )
-    return decision.before, decision.after, decision.reason, dict(decision.inputs), reads
-
-
-def queued(case, now):
-    return [case.decision.memory.queue.at(now - ago) for ago in (0.0, 2.0, 6.0, 11.0)]
 
 
 GATEWAY = st.sampled_from(GATEWAYS)
+ANSWERS = st.sampled_from(
+    [
+        {"pending": 0, "gpu_use": 0.0},
+        {"pending": 3},
+        {"gpu_use": 0.9},
+        {"pending": 0, "completions": 7, "compute_s": 2.0},
+        {"pending": 0, "completions": 9, "compute_s": 4.0},
+        None,
+    ]
+)
 STEPS = st.lists(
-    st.one_of(
-        st.tuples(st.just("arrive"), GATEWAY, st.integers(1, 5)),
-        st.tuples(st.just("finish"), GATEWAY),
-        st.tuples(st.just("wake")),
-        st.tuples(st.just("sleep")),
-        st.tuples(st.just("linger")),
-        st.tuples(st.just("give_up"), GATEWAY, st.integers(1, 5)),
-        st.tuples(st.just("swap"), GATEWAY),
-        st.tuples(st.just("silence"), GATEWAY),
-        st.tuples(st.just("join"), GATEWAY),
-        st.tuples(st.just("leave"), GATEWAY),
-        st.tuples(st.just("look"), st.integers(1, 50)),
+    st.tuples(
+        st.one_of(
+            st.tuples(st.just("arrive"), GATEWAY, st.integers(1, 5)),
+            st.tuples(st.just("finish"), GATEWAY),
+            st.tuples(st.just("wake"), st.integers(1, 3)),
+            st.tuples(st.just("sleep")),
+            st.tuples(st.just("linger"), st.integers(1, 3)),
+            st.tuples(st.just("give_up"), GATEWAY, st.integers(1, 5)),
+            st.tuples(st.sampled_from(["swap", "silence", "join", "leave"]), GATEWAY),
+            st.tuples(st.just("say"), ANSWERS),
+            st.tuples(st.sampled_from(["unasked", "stands", "lead", "settle"])),
+        ),
+        st.sampled_from([1, 1, 2, 15]),
     ),
-    max_size=14,
+    max_size=10,
+)
+"""Deeds, and how many looks follow each."""
+POLICIES = st.fixed_dictionaries(
+    {},
+    optional={
+        "min_replicas": st.integers(0, 2),
+        "max_replicas": st.integers(1, 3),
+        "keep_alive": st.sampled_from([None, 1.0, 5.0, 300.0]),
+        "mode": st.sampled_from(Mode),
+        "pinned": st.booleans(),
+    },
 )
 
 
 def play(scene, step):
-    """Do one step; how many looks follow it."""
+    """Do one step."""
     match step:
-        case ("arrive", gateway, count):
-            scene.arrive(gateway, count)
-        case ("finish", gateway):
-            scene.finish(gateway)
         case ("silence", gateway):
             scene.silent ^= {gateway}
         case ("join", gateway):
@@ -169,31 +222,44 @@ def play(scene, step):
             scene.members = {gateway}
         case ("give_up", gateway, count):
             scene.counted[gateway][1] += count
-        case ("linger",):
-            scene.linger()
-        case ("look", count):
-            return count
-        case ("wake",):
-            scene.wake()
-        case ("sleep",):
-            scene.sleep()
-    return 1
+        case ("stands",):
+            scene.asked = False
+        case ("unasked",):
+            scene.servers = {}
+        case ("lead",):
+            scene.term += 1
+        case ("settle",):
+            settled = not scene.revision.settled
+            scene.revision = replace(scene.revision, settled=settled)
+        case (what, *arguments):
+            getattr(scene, what)(*arguments)
 
 
-@given(STEPS, st.sampled_from([0.3, 2.0]))
-def test_a_rest_changes_no_answer_and_no_reading(steps, tick):
-    scene = Scene()
-    lazy, eager = Minds(Settings(), 0.0), Eager(Settings(), 0.0)
-    for step in [("look", 3), *steps, ("arrive", GATEWAYS[0], 2), ("look", 2)]:
-        for _ in range(play(scene, step)):
+@given(st.sampled_from([0, 0, 1, 3]), STEPS, POLICIES, st.sampled_from([0.3, 1.0, 2.0]))
+@settings(max_examples=150)
+def test_a_rest_changes_no_answer_and_no_reading(count, steps, policy, tick):
+    scene, short = Scene(**policy), Settings(stable_window=12.0, panic_window=3.0)
+    lazy, eager = Minds(short, 0.0), Eager(short, 0.0)
+    begin = ("wake", count) if count else ("sleep",)
+    for step, looks in [(begin, 3), *steps, (("arrive", GATEWAYS[0], 2), 2)]:
+        play(scene, step)
+        for _ in range(looks):
             scene.pass_by(tick)
             sight = scene.sight()
             found = [case for case in lazy.decide(sight) if case is not None]
             (every,) = (case for case in eager.decide(sight) if case is not None)
+            resting = list(lazy.resting(sight))
+            for case in (*found, *resting):
+                assert answer(case) == answer(every)
+                assert case.footing == every.footing
+            for case in resting:
+                shown = case.decision.inputs["idle_s"]
+                assert shown == pytest.approx(every.decision.inputs["idle_s"])
+                assert not case.demands
+                assert case.seen.idle_since == pytest.approx(every.seen.idle_since)
             for case in found:
-                assert report(case) == report(every)
-                assert queued(case, scene.now) == queued(every, scene.now)
-            if not found:
+                assert reads(case, scene.now) == reads(every, scene.now)
+            if not (found or resting):
                 assert (every.decision.before, every.decision.after) == (0, 0)
                 assert not every.waiting
 
