@@ -1,19 +1,47 @@
 """Keeps the bill: takes in who holds what at every snapshot and every look.
 
-Rule: snapshots come at the moment something changes, so what is accounted for is what was held, to
-      the moment; looks in between bring the busy integrals.
+Rule 1: snapshots come at the moment something changes, so what is accounted for is what was held,
+        to the moment; looks in between bring the busy integrals.
+Rule 2: only models of which something was said anew are looked at: what the others hold goes on.
 """
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 
-from autoscaler.core.cost import Account, Bill, accrue, lines
-from autoscaler.observe import account, hear, holdings
-from fleet.messages import CostReport, Received
-from fleet.model import Fleet, Revision
-from fleet.names import GatewayName, ReplicaName, RevisionName
+from autoscaler.core.cost import Bill, Change, accrue, lines
+from autoscaler.observe import FRESH, account, hear, holdings
+from fleet.aged import as_made
+from fleet.messages import CostReport, Received, RevisionSample
+from fleet.model import Fleet, Replica, Revision
+from fleet.names import GatewayName, RevisionName
 from fleet.settings import Settings
 
 __all__ = ["Accounts"]
+
+_Samples = tuple[RevisionSample | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What a change is made of, for one model."""
+
+    revision: Revision | None
+    replicas: tuple[Replica, ...]
+    total: int
+    """GPUs of its class."""
+    samples: _Samples
+    """Of the members that are heard, in one order."""
+
+    def still(self, before: "_Said | None") -> bool:
+        """Whether it was said so before already, by these very values."""
+        return (
+            before is not None
+            and self.revision is before.revision
+            and self.replicas is before.replicas
+            and self.total == before.total
+            and len(self.samples) == len(before.samples)
+            and all(one is other for one, other in zip(self.samples, before.samples, strict=True))
+        )
 
 
 class Accounts:
@@ -22,7 +50,7 @@ class Accounts:
     def __init__(self, settings: Settings, now: float) -> None:
         self._settings = settings
         self._bill = Bill(since=now, until=now)
-        self._known: dict[RevisionName, tuple[Revision, int, Account]] = {}
+        self._said: dict[RevisionName, _Said] = {}
 
     def take(
         self,
@@ -33,30 +61,40 @@ class Accounts:
         now: float,
     ) -> None:
         """Account for the time until `now`, and note who holds GPUs from now on."""
-        held = [
-            holding
-            for name, replicas in fleet.replicas.items()
-            for holding in holdings(
-                name,
-                replicas,
-                hear(name, received, members, now=now),
-                _marked(fleet, name),
+        changes: dict[RevisionName, Change] = {}
+        for name, said in self._all_said(fleet, received, members, now):
+            if said.still(self._said.get(name)):
+                continue
+            self._said[name] = said
+            drain = said.revision.drain if said.revision else None
+            heard = hear(name, received, members, now=now)
+            marked = drain.replicas if drain else frozenset()
+            changes[name] = Change(
+                holdings=holdings(name, said.replicas, heard, marked),
+                account=account(said.revision, price=self._settings.gpu_price, total=said.total)
+                if said.revision
+                else None,
             )
-        ]
-        self._bill = accrue(self._bill, held, self._listed(fleet), now)
+        for name in self._said.keys() - fleet.revisions.keys() - fleet.replicas.keys():
+            changes[name] = Change()
+            del self._said[name]
+        self._bill = accrue(self._bill, changes, now)
 
-    def _listed(self, fleet: Fleet) -> Iterator[Account]:
-        """What stands on the bill about every revision; made anew where it changed."""
-        price, totals = self._settings.gpu_price, {pool.name: pool.total for pool in fleet.gpus}
-        listed: dict[RevisionName, tuple[Revision, int, Account]] = {}
-        for name, revision in fleet.revisions.items():
-            total = totals.get(revision.gpu_class, 0)
-            known = self._known.get(name)
-            if known is None or known[0] is not revision or known[1] != total:
-                known = (revision, total, account(revision, price=price, total=total))
-            listed[name] = known
-        self._known = listed
-        return (made for _, _, made in listed.values())
+    def _all_said(
+        self,
+        fleet: Fleet,
+        received: Mapping[GatewayName, Received],
+        members: Collection[GatewayName],
+        now: float,
+    ) -> Iterator[tuple[RevisionName, _Said]]:
+        found = [received.get(member) for member in sorted(members)]
+        heard = [got.sample.revisions for got in found if got and now - got.at <= FRESH]
+        totals = {pool.name: pool.total for pool in fleet.gpus}
+        for name in {**fleet.revisions, **fleet.replicas}:
+            revision = fleet.revisions.get(name)
+            total = totals.get(revision.gpu_class, 0) if revision else 0
+            samples = tuple([as_made(one, name) for one in heard])
+            yield name, _Said(revision, fleet.of(name), total, samples)
 
     def report(self) -> CostReport:
         """The bill as far as it is accounted for."""
@@ -65,8 +103,3 @@ class Accounts:
             seconds=self._bill.until - self._bill.since,
             lines=lines(self._bill),
         )
-
-
-def _marked(fleet: Fleet, name: RevisionName) -> frozenset[ReplicaName]:
-    revision = fleet.revisions.get(name)
-    return revision.drain.replicas if revision and revision.drain else frozenset()

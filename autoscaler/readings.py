@@ -17,6 +17,7 @@ from types import MappingProxyType
 from autoscaler.core.seen import ServerSeen
 from autoscaler.core.window import UNKNOWN, Unknown
 from autoscaler.observe import Servers
+from fleet.aged import as_made
 from fleet.clock import Clock
 from fleet.messages import Received
 from fleet.model import Fleet, Mode, Phase, Replica, Revision, RuntimeName
@@ -99,8 +100,9 @@ class Readings:
         left = {name: looks - 1 for name, looks in self._used.items() if looks > 1}
         self._used = {name: looks for name, looks in left.items() if name in fleet.revisions}
         for got in received.values():
-            for name, sample in got.sample.revisions.items():
-                if (sample.waiting or sample.running) and name in fleet.revisions:
+            for name in fleet.revisions:
+                sample = as_made(got.sample.revisions, name)
+                if sample is not None and (sample.waiting or sample.running):
                     self._used[name] = _AFTER
 
     def _in_turn(self, fleet: Fleet, received: _Samples) -> list[_Asked]:
@@ -161,7 +163,7 @@ def _askable(fleet: Fleet, received: _Samples, name: RevisionName) -> list[_Aske
     revision = fleet.revisions.get(name)
     if revision is None or revision.policy.mode is Mode.OFF:
         return []
-    samples = [got.sample.revisions.get(name) for got in received.values()]
+    samples = [as_made(got.sample.revisions, name) for got in received.values()]
     ready = {
         replica.name
         for sample in samples

@@ -4,8 +4,9 @@ Rule 1: a GPU is accounted for from the moment a replica holds it until it gives
         exactly one state: starting (held, model not ready), serving (ready, at least one request
         running), idle (ready, none running), draining (marked to go, or being stopped).
 Rule 2: so over any span the states add up to the GPU-seconds that were allocated.
-Rule 3: accrual is keyed by replica and interval: from the last call until now, once. A second call
-        for the same moment adds nothing.
+Rule 3: accrual is keyed by replica and interval: from the last change there until the next, once.
+        A second call for the same moment adds nothing, and of a model where nothing changes none is
+        needed: what it has used by now is added up when the bill is read.
 Rule 4: `always_on` is what the bill compares with: max(1, minimum) replicas' GPUs, held for as long
         as the model has been registered while ebbtide runs.
 
@@ -13,7 +14,7 @@ Busy time is reported by samples, up to a second late, so serving is the smaller
 time: it never falls, while idle may give back what turns out to have been serving.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from types import MappingProxyType
@@ -21,7 +22,7 @@ from types import MappingProxyType
 from fleet.messages import CostLine
 from fleet.names import ModelName, ReplicaName, RevisionName
 
-__all__ = ["Account", "Bill", "Holding", "State", "Used", "accrue", "lines"]
+__all__ = ["Account", "Bill", "Change", "Holding", "State", "Used", "accrue", "lines"]
 
 
 class State(Enum):
@@ -100,88 +101,112 @@ class _Track:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What is so of one model from now on."""
+
+    holdings: tuple[Holding, ...] = ()
+    """All its replicas that hold GPUs."""
+    account: Account | None = None
+    """None: it is not registered any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Page:
+    """One model's part of the bill, as it stood at its last change."""
+
+    at: float
+    """When that was."""
+    tracks: Mapping[ReplicaName, _Track] = field(default_factory=lambda: MappingProxyType({}))
+    ended: Used = _NOTHING
+    """Of replicas that have given their GPUs back."""
+    account: Account | None = None
+    """The last one; None: it was never registered."""
+    registered: bool = False
+    always: float = 0.0
+
+    def always_on(self, now: float) -> float:
+        """What always-on replicas would have held by `now`."""
+        if self.account is None or not self.registered:
+            return self.always
+        return self.always + (now - self.at) * self.account.always_gpus
+
+    def used(self, now: float) -> Used:
+        """What its GPUs did by `now`, while nothing has changed."""
+        used = self.ended
+        for track in self.tracks.values():
+            used = used.plus(_grow(track, None, span=now - self.at, until=self.at))
+        return used
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Bill:
     """All that has been accounted for."""
 
     since: float
     until: float
-    tracks: Mapping[ReplicaName, _Track] = field(default_factory=lambda: MappingProxyType({}))
-    ended: Mapping[RevisionName, Used] = field(default_factory=lambda: MappingProxyType({}))
-    """Of replicas that have given their GPUs back."""
-    accounts: Mapping[RevisionName, Account] = field(default_factory=lambda: MappingProxyType({}))
-    """Every model ever registered."""
-    registered: frozenset[RevisionName] = frozenset()
-    """Those that still are."""
-    always: Mapping[RevisionName, float] = field(default_factory=lambda: MappingProxyType({}))
-
-    def used(self) -> Mapping[RevisionName, Used]:
-        """What each model's GPUs did; a model whose GPUs did nothing is not in it."""
-        totals = dict(self.ended)
-        for track in self.tracks.values():
-            revision = track.holding.revision
-            before = totals.get(revision)
-            totals[revision] = track.used if before is None else before.plus(track.used)
-        return totals
+    pages: Mapping[RevisionName, _Page] = field(default_factory=lambda: MappingProxyType({}))
+    """Of every model that was ever registered, or held GPUs."""
 
 
-def accrue(
-    bill: Bill, holdings: Iterable[Holding], accounts: Iterable[Account], now: float
-) -> Bill:
-    """Account for the time since the last call, and note who holds what from now on.
+def accrue(bill: Bill, changes: Mapping[RevisionName, Change], now: float) -> Bill:
+    """Account for the time until `now`, with what is so of some models from now on.
 
-    `holdings` and `accounts` are all there are at `now`; between two calls what the earlier one
-    said was in force.
+    Of all others what was said last goes on.
     """
-    span = max(0.0, now - bill.until)
-    news = {holding.replica: holding for holding in holdings}
-    ended = dict(bill.ended)
+    now = max(now, bill.until)
+    pages = dict(bill.pages)
+    for name, change in changes.items():
+        pages[name] = _turned(pages.get(name, _Page(at=now)), change, now)
+    return Bill(since=bill.since, until=now, pages=MappingProxyType(pages))
+
+
+def _turned(page: _Page, change: Change, now: float) -> _Page:
+    """A page with what has been used until `now`, and what is held from then on."""
+    news = {holding.replica: holding for holding in change.holdings}
+    ended = page.ended
     tracks: dict[ReplicaName, _Track] = {}
-    for name, track in bill.tracks.items():
-        used = _grow(track, news.get(name), span=span, until=bill.until)
+    for name, track in page.tracks.items():
+        used = _grow(track, news.get(name), span=now - page.at, until=page.at)
         if name in news:
             holding = _keep_busy(news[name], track.holding)
             tracks[name] = _Track(holding=holding, used=used)
         else:
-            revision = track.holding.revision
-            ended[revision] = ended.get(revision, Used()).plus(used)
+            ended = ended.plus(used)
     for name, holding in news.items():
         if name not in tracks:
-            tracks[name] = _Track(holding=holding, used=Used())
-    always = dict(bill.always)
-    for revision in bill.registered:
-        held = span * bill.accounts[revision].always_gpus
-        always[revision] = always.get(revision, 0.0) + held
-    there = {account.revision: account for account in accounts}
-    return Bill(
-        since=bill.since,
-        until=max(now, bill.until),
+            tracks[name] = _Track(holding=holding, used=_NOTHING)
+    return _Page(
+        at=now,
         tracks=MappingProxyType(tracks),
-        ended=MappingProxyType(ended),
-        accounts=MappingProxyType({**bill.accounts, **there}),
-        registered=frozenset(there),
-        always=MappingProxyType(always),
+        ended=ended,
+        account=change.account or page.account,
+        registered=change.account is not None,
+        always=page.always_on(now),
     )
 
 
 def lines(bill: Bill) -> tuple[CostLine, ...]:
     """The bill, a line for every model ever registered."""
-    made, totals = [], bill.used()
-    for revision, account in sorted(bill.accounts.items()):
-        used = totals.get(revision, _NOTHING)
-        made.append(
-            CostLine(
-                model=account.model,
-                revision=revision,
-                gpu_class=account.gpu_class,
-                price=account.price,
-                starting=used.starting,
-                serving=used.serving,
-                idle=used.idle,
-                draining=used.draining,
-                always_on=bill.always.get(revision, 0.0),
-            )
-        )
-    return tuple(made)
+    return tuple(
+        _line(revision, page.account, page, bill.until)
+        for revision, page in sorted(bill.pages.items(), key=lambda one: one[0])
+        if page.account is not None
+    )
+
+
+def _line(revision: RevisionName, account: Account, page: _Page, now: float) -> CostLine:
+    used = page.used(now)
+    return CostLine(
+        model=account.model,
+        revision=revision,
+        gpu_class=account.gpu_class,
+        price=account.price,
+        starting=used.starting,
+        serving=used.serving,
+        idle=used.idle,
+        draining=used.draining,
+        always_on=page.always_on(now),
+    )
 
 
 def _grow(track: _Track, news: Holding | None, *, span: float, until: float) -> Used:
@@ -200,7 +225,6 @@ def _grow(track: _Track, news: Holding | None, *, span: float, until: float) -> 
             became = min(span, max(0.0, until + span - news.ready_at)) * holding.gpus
         starting += seconds - became
         ready += became
-    # Built, not replaced: this is done for every replica at every look.
     return Used(starting=starting, ready=ready, draining=draining, busy=busy)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from fleet.aged import as_made
 from fleet.messages import Received
 from fleet.model import Fleet, Problem
 from fleet.names import GatewayName, ReplicaName, RevisionName
@@ -45,8 +46,9 @@ def ready_after(received: Mapping[GatewayName, Received]) -> Mapping[ReplicaName
     """Seconds from having its GPU to ready, of every replica that some gateway found ready."""
     found: dict[ReplicaName, float] = {}
     for got in received.values():
-        for sample in got.sample.revisions.values():
-            for replica in sample.replicas:
+        for name in got.sample.revisions:
+            sample = as_made(got.sample.revisions, name)
+            for replica in sample.replicas if sample is not None else ():
                 if replica.ready_for is not None:
                     took = replica.ready_after or 0.0
                     found[replica.name] = min(took, found.get(replica.name, took))

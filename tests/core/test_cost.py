@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoscaler.core.cost import Account, Bill, Holding, State, accrue, lines
+from autoscaler.core.cost import Account, Bill, Change, Holding, State, accrue, lines
 from fleet.messages import CostReport
 from fleet.names import ModelName, ReplicaName, RevisionName
 
@@ -27,8 +27,12 @@ def bill_of(*moments):
     """A bill from (time, holdings...), the first being when it begins."""
     bill = Bill(since=moments[0][0], until=moments[0][0])
     for now, *held in moments:
-        bill = accrue(bill, held, [ACCOUNT], now)
+        bill = accrue(bill, from_now_on(*held), now)
     return bill
+
+
+def from_now_on(*held, account=ACCOUNT):
+    return {A: Change(holdings=held, account=account)}
 
 
 def line(bill):
@@ -66,9 +70,9 @@ def test_several_gpus_count_several_times():
 def test_a_second_call_for_the_same_moment_adds_nothing():
     held = holding(State.READY, busy_s=3.0)
     bill = bill_of((0.0, holding(State.READY, busy_s=0.0)), (10.0, held))
-    again = accrue(bill, [held], [ACCOUNT], 10.0)
+    again = accrue(bill, from_now_on(held), 10.0)
     assert lines(again) == lines(bill)
-    assert accrue(again, [held], [ACCOUNT], 5.0).until == 10.0
+    assert accrue(again, from_now_on(held), 5.0).until == 10.0
 
 
 def test_the_past_of_a_replica_that_was_there_before_is_not_ours():
@@ -92,8 +96,8 @@ def test_a_gateway_that_starts_anew_takes_nothing_back():
 
 def test_a_model_that_is_removed_stays_on_the_bill_and_costs_no_more():
     bill = bill_of((0.0, holding(State.STARTING)), (10.0,))
-    bill = accrue(bill, [], [], 10.0)
-    bill = accrue(bill, [], [], 50.0)
+    bill = accrue(bill, from_now_on(account=None), 10.0)
+    bill = accrue(bill, {}, 50.0)
     assert (line(bill).allocated, line(bill).always_on) == (10.0, 10.0)
 
 
@@ -129,10 +133,32 @@ def test_the_states_add_up_to_what_was_allocated(steps):
             for name, (state, gpus, busy) in there.items()
         ]
         for _ in range(2):
-            bill = accrue(bill, holdings, [ACCOUNT], now)
+            bill = accrue(bill, from_now_on(*holdings), now)
         one = line(bill)
         assert one.allocated == pytest.approx(allocated)
         assert min(one.starting, one.serving, one.idle, one.draining) >= -1e-9
         assert one.serving >= serving - 1e-9, "serving never falls"
         serving = one.serving
     assert one.always_on == pytest.approx(now - steps[0][0])
+
+
+@given(histories(), st.lists(st.booleans(), min_size=8, max_size=8))
+def test_where_nothing_changes_nothing_need_be_said(steps, spoken):
+    told = sparing = Bill(since=0.0, until=0.0)
+    now, before = 0.0, None
+    for (seconds, there), always in zip(steps, spoken, strict=False):
+        for part in (0.2, 0.3):
+            told = accrue(told, before or {}, now + part * seconds)
+        now += seconds
+        before = from_now_on(
+            *(
+                holding(state, replica=name, gpus=gpus, busy_s=busy, ready_at=now - seconds / 2)
+                for name, (state, gpus, busy) in there.items()
+            ),
+            account=ACCOUNT if always else None,
+        )
+        told, sparing = accrue(told, before, now), accrue(sparing, before, now)
+        assert len(lines(told)) == len(lines(sparing)) <= 1
+        for one, other in zip(lines(told), lines(sparing), strict=True):
+            for state in ("starting", "serving", "idle", "draining", "always_on"):
+                assert getattr(one, state) == pytest.approx(getattr(other, state))
