@@ -6,7 +6,7 @@ Rule 2: whoever does not lead says nothing, and remembers what the leader will h
 """
 
 from collections.abc import Awaitable, Callable, Collection, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from autoscaler.act import Hands
 from autoscaler.core.arrange import Case
@@ -54,7 +54,7 @@ class Record:
     def report(self, revision: RevisionName) -> DecisionReport | None:
         """The last decision for a revision: at the last look, also where it stood."""
         report = self._reports.get(revision)
-        return None if report is None else replace(report, at=self.at)
+        return None if report is None else report.later(self.at - report.at, at=self.at)
 
     def reports(self) -> Iterable[DecisionReport]:
         """The last decision for every revision, as it was when it was taken."""

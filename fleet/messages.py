@@ -6,7 +6,7 @@ Rule 3: a sample that is missing or old is *unknown*; it never means nothing.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from fleet.names import GatewayName, ModelName, ReplicaName, RevisionName
@@ -221,6 +221,14 @@ class DecisionReport:
     inputs: Mapping[str, float | int | str | None] = field(
         default_factory=lambda: MappingProxyType({})
     )
+
+    def later(self, seconds: float, *, at: float) -> "DecisionReport":
+        """What it says when it stands `seconds` later still, `at` by the reader's clock."""
+        idle_s = self.inputs.get("idle_s")
+        if not isinstance(idle_s, int | float):
+            return replace(self, at=at)
+        inputs = MappingProxyType({**self.inputs, "idle_s": idle_s + seconds})
+        return replace(self, at=at, inputs=inputs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

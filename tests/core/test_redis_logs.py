@@ -16,6 +16,8 @@ from tests.fakes.redis_memory import RedisMemory
 from tests.fakes.redis_processes import Process
 
 SLOTS = st.dictionaries(st.sampled_from("rst").map(ReplicaName), st.integers(2, 9), max_size=3)
+AHEAD = 1e9
+"""Of the leader's Unix time, before its clock."""
 KEYS = st.sampled_from([b"ebbtide:gateway:g", b"ebbtide:leader:1", b"ebbtide:logs"])
 
 
@@ -26,23 +28,36 @@ class Reporter:
         self.process = process
         self.reports: dict[RevisionName, DecisionReport] = {}
         self.bill = CostReport(currency="USD", seconds=0.0, lines=())
-        self.at = 0.0
+        self.at = self.decided = process.now
+        """Of the last look, and of the last one that decided something."""
 
     def decisions(self) -> list[DecisionReport]:
         return list(self.reports.values())
 
-    def decided_at(self) -> float:
+    def held_at(self) -> float:
         return self.at
+
+    def decided_at(self) -> float:
+        return self.at + AHEAD
 
     def cost(self) -> CostReport:
         return self.bill
 
     def decide(self, name: str, after: int) -> None:
-        self.at = self.process.now
+        self.look()
+        self.decided = self.at
         revision = RevisionName(name)
         self.reports[revision] = DecisionReport(
-            revision=revision, at=self.at, before=0, after=after, reason=Reason.DEMAND
+            revision=revision,
+            at=self.decided_at(),
+            before=0,
+            after=after,
+            reason=Reason.DEMAND,
+            inputs={"idle_s": 5.0 if after else None},
         )
+
+    def look(self) -> None:
+        self.at = self.process.now
 
 
 class Conversation(RuleBasedStateMachine):
@@ -93,6 +108,10 @@ class Conversation(RuleBasedStateMachine):
     @rule(name=st.sampled_from("abc"))
     def undecide(self, name: str) -> None:
         self.reporter.reports.pop(RevisionName(name), None)
+
+    @rule()
+    def all_stands(self) -> None:
+        self.reporter.look()
 
     @rule()
     def look(self) -> None:
@@ -162,6 +181,9 @@ class Conversation(RuleBasedStateMachine):
     @rule()
     def all_is_had_in_the_end(self) -> None:
         self.redis.full = False
+        if self.published_at is not None:
+            # What is new in its number alone goes with the next sample.
+            self.publish()
         for _ in range(3):
             self.redis.now += 1.0
             self.models.now += 1.0
@@ -198,9 +220,12 @@ class Conversation(RuleBasedStateMachine):
         for name, report in self.reporter.reports.items():
             found = leader.decision(name)
             assert found is not None
-            assert replace(found, at=0.0) == replace(report, at=0.0)
-            at = found.at + self.gateway.ahead
-            assert at == pytest.approx(self.reporter.at + self.leader.ahead, abs=1e-3)
+            at = found.at + self.gateway.ahead - self.leader.ahead
+            stood = report.later(at + AHEAD - report.at, at=0.0)
+            shown, idle = found.inputs["idle_s"], stood.inputs["idle_s"]
+            assert shown == (None if idle is None else pytest.approx(idle, abs=1e-3))
+            assert replace(found, at=0.0, inputs={}) == replace(stood, inputs={})
+            assert self.reporter.decided - 1e-3 <= at <= self.reporter.at + 1e-3
         had: dict[ReplicaName, int] = {}
         for allot in self.gateway.allots:
             had.update(allot.slots)

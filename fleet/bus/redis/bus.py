@@ -80,10 +80,10 @@ class _Timed:
 
     def __init__(self, reporter: Reporter, clock: Clock) -> None:
         self.decisions, self.cost = reporter.decisions, reporter.cost
-        self._reporter, self._clock = reporter, clock
+        self.decided_at, self._clock = reporter.decided_at, clock
 
-    def decided_at(self) -> float:
-        return self._reporter.decided_at() - self._clock.wall() + self._clock.now()
+    def held_at(self) -> float:
+        return self.decided_at() - self._clock.wall() + self._clock.now()
 
 
 class RedisBus:

@@ -34,7 +34,8 @@ class LeaderTold:
     def __init__(self) -> None:
         self._look: Looked | None = None
         self._decisions: dict[RevisionName, DecisionReport] = {}
-        self._decided_at: float | None = None
+        self._decided_at: tuple[float, float] | None = None
+        """On this process's clock, and Unix time."""
         self._cost: CostReport | None = None
         self._shares: dict[ReplicaName, Shares] = {}
         self.unsaid = 0
@@ -59,9 +60,9 @@ class LeaderTold:
         """The newest look."""
         self._look, self._look_told = look, False
 
-    def decided(self, reports: Iterable[DecisionReport], at: float) -> None:
-        """All decisions; they held `at` this moment."""
-        self._decided_at = at
+    def decided(self, reports: Iterable[DecisionReport], at: float, wall: float) -> None:
+        """All decisions; they held `at` this moment, which is `wall` in Unix time."""
+        self._decided_at = at, wall
         gone = dict.fromkeys(self._decisions)
         for report in reports:
             name = report.revision
@@ -107,10 +108,13 @@ class LeaderTold:
         if whole:
             self._forget_told()
         look = None if self._look_told else self._look
+        new = whole or self._new_decisions or not self._look_told
+        decided = self._decided_at if new else None
         first = LeaderNews(
             look=None if look is None else look.look,
             look_age=0.0 if look is None else max(0.0, now - look.at),
-            decided_age=self._decided_age(now, whole=whole),
+            decided_age=None if decided is None else max(0.0, now - decided[0]),
+            decided_at=None if decided is None else decided[1],
             undecided=tuple(self._undecided),
             cost=None if self._cost_told or self._cost is None else self._written(self._cost),
             unshared=tuple(self._unshared),
@@ -121,12 +125,6 @@ class LeaderTold:
         while self._new_decisions or self._new_shares or told or whole:
             yield replace(first, decisions=self._some_decisions(), shares=self._some_shares())
             first, told, whole = LeaderNews(), False, False
-
-    def _decided_age(self, now: float, *, whole: bool) -> float | None:
-        new = whole or self._new_decisions or not self._look_told
-        if not new or self._decided_at is None:
-            return None
-        return max(0.0, now - self._decided_at)
 
     def _some_decisions(self) -> Mapping[RevisionName, str]:
         names = list(islice(self._new_decisions, _AT_ONCE))
@@ -169,7 +167,7 @@ class LeaderHeard:
         """Of the leader that is believed: all that it says was in at least once."""
         self._number = 0
         """Of its newest shares."""
-        self._decided_at = 0.0
+        self._decided_at = self._decided_wall = 0.0
         self._decisions: dict[RevisionName, str | DecisionReport] = {}
         self._cost: str | CostReport | None = None
         self._shares: dict[ReplicaName, Shares] = {}
@@ -216,6 +214,7 @@ class LeaderHeard:
         self._decisions.update(news.decisions)
         if news.decided_age is not None:
             self._decided_at = self.at - news.decided_age
+            self._decided_wall = news.decided_at or 0.0
         self._cost = self._cost if news.cost is None else news.cost
 
     def _take_shares(self, news: LeaderNews) -> None:
@@ -253,7 +252,9 @@ class LeaderHeard:
                 msg = f"a decision for {found.revision} in the place of {revision}"
                 raise OddParcelError(msg)
             self._decisions[revision] = found
-        return found and replace(found, at=self._decided_at)
+        if found is None:
+            return None
+        return found.later(max(0.0, self._decided_wall - found.at), at=self._decided_at)
 
     def cost(self) -> CostReport | None:
         """The bill so far. Raises `OddParcelError`, once."""

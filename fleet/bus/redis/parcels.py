@@ -72,6 +72,8 @@ class LeaderNews:
     """Each a `DecisionReport` as it is written by itself: most of them nobody ever reads."""
     decided_age: float | None = None
     """Seconds since all decisions held; None: there is no news of that."""
+    decided_at: float | None = None
+    """The same as a time of the leader's own, as those of the decisions are."""
     undecided: tuple[RevisionName, ...] = ()
     """Revisions that are registered no more."""
     cost: str | None = None

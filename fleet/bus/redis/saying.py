@@ -28,7 +28,7 @@ from fleet.channel.messages import Poked
 from fleet.messages import CostReport, DecisionReport
 from fleet.names import GatewayName
 
-__all__ = ["GATEWAY", "LEADER", "Leading", "Reporter", "Saying"]
+__all__ = ["GATEWAY", "LEADER", "Leading", "Reporter", "Saying", "TimedReporter"]
 
 GATEWAY = "gateway:"
 """What the names of gateways' logs begin with."""
@@ -49,11 +49,19 @@ class Reporter(Protocol):
         ...
 
     def decided_at(self) -> float:
-        """When all of them held."""
+        """When all of them held, Unix time."""
         ...
 
     def cost(self) -> CostReport:
         """The bill so far."""
+        ...
+
+
+class TimedReporter(Reporter, Protocol):
+    """Whose times are known on this process's clock, too."""
+
+    def held_at(self) -> float:
+        """`decided_at`, on this process's clock."""
         ...
 
 
@@ -77,7 +85,7 @@ class Saying:
         self._turns = 0
         """How often this process has led."""
         self._leader: Leading | None = None
-        self.reporter: Reporter | None = None
+        self.reporter: TimedReporter | None = None
         self._reported = self._billed = -inf
         self._unsaid = 0
         self._waits = False
@@ -206,7 +214,8 @@ class Saying:
             return
         if now - self._reported >= _REPORT_S:
             self._reported = now
-            told.decided(self.reporter.decisions(), self.reporter.decided_at())
+            reporter = self.reporter
+            told.decided(reporter.decisions(), reporter.held_at(), reporter.decided_at())
         if now - self._billed >= _BILL_S:
             self._billed = now
             told.billed(self.reporter.cost())
