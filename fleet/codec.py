@@ -31,11 +31,14 @@ class CodecError(ValueError):
 
 
 class Codec:
-    """Writes any of `kinds` (dataclasses, called by their class names) and reads them."""
+    """Writes any of `kinds` (dataclasses, called by their class names) and reads them.
 
-    def __init__(self, *kinds: type) -> None:
+    `least`: the least whole number that a field may have which has nothing else.
+    """
+
+    def __init__(self, *kinds: type, least: int = -(2**53)) -> None:
         self._kinds = {kind.__name__: kind for kind in kinds}
-        self._readers = Readers()
+        self._readers = Readers(least=least)
         self._fields: dict[type, tuple[str, ...]] = {}
 
     def encode(self, value: object) -> bytes:

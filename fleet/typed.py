@@ -3,7 +3,8 @@
 Understood: str, bool, int, float, None, enums, dataclasses, ``tuple[X, ...]``, ``frozenset[X]``,
 ``Mapping[K, X]`` with keys of str, int or an enum, ``X | None``, and unions of plain types.
 
-Whole numbers are within 2**53 of 0. Half a surrogate pair, which can be written nowhere, is ``?``.
+Whole numbers are within 2**53 of 0, and where that is asked for no less than `least`. Half a
+surrogate pair, which can be written nowhere, is ``?``.
 """
 
 import types
@@ -19,6 +20,7 @@ __all__ = ["Readers", "UnlikeError"]
 
 _Read = Callable[[Any], Any]
 _MOST = 2**53
+_WHOLE = "a whole number within 2**53 of 0"
 _SCALARS = (str, bool, int, float)
 
 
@@ -27,10 +29,14 @@ class UnlikeError(ValueError):
 
 
 class Readers:
-    """A reader for every type that was asked for, made once."""
+    """A reader for every type that was asked for, made once.
 
-    def __init__(self) -> None:
+    `least`: whole numbers that stand alone, not for one of several plain types, are no less.
+    """
+
+    def __init__(self, *, least: int = -_MOST) -> None:
         self._readers: dict[Any, _Read] = {}
+        self._least = least
 
     def of(self, kind: Any) -> _Read:
         """What reads a value of the type `kind`."""
@@ -55,14 +61,14 @@ class Readers:
         if is_dataclass(kind) and isinstance(kind, type):
             return self._built(kind)
         if kind in _SCALARS or kind is types.NoneType:
-            return _scalar((kind,))
+            return _counted(self._least) if kind is int else _scalar((kind,))
         msg = f"{kind}: no such value can be read"
         raise TypeError(msg)
 
     def _any_of(self, kinds: tuple[Any, ...]) -> _Read:
         """None or one other type, or any of several plain ones."""
         others = [kind for kind in kinds if kind is not types.NoneType]
-        if all(kind in _SCALARS for kind in others):
+        if others != [int] and all(kind in _SCALARS for kind in others):
             return _scalar(kinds)
         (other,) = others
         read = self.of(other)
@@ -119,9 +125,20 @@ def _scalar(kinds: tuple[Any, ...]) -> _Read:
     return read
 
 
+def _counted(least: int) -> _Read:
+    def read(raw: Any) -> Any:
+        if type(raw) is int and least <= raw <= _MOST:
+            return raw
+        if type(raw) is int and -_MOST <= raw < least:
+            raise _unlike(f"a whole number from {least} on", raw)
+        raise _unlike("int", raw) if type(raw) is not int else _unlike(_WHOLE, raw)
+
+    return read
+
+
 def _bounded(raw: int) -> int:
     if not -_MOST <= raw <= _MOST:
-        raise _unlike("a whole number within 2**53 of 0", raw)
+        raise _unlike(_WHOLE, raw)
     return raw
 
 

@@ -6,6 +6,7 @@ Rule 2: models on one server have instances of their own and work side by side, 
 Rule 3: of several names a few are asked at once, and the first that is not ready ends the round.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
@@ -22,6 +23,9 @@ from fleet.runtimes.triton_facts import (
 )
 
 __all__ = ["TritonServer"]
+
+_LONG = 128 * 2**10
+"""Characters of metrics that are read in some tens of milliseconds."""
 
 
 class TritonServer:
@@ -80,7 +84,11 @@ class TritonServer:
             return Reading()
         async with patience(endpoint, timeout, port=port):
             said = await ask(self._asker, endpoint, "/metrics", port=port)
-            return reading_in(answer(said).decode(), models)
+            text = answer(said).decode()
+            if len(text) > _LONG:
+                # The largest that is taken keeps one busy for seconds: requests go on meanwhile.
+                return await asyncio.to_thread(reading_in, text, models)
+            return reading_in(text, models)
 
 
 def _path(model: str) -> str:

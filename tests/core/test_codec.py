@@ -119,6 +119,21 @@ def test_a_wrong_value_is_told_with_its_place(value, said):
 
 
 @pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ({"name": "a", "count": -1}, "count: expected a whole number from 0 on, not '-1'"),
+        ({"name": "a", "by_code": {"1": -1}}, "by_code: expected a whole number from 0 on"),
+        ({"name": "a", "count": 2**53 + 1}, "count: expected a whole number within"),
+        ({"name": "a", "count": True}, "count: expected int"),
+    ],
+)
+def test_where_all_are_counts_none_is_negative(value, said):
+    with pytest.raises(CodecError, match=said):
+        Codec(Old, least=0).decode(message(value))
+    assert Codec(Old, least=0).decode(message({"name": "a", "count": 0, "share": -1.5}))
+
+
+@pytest.mark.parametrize(
     "data",
     [
         b"",

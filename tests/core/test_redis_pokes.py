@@ -45,6 +45,15 @@ def test_one_behind_which_nothing_is_new_is_told_at_once():
     assert not reader.hearing.full
 
 
+def test_nobody_is_believed_that_fewer_than_none_wait():
+    redis = RedisMemory()
+    gateway, reader = Process(redis, name="g"), Process(redis)
+    said(gateway, -1)
+    reader.round()
+    assert reader.reported == []
+    assert any("waiting: expected a whole number from 0 on" in why for _, why in reader.dropped)
+
+
 def test_what_could_not_be_written_is_counted_on_whoever_leads_next():
     leader = Process(RedisMemory())
     for term in (1, 2):

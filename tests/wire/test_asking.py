@@ -2,13 +2,16 @@
 
 import asyncio
 import gzip
+import threading
+from collections.abc import Sequence
 
 import pytest
 
 from fleet.errors import UnavailableError
 from fleet.model import Ports, Tls
-from fleet.runtimes import Endpoint
+from fleet.runtimes import Endpoint, Reading
 from fleet.runtimes.asking import Asker, ask, patience
+from fleet.runtimes.triton_facts import reading_in
 from fleet.runtimes.triton_server import TritonServer
 from fleet.settings import Settings
 from fleet.tls import Certificates
@@ -131,3 +134,21 @@ async def test_the_answer_to_a_warm_up_may_be_long() -> None:
         port = server.sockets[0].getsockname()[1]
         endpoint = Endpoint(address="127.0.0.1", ports=Ports(http=port))
         await TritonServer(Asker()).warm_up(endpoint, "m", request=b"{}", timeout=5.0)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("padding", "apart"), [(10, False), (2**18, True)])
+async def test_many_metrics_are_read_while_requests_go_on(
+    padding: int, apart: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readers: list[bool] = []
+
+    def reading(text: str, models: Sequence[str]) -> Reading:
+        readers.append(threading.current_thread() is not threading.main_thread())
+        return reading_in(text, models)
+
+    monkeypatch.setattr("fleet.runtimes.triton_server.reading_in", reading)
+    text = b'nv_inference_pending_request_count{model="m"} 3\n# ' + b"x" * padding + b"\n"
+    _, _, found, _ = await outcome(answered(text))
+    assert isinstance(found, Reading)
+    assert (found.pending, readers) == (3, [apart])

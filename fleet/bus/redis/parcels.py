@@ -117,7 +117,8 @@ class Line:
     entry: Entry
 
 
-_codec = Codec(Parcel, Fresh, Poked, Line, DecisionReport, CostReport)
+# All whole numbers are counts, or count something.
+_codec = Codec(Parcel, Fresh, Poked, Line, DecisionReport, CostReport, least=0)
 
 
 def written(value: object) -> bytes:
