@@ -10,7 +10,7 @@ from typing import Protocol
 
 import pytest
 
-from fleet.clock import LoopClock, machine_time
+from fleet.clock import LoopClock, machine_time, rfc3339
 from fleet.kubernetes.api import Api
 from fleet.leases import Lease, Members
 from fleet.leases.fixed import Always, Fixed
@@ -337,7 +337,10 @@ async def test_on_a_real_server_a_gateways_lease_goes_with_its_pod(
 async def test_on_a_real_server_a_gateway_is_missed_while_its_pod_is_there(
     api: Api, namespace: str
 ) -> None:
-    """Its Lease has expired; without an owner, so that only the pod tells."""
+    """Its Lease has expired; without an owner, so that only the pod tells.
+
+    That is to say: while no run of its container has ended since it was renewed.
+    """
     name = GatewayName(f"{namespace}/gw-1")
     path = f"/api/v1/namespaces/{namespace}/pods"
     pod = {
@@ -345,10 +348,17 @@ async def test_on_a_real_server_a_gateway_is_missed_while_its_pod_is_there(
         "spec": {"containers": [{"name": "gateway", "image": "docker.io/local/none:1"}]},
     }
     await api.post(path, body=pod)
-    who = Identity(name=name, process="p1", namespace=namespace)
+    who = Identity(name=name, process="p1", namespace=namespace, container="gateway")
     member = Membership(api, who, clock=LoopClock(), luck=Random(2))
     async with running(member.run()):
         await member.taken()
+
+    async def end_at(stamp: str) -> None:
+        last = {"terminated": {"exitCode": 1, "finishedAt": stamp}}
+        status = {"name": "gateway", "image": "i", "imageID": "", "ready": False}
+        told = {**status, "restartCount": 1, "state": {"waiting": {}}, "lastState": last}
+        await api.patch(f"{path}/gw-1/status", body={"status": {"containerStatuses": [told]}})
+
     found = (await api.get(lease_path(namespace)))["items"][0]
     found["spec"]["leaseDurationSeconds"] = 1
     await api.put(lease_path(namespace, found["metadata"]["name"]), body=found)
@@ -356,5 +366,9 @@ async def test_on_a_real_server_a_gateway_is_missed_while_its_pod_is_there(
     for _ in range(4):
         assert set(await members.confirm()) == {name}
         await asyncio.sleep(0.5)
+    await end_at(f"{rfc3339(LoopClock().wall() + 60)[:19]}Z")
+    assert set(await members.confirm()) == set()
+    await end_at("2020-01-01T00:00:00Z")
+    assert set(await members.confirm()) == {name}
     await api.delete(f"{path}/gw-1", query={"gracePeriodSeconds": "0"})
     assert set(await members.confirm()) == set()

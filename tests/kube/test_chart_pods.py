@@ -44,6 +44,12 @@ def test_pods_may_do_nothing_that_they_need_not(rendered: Rendering) -> None:
     assert redis["automountServiceAccountToken"] is False
 
 
+def test_a_gateway_is_told_the_name_of_its_own_container(rendered: Rendering) -> None:
+    (container,) = pod_of(only(rendered(), "Deployment", "ebbtide-gateway"))["containers"]
+    given = {each["name"]: each.get("value") for each in container["env"]}
+    assert given["POD_CONTAINER"] == container["name"]
+
+
 def test_a_new_version_of_the_chart_alone_does_not_start_redis_again(rendered: Rendering) -> None:
     redis = only(rendered({"commonLabels": {"team": "ml"}}), "StatefulSet", "ebbtide-redis")
     assert redis["spec"]["template"]["metadata"]["labels"] == {
