@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from fleet.model import Fleet, Revision
-from fleet.places import Places, places
+from fleet.places import Places
 
 __all__ = ["GRACE", "Lately"]
 
@@ -59,10 +59,12 @@ def _was_possible(past: _Past, revision: Revision) -> bool:
 
 def _fewer(before: Fleet, after: Fleet) -> bool:
     """Whether GPUs that were there are not."""
-    if before.nodes is after.nodes and before.gpus == after.gpus:
+    if before.nodes is not after.nodes:
+        there = {(node.name, node.gpu_class): node.total for node in after.nodes if node.usable}
+        for node in before.nodes:
+            if node.usable and node.total > there.get((node.name, node.gpu_class), 0):
+                return True
+    if before.gpus == after.gpus:
         return False
-    there = {place.key: place.total for place in places(after) if place.usable}
     pools = {pool.name: pool.total + pool.elastic for pool in after.gpus}
-    return any(
-        place.usable and place.total > there.get(place.key, 0) for place in places(before)
-    ) or any(pool.total + pool.elastic > pools.get(pool.name, 0) for pool in before.gpus)
+    return any(pool.total + pool.elastic > pools.get(pool.name, 0) for pool in before.gpus)
