@@ -110,7 +110,7 @@ class Waking:
         """Write 0 -> 1."""
         now = self._wiring.outside.clock.now
         revision, fleet = self._sight().revision, self._sight().fleet
-        written = False
+        written = again = False
         try:
             # Those who wait may have left, or others have written, since this was decided.
             if self._wanted(now()) is Ask.WRITE:
@@ -122,8 +122,11 @@ class Waking:
                 self._pause = 0.0
                 self._written()
                 await self._wiring.outside.cluster.note(revision.name, "woken", "")
-        except (ConflictError, GoneError) as error:
-            _log("wake_decided_again", revision=revision.name, why=type(error).__name__)
+        except ConflictError:
+            again = True
+            _log("wake_decided_again", revision=revision.name)
+        except GoneError as error:
+            _log("wake_for_nothing", revision=revision.name, error=str(error))
         except UnavailableError as error:
             self._failed = fleet
             self._pause = min(_LONGEST_PAUSE_S, max(_PAUSE_S, 2 * self._pause))
@@ -131,4 +134,7 @@ class Waking:
             _log("wake_failed", level=logging.WARNING, revision=revision.name, error=str(error))
         finally:
             self._under_way = False
-            self._wiring.vacancy.end(revision.name, written=written)
+            if again:
+                self._wiring.vacancy.again(revision.name, now())
+            else:
+                self._wiring.vacancy.end(revision.name, written=written)

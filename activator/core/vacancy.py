@@ -7,11 +7,14 @@ Rule 2: the other gateways see the same GPUs and do not know of these wakes yet.
         are vacant each takes its part at a time, at least one replica's; whatever is more is the
         leader's to write. A wake counts until its replica is seen in its place: by then what the
         others took is seen too.
-Rule 3: where a pod that waits makes a cluster autoscaler buy a node, only the leader knows which
+Rule 3: a wake that is decided again, since the Deployment had changed meanwhile, keeps its place
+        for a moment: it was this gateway's, and what the others have taken by then was theirs.
+Rule 4: where a pod that waits makes a cluster autoscaler buy a node, only the leader knows which
         GPUs are kept for whom.
 """
 
 from dataclasses import dataclass
+from math import inf
 
 from fleet.model import Fleet, Phase, Revision
 from fleet.names import RevisionName
@@ -19,6 +22,7 @@ from fleet.places import Place, PlaceKey, Places, unplaced
 
 __all__ = ["Vacancy"]
 
+_AGAIN_S = 2.0
 _SETTLED_S = 30.0
 """A wake whose replica is nowhere by then is like anybody else's."""
 
@@ -28,6 +32,8 @@ class _Wake:
     revision: Revision
     at: float
     written: bool = False
+    again_by: float = inf
+    """Until when it keeps its place while it is decided again."""
 
 
 class Vacancy:
@@ -40,6 +46,10 @@ class Vacancy:
         self._pools: dict[str, int] = {}
         self._growing: frozenset[str] = frozenset()
         self._wakes: dict[RevisionName, _Wake] = {}
+        self._kept: set[RevisionName] = set()
+        """Those of them that have a place in the newest snapshot."""
+        self._over_at = inf
+        """When the first of them keeps its place no more."""
         self._said: dict[tuple[object, ...], bool] = {}
         """What was answered since anything changed: many models ask the same."""
 
@@ -52,8 +62,10 @@ class Vacancy:
         """Whether this gateway, one of so many, may ask for a first replica."""
         if revision.gpus == 0:
             return True
-        if fleet is not self._fleet:
+        if fleet is not self._fleet or now >= self._over_at:
             self._count(fleet, now)
+        if revision.name in self._kept and self._wakes[revision.name].again_by < inf:
+            return True
         asked = (revision.nodes, revision.gpu_class, revision.gpus, gateways)
         if asked not in self._said:
             self._said[asked] = self._has(revision, max(1, gateways))
@@ -62,7 +74,7 @@ class Vacancy:
     def begin(self, revision: Revision, now: float) -> None:
         """Its first replica is being asked for."""
         self._wakes[revision.name] = _Wake(revision, now)
-        if self._fleet is not None:
+        if self._fleet is not None and revision.name not in self._kept:
             self._claim(revision)
             self._said.clear()
 
@@ -75,6 +87,13 @@ class Vacancy:
             wake.written = True
         else:
             del self._wakes[revision]
+            self._fleet = None
+
+    def again(self, revision: RevisionName, now: float) -> None:
+        """It is to be decided again, on what has become of its Deployment meanwhile."""
+        wake = self._wakes.get(revision)
+        if wake is not None:
+            wake.again_by = now + _AGAIN_S
             self._fleet = None
 
     def _has(self, revision: Revision, gateways: int) -> bool:
@@ -99,13 +118,15 @@ class Vacancy:
         self._wakes = {
             name: wake for name, wake in self._wakes.items() if not _settled(wake, fleet, now)
         }
+        self._kept.clear()
+        self._over_at = min((wake.again_by for wake in self._wakes.values()), default=inf)
         for name, revision in fleet.revisions.items():
             if revision.gpus == 0:
                 continue
             begun = name in self._wakes and revision.replicas == 0
-            for _ in range(unplaced(revision, fleet.of(name)) + begun):
-                if not self._claim(revision):
-                    break
+            places = range(unplaced(revision, fleet.of(name)) + begun)
+            if all(self._claim(revision) for _ in places) and begun:
+                self._kept.add(name)
 
     def _claim(self, revision: Revision) -> bool:
         """Take its GPUs where there are some; else whatever is there is kept for it."""
@@ -135,7 +156,7 @@ def _settled(wake: _Wake, fleet: Fleet, now: float) -> bool:
     """Whether it is over, or its replica is where everybody sees it."""
     name = wake.revision.name
     revision = fleet.revisions.get(name)
-    if revision is None or now - wake.at >= _SETTLED_S:
+    if revision is None or now - wake.at >= _SETTLED_S or now >= wake.again_by:
         return True
     if not wake.written:
         return False

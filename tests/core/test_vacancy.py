@@ -114,6 +114,49 @@ def test_a_wake_that_failed_counts_no_more():
     assert has(world, WOKEN, vacancy=vacancy)
 
 
+def _half_taken(number=1):
+    """Four GPUs, two gateways: this one's two wakes are under way, the other's are written."""
+    others = [(revision(f"other{n}", replicas=1), [Phase.PENDING]) for n in range(2)]
+    own = [(revision(f"w{n}"), []) for n in range(2)]
+    return replace(fleet(*others, *own, free=4), number=number)
+
+
+def test_a_wake_that_is_decided_again_keeps_its_place():
+    """By then the others have taken theirs: a part of what is left would be less than it had."""
+    vacancy, before = Vacancy(), fleet(free=4)
+    for n in range(2):
+        assert has(before, vacancy=vacancy, gateways=2)
+        vacancy.begin(revision(f"w{n}"), 0.0)
+    world = _half_taken()
+    assert not has(world, revision("w1"), vacancy=vacancy, gateways=2)
+    vacancy.again(revision("w1").name, 0.1)
+    assert has(world, revision("w1"), vacancy=vacancy, gateways=2, now=0.1)
+    assert not has(world, NEW, vacancy=vacancy, gateways=2, now=0.1), "nobody else has its place"
+    vacancy.begin(revision("w1"), 0.2)
+    assert not has(world, NEW, vacancy=vacancy, gateways=2, now=0.2)
+    vacancy.end(revision("w1").name, written=False)
+    assert not has(world, revision("w1"), vacancy=vacancy, gateways=2, now=0.3)
+
+
+def test_a_place_is_not_kept_for_long_though_nothing_else_changes():
+    vacancy, world = Vacancy(), fleet(free=1)
+    assert has(world, vacancy=vacancy)
+    vacancy.begin(WOKEN, 0.0)
+    vacancy.again(WOKEN.name, 0.1)
+    world = fleet((replace(WOKEN, replicas=0), []), free=1)
+    assert not has(world, vacancy=vacancy, now=2.0)
+    assert has(world, vacancy=vacancy, now=2.2)
+
+
+def test_a_place_that_somebody_else_has_by_now_is_not_kept():
+    vacancy = Vacancy()
+    assert has(fleet(free=1), vacancy=vacancy)
+    vacancy.begin(NEW, 0.0)
+    vacancy.again(NEW.name, 0.1)
+    assert not has(fleet(free=0), vacancy=vacancy, now=0.2)
+    assert not has(fleet((WOKEN, []), free=0), vacancy=vacancy, now=0.2)
+
+
 def test_of_many_gpus_each_gateway_takes_its_part_at_a_time_and_at_least_one():
     for free, gateways, part in ((6, 1, 6), (6, 2, 3), (7, 3, 2), (1, 2, 1), (2, 9, 1)):
         vacancy, world = Vacancy(), fleet(free=free)
