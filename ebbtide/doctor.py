@@ -1,4 +1,4 @@
-"""`ebbtide doctor`: what is right and wrong with ebbtide on a cluster; it only asks.
+"""`ebbtide doctor`: what is right and wrong with ebbtide on a cluster; it changes nothing.
 
 Exit codes: 0 nothing is wrong (there may be warnings); 1 something is; 2 it could not look.
 """

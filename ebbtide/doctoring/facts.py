@@ -19,6 +19,7 @@ __all__ = [
     "Redis",
     "Section",
     "Subject",
+    "Wake",
 ]
 
 
@@ -107,6 +108,16 @@ class Redis:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Wake:
+    """How the API server takes it that a sleeping Deployment is to have one replica."""
+
+    replicas: int | None = None
+    """How many it would be given."""
+    refused: str = ""
+    """Why it is not taken; empty: it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """All of it."""
 
@@ -124,5 +135,7 @@ class Facts:
     access: Sequence[Access]
     monitors: Sequence[Monitor]
     redis: Redis
+    wakes: Mapping[str, Wake] = field(default_factory=lambda: MappingProxyType({}))
+    """Of sleeping Deployments, by `namespace/name`."""
     unread: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """What could not be read, and why."""

@@ -9,7 +9,7 @@ Rule 3: an error is what keeps a model from being called, woken or put to sleep;
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from ebbtide.doctoring.facts import Access, Facts, Finding, Level, Monitors, Redis, Section
+from ebbtide.doctoring.facts import Access, Facts, Finding, Level, Monitors, Redis, Section, Wake
 from ebbtide.doctoring.rollouts import mesh, rollout, room
 from fleet.cluster.kubernetes.objects import Kind
 from fleet.kubernetes.permissions import Component, Permission
@@ -255,6 +255,7 @@ def _deployments(facts: Facts) -> Iterator[Finding]:
         )
         yield from _second_writer(revision)
         yield from room(revision, fleet)
+        yield from _wake(revision, facts.wakes.get(name))
         deployment = facts.deployments.get(name)
         if deployment is not None:
             yield from rollout(revision, deployment, fleet)
@@ -280,6 +281,25 @@ def _second_writer(revision: Revision) -> Iterator[Finding]:
             advice="take the other one away, or say ebbtide.dev/mode: off",
             about=revision.name,
         )
+
+
+def _wake(revision: Revision, wake: Wake | None) -> Iterator[Finding]:
+    if wake is None or (wake.replicas == 1 and not wake.refused):
+        return
+    if wake.refused:
+        what = f"a wake of it would be refused: {wake.refused}"
+    else:
+        what = f"a wake of it, to 1 replica, would come out as {wake.replicas}: something between"
+        what += " changes what is written to deployments/scale"
+    yield Finding(
+        section=Section.DEPLOYMENTS,
+        level=Level.ERROR,
+        what=what,
+        advice="which admission policy or webhook it is: kubectl get"
+        " mutatingwebhookconfigurations,validatingwebhookconfigurations,"
+        "validatingadmissionpolicies; leave deployments/scale of its namespace out of it",
+        about=revision.name,
+    )
 
 
 def _problem(problem: Problem) -> Finding:

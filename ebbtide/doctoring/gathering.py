@@ -1,4 +1,4 @@
-"""Asks a cluster, and its Redis, for all that `ebbtide doctor` tells of. It only asks.
+"""Asks a cluster, and its Redis, for all that `ebbtide doctor` tells of. It changes nothing.
 
 Rule: what may not be read is said, and the rest is told all the same.
 """
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from ebbtide.doctoring.access import ask_access
 from ebbtide.doctoring.facts import Facts, Monitor, Monitors
 from ebbtide.doctoring.redis import ask_redis
+from ebbtide.doctoring.wakes import try_wakes
 from fleet.cluster.kubernetes.objects import Kind, Objects, trim
 from fleet.cluster.kubernetes.resources import paths, query
 from fleet.cluster.kubernetes.snapshot import read_fleet
@@ -87,13 +88,14 @@ async def gather(
         autoscalers=raw[Kind.AUTOSCALER] or (),
         scaled_objects=raw[Kind.SCALED_OBJECT] or (),
     )
+    # The clock of the facts is the wall's own.
+    fleet = read_fleet(objects, now=now, budget=parse_budget(settings.gpu_budget), owner=own)
     return Facts(
         server=api.server,
         version=version,
         namespaces=tuple(namespaces),
         own=own,
-        # The clock of the facts is the wall's own.
-        fleet=read_fleet(objects, now=now, budget=parse_budget(settings.gpu_budget), owner=own),
+        fleet=fleet,
         deployments=_by_name(
             item for item in objects.deployments if trim(Kind.DEPLOYMENT, item) is not None
         ),
@@ -101,6 +103,7 @@ async def gather(
         access=access,
         monitors=monitors,
         redis=redis,
+        wakes=await try_wakes(api, fleet),
         unread=asked.unread,
     )
 

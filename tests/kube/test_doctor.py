@@ -1,6 +1,7 @@
 """`ebbtide doctor` on a real control plane, with a real Redis: what it finds, and its exit code."""
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,6 +73,43 @@ def test_where_nothing_is_wrong_it_says_so(
     assert code == 0, told
     assert told.splitlines()[-1].startswith("0 errors")
     assert f"{namespace}/good: registered as good" in told
+
+
+def test_what_stands_between_it_and_a_wake_is_told(
+    control_plane: ControlPlane, namespace: str, doctor: Doctor
+) -> None:
+    apply(control_plane, namespace, "good")
+    rules = {"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["UPDATE"]}
+    policy = {
+        "metadata": {"name": namespace},
+        "spec": {
+            "matchConstraints": {
+                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+                "resourceRules": [{**rules, "resources": ["deployments/scale"]}],
+            },
+            "validations": [{"expression": "object.spec.replicas == 0", "message": "frozen"}],
+        },
+    }
+    binding = {
+        "metadata": {"name": namespace},
+        "spec": {"policyName": namespace, "validationActions": ["Deny"]},
+    }
+    api = "/apis/admissionregistration.k8s.io/v1"
+    kinds = ("validatingadmissionpolicies", "validatingadmissionpolicybindings")
+    for kind, made in zip(kinds, (policy, binding), strict=True):
+        control_plane.admin.post(f"{api}/{kind}", made)
+    try:
+        # A policy holds some moments after it is made.
+        end = time.monotonic() + 20.0
+        while "would be refused" not in (told := doctor("--namespace", namespace)[1]):
+            assert time.monotonic() < end, told
+    finally:
+        for kind in kinds:
+            control_plane.admin.delete(f"{api}/{kind}/{namespace}")
+    assert f"{namespace}/good: a wake of it would be refused: " in told
+    assert "frozen" in told
+    path = f"/apis/apps/v1/namespaces/{namespace}/deployments/good"
+    assert control_plane.admin.get(path)["spec"]["replicas"] == 0
 
 
 def test_of_ebbtides_own_accounts_it_says_what_they_lack(
