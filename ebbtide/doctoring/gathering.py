@@ -78,16 +78,7 @@ async def gather(
         _monitors(asked),
         _spaces(asked, namespaces),
     )
-    nodes = raw[Kind.NODE]
-    objects = Objects(
-        deployments=raw[Kind.DEPLOYMENT] or (),
-        replica_sets=raw[Kind.REPLICA_SET] or (),
-        pods=raw[Kind.POD] or (),
-        nodes=nodes,
-        events=raw[Kind.EVENT] or (),
-        autoscalers=raw[Kind.AUTOSCALER] or (),
-        scaled_objects=raw[Kind.SCALED_OBJECT] or (),
-    )
+    objects = _read(raw)
     # The clock of the facts is the wall's own.
     fleet = read_fleet(objects, now=now, budget=parse_budget(settings.gpu_budget), owner=own)
     return Facts(
@@ -105,6 +96,18 @@ async def gather(
         redis=redis,
         wakes=await try_wakes(api, fleet),
         unread=asked.unread,
+    )
+
+
+def _read(raw: Mapping[Kind, list[Object] | None]) -> Objects:
+    return Objects(
+        deployments=raw[Kind.DEPLOYMENT] or (),
+        replica_sets=raw[Kind.REPLICA_SET] or (),
+        pods=raw[Kind.POD] or (),
+        nodes=raw[Kind.NODE],
+        events=raw[Kind.EVENT] or (),
+        autoscalers=raw[Kind.AUTOSCALER] or (),
+        scaled_objects=raw[Kind.SCALED_OBJECT] or (),
     )
 
 
