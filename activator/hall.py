@@ -14,6 +14,7 @@ from activator.core.room import Room
 from activator.core.wakes import Wakes
 from activator.line import Line
 from activator.wiring import Outside, Wiring
+from fleet.aged import Aged
 from fleet.messages import Sample
 from fleet.model import Fleet
 from fleet.names import GatewayName, ReplicaName, RevisionName
@@ -122,13 +123,13 @@ class Hall:
             for line in lines[first : first + _SLICE]:
                 line.look(now)
                 # What is told of lines at rest is made here, and not all at once.
-                line.sample(now)
+                line.prepare(now)
 
     def publish(self) -> None:
         """Publish the sample as it stands now."""
         now = self._clock.now()
-        revisions = {name: line.sample(now) for name, line in self._lines.items()}
-        self._bus.publish(Sample(gateway=self.name, revisions=MappingProxyType(revisions)))
+        made = {name: line.made(now) for name, line in self._lines.items()}
+        self._bus.publish(Sample(gateway=self.name, revisions=Aged(made, now)))
 
     def refuse_waiting(self, reason: Reason) -> None:
         """Refuse everyone who waits, in every line."""

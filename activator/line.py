@@ -24,6 +24,7 @@ from activator.resting import Resting
 from activator.sequencing import Sequencing
 from activator.waking import Sight, Waking
 from activator.wiring import Guest, Refusal, Wiring
+from fleet.aged import later
 from fleet.messages import RevisionSample
 from fleet.model import Fleet, Phase, Revision
 from fleet.reasons import Reason
@@ -246,6 +247,11 @@ class Line:
 
     def sample(self, now: float) -> RevisionSample:
         """What the autoscaler is told."""
+        made, at = self.made(now)
+        return later(made, now - at)
+
+    def made(self, now: float) -> tuple[RevisionSample, float]:
+        """Its sample as it was made, and when: by `now` only ages have moved."""
         return self._resting.sample(self.revision, now)
 
     # What the hall calls.
@@ -296,6 +302,10 @@ class Line:
                 # Its starts were given up, or its manifest changed under those who wait.
                 self._refuse(self.ledger.refuse_all(now), reason, now, hopeless=True)
         self._resting.looked(revision, self._fleet)
+
+    def prepare(self, now: float) -> None:
+        """Make the sample of a line at rest before it is asked for."""
+        self._resting.prepare(self.revision, now)
 
     def remove(self, fleet: Fleet, now: float) -> None:
         """The Deployment is gone: whoever waits is told so; what runs may finish."""

@@ -2,14 +2,13 @@
 
 There may be a thousand of them, looked at and told about every second.
 
-Rule 1: a sample is told again for as long as it holds; only its ages move, and are told again for
-        at most half a second.
+Rule 1: a sample is told again for as long as it holds but for its ages, with when it was made.
 Rule 2: whatever could change it (an arrival, a replica, a new revision) ends the rest first.
 Rule 3: a replica that is not ready, or that takes nothing new, lets nobody rest: what is concluded
         of it may change by the clock alone.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from activator.core.ledger import Ledger
 from activator.report import sample_of
@@ -17,8 +16,6 @@ from fleet.messages import RevisionSample
 from fleet.model import Fleet, Replica, Revision
 
 __all__ = ["Resting"]
-
-_AGE_S = 0.5
 
 _Marks = tuple[tuple[object, ...], ...]
 """All of each seat that a sample tells, but for ages."""
@@ -65,22 +62,21 @@ class Resting:
         if self._ledger.quiet and ready and all(seat.open for seat in seats.values()):
             self._looked = _Look(revision=revision, replicas=replicas, marks=self._marked())
 
-    def sample(self, revision: Revision, now: float) -> RevisionSample:
-        """The sample of a revision at `now`."""
+    def sample(self, revision: Revision, now: float) -> tuple[RevisionSample, float]:
+        """The sample of a revision, and when it was made: by `now` only its ages have moved."""
         ledger, told = self._ledger, self._told
         if not ledger.quiet or revision.drain is not None:
             self._told = None
-            return sample_of(revision, ledger, now=now)
+            return sample_of(revision, ledger, now=now), now
         if told is None or not self._holds(told):
-            told = sample_of(revision, ledger, now=now)
-        elif now - self._at < _AGE_S or (told.idle_for is None and not told.replicas):
-            return told
-        elif told.replicas:
-            told = sample_of(revision, ledger, now=now)
-        else:
-            told = replace(told, idle_for=(told.idle_for or 0.0) + now - self._at)
-        self._told, self._marks, self._at = told, self._marked(), now
-        return told
+            told = self._told = sample_of(revision, ledger, now=now)
+            self._marks, self._at = self._marked(), now
+        return told, self._at
+
+    def prepare(self, revision: Revision, now: float) -> None:
+        """Make the sample, if it will be told as it is now."""
+        if self._ledger.quiet:
+            self.sample(revision, now)
 
     def _holds(self, told: RevisionSample) -> bool:
         """Whether all of it but ages is as it was."""

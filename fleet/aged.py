@@ -10,7 +10,7 @@ from dataclasses import replace
 from fleet.messages import ReplicaSample, RevisionSample
 from fleet.names import RevisionName
 
-__all__ = ["Aged", "as_made"]
+__all__ = ["Aged", "as_made", "later"]
 
 
 class Aged(Mapping[RevisionName, RevisionSample]):
@@ -25,7 +25,7 @@ class Aged(Mapping[RevisionName, RevisionSample]):
 
     def __getitem__(self, name: RevisionName) -> RevisionSample:
         sample, at = self._made[name]
-        return _later(sample, self._now - at)
+        return later(sample, self._now - at)
 
     def __iter__(self) -> Iterator[RevisionName]:
         return iter(self._made)
@@ -49,7 +49,7 @@ def as_made(
     return samples.as_made(name) if isinstance(samples, Aged) else samples.get(name)
 
 
-def _later(sample: RevisionSample, seconds: float) -> RevisionSample:
+def later(sample: RevisionSample, seconds: float) -> RevisionSample:
     """What holds `seconds` after `sample` when nothing has happened meanwhile."""
     if seconds == 0.0 or (sample.idle_for is None and not sample.replicas):
         return sample

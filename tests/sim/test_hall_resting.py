@@ -50,7 +50,7 @@ async def test_the_age_of_a_sleeping_model_goes_on_in_its_samples():
         assert sample.idle_for == pytest.approx(w.now - client.ended_at, abs=1.01)
         now = w.line.sample(w.now)
         true = sample_of(w.line.revision, w.line.ledger, now=w.now)
-        assert now.idle_for == pytest.approx(true.idle_for, abs=0.51)
+        assert now.idle_for == pytest.approx(true.idle_for, abs=1e-6)
 
 
 async def test_an_arrival_ends_the_rest():
@@ -114,8 +114,7 @@ def ages(sample):
 
 @pytest.mark.parametrize("seed", range(5))
 async def test_what_is_told_is_what_is_whatever_happens_in_between(seed):
-    """Calls, wakes, sleeps, broken replicas, other manifests: at any moment, but for half a second
-    of age."""
+    """Calls, wakes, sleeps, broken replicas, other manifests: at any moment."""
     luck = random.Random(seed)
     async with world(gpus=3) as w:
         w.cluster.put(revision(policy=Policy(slots=2, queue_limit=2)))
@@ -146,7 +145,7 @@ async def test_what_is_told_is_what_is_whatever_happens_in_between(seed):
             seen = w.line.sample(w.now)
             true = sample_of(w.line.revision, w.line.ledger, now=w.now)
             assert idle(seen) == idle(true)
-            assert ages(seen) == pytest.approx(ages(true), abs=0.51)
+            assert ages(seen) == pytest.approx(ages(true), abs=1e-6)
 
 
 async def test_a_model_that_is_ready_and_idle_is_not_looked_into_each_second(monkeypatch):
@@ -165,7 +164,7 @@ async def test_a_model_that_is_ready_and_idle_is_not_looked_into_each_second(mon
         looks = []
         monkeypatch.setattr(w.line, "_release", looks.append)
         await asyncio.sleep(10)
-        assert len(made) <= 11, "once for what is prepared, and not again for what is told"
+        assert made == []
         assert looks == []
 
 
