@@ -122,8 +122,6 @@ class Hall:
             now = self._clock.now()
             for line in lines[first : first + _SLICE]:
                 line.look(now)
-                # What is told of lines at rest is made here, and not all at once.
-                line.prepare(now)
 
     def publish(self) -> None:
         """Publish the sample as it stands now."""

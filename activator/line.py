@@ -301,11 +301,7 @@ class Line:
             else:
                 # Its starts were given up, or its manifest changed under those who wait.
                 self._refuse(self.ledger.refuse_all(now), reason, now, hopeless=True)
-        self._resting.looked(revision, self._fleet)
-
-    def prepare(self, now: float) -> None:
-        """Make the sample of a line at rest before it is asked for."""
-        self._resting.prepare(self.revision, now)
+        self._resting.looked(revision, self._fleet, now)
 
     def remove(self, fleet: Fleet, now: float) -> None:
         """The Deployment is gone: whoever waits is told so; what runs may finish."""

@@ -54,13 +54,14 @@ class Resting:
             and self._marked() == looked.marks
         )
 
-    def looked(self, revision: Revision, fleet: Fleet) -> None:
-        """All that could be concluded has been."""
+    def looked(self, revision: Revision, fleet: Fleet, now: float) -> None:
+        """All that could be concluded has been; what will be told is made, and not all at once."""
         replicas, seats = fleet.of(revision.name), self._ledger.seats
         ready = seats.keys() == {replica.name for replica in replicas}
         self._looked = None
         if self._ledger.quiet and ready and all(seat.open for seat in seats.values()):
             self._looked = _Look(revision=revision, replicas=replicas, marks=self._marked())
+            self.sample(revision, now)
 
     def sample(self, revision: Revision, now: float) -> tuple[RevisionSample, float]:
         """The sample of a revision, and when it was made: by `now` only its ages have moved."""
@@ -72,11 +73,6 @@ class Resting:
             told = self._told = sample_of(revision, ledger, now=now)
             self._marks, self._at = self._marked(), now
         return told, self._at
-
-    def prepare(self, revision: Revision, now: float) -> None:
-        """Make the sample, if it will be told as it is now."""
-        if self._ledger.quiet:
-            self.sample(revision, now)
 
     def _holds(self, told: RevisionSample) -> bool:
         """Whether all of it but ages is as it was."""
