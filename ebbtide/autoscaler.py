@@ -4,11 +4,11 @@ import argparse
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-from ebbtide.adminport import AdminPort, reach_of
+from ebbtide.adminport import AdminPort
 from ebbtide.kubernetes.autoscaler import autoscaler
 from ebbtide.kubernetes.connecting import connected
-from ebbtide.kubernetes.flags import Options, account_flags, listening_flags, options_of
-from ebbtide.life import Life, live
+from ebbtide.kubernetes.flags import Options, account_flags, listening_flags
+from ebbtide.kubernetes.process import run_process
 from ebbtide.serving import Serving
 from ebbtide.sharing.overbus import SlotLeader
 from fleet.clock import machine_time
@@ -30,46 +30,30 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Work until told to stop; returns the exit code."""
-    options = options_of(args, environ)
-    life = Life(
-        command="autoscaler",
-        settings=options.settings,
-        settings_file=options.settings_file,
-        environ=options.environ,
-    )
-    return live(life, lambda: _composed(options))
+    return run_process("autoscaler", args, environ, _composed)
 
 
 @asynccontextmanager
-async def _composed(options: Options) -> AsyncIterator[Serving]:
-    admin = AdminPort(
-        options.settings,
-        host=options.admin_host,
-        port=options.admin_port,
-        reach=reach_of(options.admin_host),
-    )
-    try:
-        async with connected(options, Component.AUTOSCALER, admin_port=admin.port) as here:
-            ground, namespace = here.ground, here.who.namespace
-            leadership = KubernetesLease(
-                here.api,
-                namespace,
-                here.who.holder,
-                clock=ground.clock,
-                now=machine_time,
-                luck=here.luck,
-            )
-            members = KubernetesMembers(
-                here.api, namespace, clock=ground.clock, now=machine_time, luck=here.luck
-            )
-            slots = SlotLeader(here.bus, leadership, members, ground.clock)
-            works = {"members": members.run(), "slots": slots.run()}
-            loops = [endless(ground.group, work, name=name) for name, work in works.items()]
-            try:
-                async with autoscaler(options, ground, admin, leadership, members) as serving:
-                    yield serving
-            finally:
-                for loop in loops:
-                    loop.cancel()
-    finally:
-        admin.close()
+async def _composed(options: Options, admin: AdminPort) -> AsyncIterator[Serving]:
+    async with connected(options, Component.AUTOSCALER, admin_port=admin.port) as here:
+        ground, namespace = here.ground, here.who.namespace
+        leadership = KubernetesLease(
+            here.api,
+            namespace,
+            here.who.holder,
+            clock=ground.clock,
+            now=machine_time,
+            luck=here.luck,
+        )
+        members = KubernetesMembers(
+            here.api, namespace, clock=ground.clock, now=machine_time, luck=here.luck
+        )
+        slots = SlotLeader(here.bus, leadership, members, ground.clock)
+        works = {"members": members.run(), "slots": slots.run()}
+        loops = [endless(ground.group, work, name=name) for name, work in works.items()]
+        try:
+            async with autoscaler(options, ground, admin, leadership, members) as serving:
+                yield serving
+        finally:
+            for loop in loops:
+                loop.cancel()

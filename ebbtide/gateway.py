@@ -4,11 +4,11 @@ import argparse
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-from ebbtide.adminport import AdminPort, reach_of
+from ebbtide.adminport import AdminPort
 from ebbtide.kubernetes.connecting import connected
-from ebbtide.kubernetes.flags import Options, account_flags, listening_flags, options_of
+from ebbtide.kubernetes.flags import Options, account_flags, listening_flags
 from ebbtide.kubernetes.gateway import gateway
-from ebbtide.life import Life, live
+from ebbtide.kubernetes.process import run_process
 from ebbtide.serving import Serving
 from ebbtide.sharing.allotment import Allotment
 from ebbtide.sharing.overbus import BusSharer
@@ -29,34 +29,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Serve until told to stop; returns the exit code."""
-    options = options_of(args, environ)
-    life = Life(
-        command="gateway",
-        settings=options.settings,
-        settings_file=options.settings_file,
-        environ=options.environ,
-    )
-    return live(life, lambda: _composed(options))
+    return run_process("gateway", args, environ, _composed)
 
 
 @asynccontextmanager
-async def _composed(options: Options) -> AsyncIterator[Serving]:
-    admin = AdminPort(
-        options.settings,
-        host=options.admin_host,
-        port=options.admin_port,
-        reach=reach_of(options.admin_host),
-    )
-    try:
-        async with connected(options, Component.GATEWAY, admin_port=admin.port) as here:
-            membership = Membership(here.api, here.who, clock=here.ground.clock, luck=here.luck)
-            renewing = endless(here.ground.group, membership.run(), name="membership")
-            allotment = Allotment(BusSharer(here.bus), here.ground.clock)
-            try:
-                async with gateway(options, here.ground, admin, membership, allotment) as serving:
-                    yield serving
-            finally:
-                allotment.close()
-                renewing.cancel()
-    finally:
-        admin.close()
+async def _composed(options: Options, admin: AdminPort) -> AsyncIterator[Serving]:
+    async with connected(options, Component.GATEWAY, admin_port=admin.port) as here:
+        membership = Membership(here.api, here.who, clock=here.ground.clock, luck=here.luck)
+        renewing = endless(here.ground.group, membership.run(), name="membership")
+        allotment = Allotment(BusSharer(here.bus), here.ground.clock)
+        try:
+            async with gateway(options, here.ground, admin, membership, allotment) as serving:
+                yield serving
+        finally:
+            allotment.close()
+            renewing.cancel()

@@ -97,53 +97,33 @@ _OWN = {
         ("", "pods", "get", "whether a silent gateway's pod is gone", ""),
     ),
 }
+_NODES = "the GPUs, by node and class; without, EBBTIDE_GPU_BUDGET says how many"
 
 
-def _seeing(component: Component) -> Iterator[Permission]:
+def _rows(component: Component) -> Iterator[tuple[Scope, str, str, str, str, bool, str]]:
+    """Scope, group, resource, verb, use, whether it is needed, and the name of the one object."""
     for group, resource, use, needed in _SEEN:
         for verb in ("list", "watch"):
-            yield Permission(
-                component=component,
-                scope=Scope.MODELS,
-                group=group,
-                resource=resource,
-                verb=verb,
-                use=use,
-                needed=needed,
-            )
+            yield Scope.MODELS, group, resource, verb, use, needed, ""
     for verb in ("list", "watch"):
-        yield Permission(
-            component=component,
-            scope=Scope.CLUSTER,
-            group="",
-            resource="nodes",
-            verb=verb,
-            use="the GPUs, by node and class; without, EBBTIDE_GPU_BUDGET says how many",
-            needed=False,
-        )
+        yield Scope.CLUSTER, "", "nodes", verb, _NODES, False, ""
+    for group, resource, verb, use, needed in _WRITES[component]:
+        yield Scope.MODELS, group, resource, verb, use, needed, ""
+    for group, resource, verb, use, name in _OWN[component]:
+        yield Scope.OWN, group, resource, verb, use, True, name
 
 
 def _all() -> Iterator[Permission]:
     for component in Component:
-        yield from _seeing(component)
-        for group, resource, verb, use, needed in _WRITES[component]:
+        for scope, group, resource, verb, use, needed, name in _rows(component):
             yield Permission(
                 component=component,
-                scope=Scope.MODELS,
+                scope=scope,
                 group=group,
                 resource=resource,
                 verb=verb,
                 use=use,
                 needed=needed,
-            )
-        for group, resource, verb, use, name in _OWN[component]:
-            yield Permission(
-                component=component,
-                scope=Scope.OWN,
-                group=group,
-                resource=resource,
-                verb=verb,
-                use=use,
                 name=name,
             )
 
