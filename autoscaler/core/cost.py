@@ -132,10 +132,15 @@ class _Page:
 
     def used(self, now: float) -> Used:
         """What its GPUs did by `now`, while nothing has changed."""
-        used = self.ended
+        ended = self.ended
+        starting, ready, draining, busy = ended.starting, ended.ready, ended.draining, ended.serving
         for track in self.tracks.values():
-            used = used.plus(_grow(track, None, span=now - self.at, until=self.at))
-        return used
+            used = _grow(track, None, span=now - self.at, until=self.at)
+            starting += used.starting
+            ready += used.ready
+            draining += used.draining
+            busy += used.serving
+        return Used(starting=starting, ready=ready, draining=draining, busy=busy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

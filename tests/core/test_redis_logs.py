@@ -80,11 +80,13 @@ class Conversation(RuleBasedStateMachine):
 
     @rule(deed=DEEDS)
     def do(self, deed: tuple[str, str]) -> None:
+        self.models.now = self.redis.now
         self.models.does(*deed)
 
     @rule()
     def publish(self) -> None:
-        self.published_at = self.redis.now
+        # Talking takes its time, too.
+        self.published_at = self.models.now = self.redis.now
         self.gateway.outbox.publish(self.models.sample(), self.gateway.now)
 
     @rule(slots=SLOTS)
@@ -137,7 +139,6 @@ class Conversation(RuleBasedStateMachine):
     @rule(seconds=st.floats(0.0, 4.0))
     def wait(self, seconds: float) -> None:
         self.redis.now += seconds
-        self.models.now += seconds
 
     @rule(beat=st.booleans())
     def gateway_talks(self, beat: bool) -> None:
@@ -186,7 +187,6 @@ class Conversation(RuleBasedStateMachine):
             self.publish()
         for _ in range(3):
             self.redis.now += 1.0
-            self.models.now += 1.0
             self.gateway.round()
             self.leader.round()
         self.gateway.round()

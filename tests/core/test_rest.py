@@ -6,13 +6,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from autoscaler.core.panic import Panic
+from autoscaler.core.rest import rests_until
 from autoscaler.core.seen import ServerSeen
-from autoscaler.core.window import UNKNOWN
+from autoscaler.core.servers import ServerTrack
+from autoscaler.core.trial import Trial
+from autoscaler.core.window import UNKNOWN, Steps, Window
 from autoscaler.minds import Minds
 from autoscaler.observe import Sight
 from fleet.messages import Received, ReplicaSample, RevisionSample, Sample
-from fleet.model import Fleet, GpuPool, Mode, Phase, Policy, Replica
+from fleet.model import Drain, Fleet, GpuPool, Mode, Phase, Policy, Replica
 from fleet.names import GatewayName, ReplicaName
+from fleet.reasons import Reason
 from fleet.settings import Settings
 from tests.fakes.cluster import revision
 
@@ -319,3 +324,68 @@ def test_among_many_there_is_time_for_others():
     sight = scene.sight()
     fleet = replace(sight.fleet, revisions={one.name: one for one in many})
     assert sum(case is None for case in minds.decide(replace(sight, fleet=fleet))) == 2
+
+
+def calm():
+    """A case that rests until its keep-alive is over, and when."""
+    policy = {"keep_alive": 300.0, "min_replicas": 2, "max_replicas": 3}
+    scene, minds = Scene(**policy), Minds(Settings(stable_window=12.0), 0.0)
+    scene.wake(2)
+    for _ in range(20):
+        scene.pass_by(2.0)
+        list(minds.decide(scene.sight()))
+    (case,) = minds.resting(scene.sight())
+    return case, scene.now
+
+
+def remembers(case, **changes):
+    memory = replace(case.decision.memory, **changes)
+    return replace(case, decision=replace(case.decision, memory=memory))
+
+
+def sees(case, **changes):
+    return replace(case, seen=replace(case.seen, **changes))
+
+
+def server_says(case, answer):
+    members = tuple(replace(member, server=answer) for member in case.seen.members)
+    return sees(case, members=members)
+
+
+def bypassed(case):
+    track = ServerTrack(
+        at=1.0, completions=3, since=1.0, looks=2, compute=Window(span=12.0), bypassed=True
+    )
+    return remembers(case, servers={R: track})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda case: remembers(case, panic=Panic(over_at=100.0, highest=2)),
+        lambda case: remembers(case, trial=Trial(base=1)),
+        lambda case: remembers(case, flow=Window(span=12.0)),
+        lambda case: remembers(case, flow=case.decision.memory.flow.add(1e6, (1.0, 1, 1, 1.0))),
+        lambda case: remembers(case, use=Steps(span=6.0, points=((139.0, 0.9), (140.0, 0.0)))),
+        bypassed,
+        lambda case: server_says(case, ServerSeen(at=140.0, pending=1)),
+        lambda case: replace(case, footing=replace(case.footing, settled=False)),
+        lambda case: replace(case, footing=replace(case.footing, sure=False)),
+        lambda case: replace(case, footing=replace(case.footing, behind=True)),
+        lambda case: replace(case, promised=True),
+        lambda case: replace(
+            case, revision=replace(case.revision, drain=Drain(number=1, replicas=frozenset({R})))
+        ),
+        lambda case: replace(case, decision=replace(case.decision, after=1)),
+        lambda case: replace(case, decision=replace(case.decision, reason=Reason.GPU_BUSY)),
+        lambda case: sees(case, load=UNKNOWN),
+        lambda case: sees(case, load=replace(case.seen.load, waiting=1)),
+        lambda case: sees(case, load=replace(case.seen.load, opening=True)),
+        lambda case: sees(case, blocked="it fails"),
+        lambda case: sees(case, members=case.seen.members[:1]),
+    ],
+)
+def test_what_lets_no_awake_model_rest(change):
+    case, now = calm()
+    assert rests_until(case, now) == pytest.approx(case.seen.idle_since + 300.0)
+    assert rests_until(change(case), now) == now

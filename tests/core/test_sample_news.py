@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fleet.aged import Aged, as_made
 from fleet.channel.samples import SamplesHeard, SamplesTold, parts
 from fleet.messages import ReplicaSample, RevisionSample, Sample
 from fleet.names import GatewayName, ReplicaName, RevisionName
@@ -83,14 +84,21 @@ def ageless(sample: RevisionSample) -> RevisionSample:
 
 @given(st.lists(st.lists(DEEDS, max_size=3), max_size=12), st.integers(1, 3))
 def test_every_sample_is_had_again_also_in_parts(seconds, most):
-    gateway, told, heard = Gateway(), SamplesTold(), SamplesHeard()
+    gateway, told, heard, again = Gateway(), SamplesTold(), SamplesHeard(), None
     for deeds in seconds:
         for deed in deeds:
             gateway.does(*deed)
         whole = gateway.sample()
+        known, news = {}, set()
+        if again is not None:
+            known = {name: as_made(again.revisions, name) for name in again.revisions}
         for part in parts(told.news(whole, gateway.now), most):
             assert len(part.revisions) <= most
             again = heard.take(part)
+            news |= {*part.revisions, *part.gone}
+        for name in known.keys() - news:
+            assert as_made(again.revisions, name) is known[name], "what is not told is the same"
+        assert as_made(again.revisions, RevisionName("nobody")) is None
         assert again.gateway == GATEWAY
         assert again.revisions.keys() == whole.revisions.keys()
         for name, one in whole.revisions.items():
@@ -113,3 +121,15 @@ def test_models_that_nothing_happens_to_are_told_once_be_they_ready_or_not():
     gateway.does("warm", "b")
     gateway.now = 2.0
     assert set(told.news(gateway.sample(), 2.0).revisions) == {"b", "d"}
+
+
+def test_what_was_made_earlier_is_as_old_as_it_is_by_now():
+    gateway = Gateway()
+    gateway.does("open", "a")
+    made = gateway.sample().revisions[RevisionName("a")]
+    aged = Aged({RevisionName("a"): (made, 2.0)}, 5.5)
+    assert ages(aged[RevisionName("a")]) == pytest.approx([None, *(3.5 for _ in made.replicas)])
+    assert ageless(aged[RevisionName("a")]) == ageless(made)
+    assert as_made(aged, RevisionName("a")) is made
+    assert aged == {RevisionName("a"): aged[RevisionName("a")]}
+    assert Aged({RevisionName("a"): (made, 5.5)}, 5.5)[RevisionName("a")] is made

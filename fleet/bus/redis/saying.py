@@ -36,7 +36,7 @@ LEADER = "leader:"
 """What those of leaders' logs do; the term follows."""
 _LINES = 100
 """Lines of the journal in one round."""
-_REPORT_S, _BILL_S = 1.0, 5.0
+_REPORT_S, _BILL_S = 1.0, 10.0
 """How often decisions, and the bill, are told at most."""
 _T = TypeVar("_T")
 
