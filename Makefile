@@ -1,6 +1,8 @@
 # Every target sets up what it needs and says so; a second call finds it done. PYTHON=/path/to/python3.11 names the Python.
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
+# Where nothing compiled is kept, each worker compiles all tests, and each `ebbtide` all of itself.
+unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
 
 .PHONY: help setup dev demo test e2e fmt check soak bench lock clean
@@ -13,7 +15,7 @@ demo: setup ## four sleeping models, two GPUs, real requests: see it work and wh
 
 test: setup ## pass the tests, those with real Triton and a real control plane of Kubernetes among them
 	@python3 scripts/setup.py kube
-	@$(BIN)/python -m pytest -n 3 tests --ignore=tests/e2e
+	@$(BIN)/python -m pytest -n 4 --dist loadscope --no-loadscope-reorder tests --ignore=tests/e2e
 
 e2e: setup ## other people's clients, unchanged; then the chart on a real cluster with real Triton
 	@python3 scripts/setup.py clients cluster

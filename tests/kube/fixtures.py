@@ -1,7 +1,8 @@
 """Fixtures: a control plane, a namespace of one's own, nodes with GPUs, a Redis.
 
 Rule 1: each pytest worker that needs a control plane starts its own (five seconds, 0.5 GB): nodes
-        and webhooks belong to the whole cluster, so that tests that run at once would meet.
+        and webhooks belong to the whole cluster, so that tests that run at once would meet. Few
+        do: `tests/sharing_out.py` has all such tests of a folder run on one worker.
 Rule 2: a test leaves the control plane as it found it: all parts running, no nodes.
 Rule 3: without the programs a test fails and says what makes them; it is never skipped.
 """
