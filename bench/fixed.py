@@ -38,7 +38,7 @@ def _main() -> None:
 def _wait_for(file: Path) -> None:
     print("loading", flush=True)
     while not file.exists():
-        time.sleep(0.02)
+        time.sleep(0.02)  # no event tells of another process's file; who started this bounds it
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ def _load(arguments: argparse.Namespace) -> None:
     print("loading", flush=True)
     time.sleep(arguments.after)
     while arguments.when is not None and not arguments.when.exists():
-        time.sleep(0.05)
+        time.sleep(0.05)  # no event tells of another process's file; who started this bounds it
 
 
 async def _serve(arguments: argparse.Namespace) -> None:

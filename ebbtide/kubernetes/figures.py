@@ -118,7 +118,7 @@ class Overseen:
             past_starts=0,
         )
 
-    def tally(self, revision: RevisionName | None) -> None:  # noqa: ARG002
+    def tally(self, revision: RevisionName | None) -> None:  # noqa: ARG002 - the port's
         return None
 
 
@@ -128,7 +128,10 @@ class Unbilled:
     def __init__(self, currency: str) -> None:
         self._cost = CostReport(currency=currency, seconds=0.0, lines=())
 
-    def decision(self, revision: RevisionName) -> DecisionReport | None:  # noqa: ARG002
+    def decision(
+        self,
+        revision: RevisionName,  # noqa: ARG002 - the port's
+    ) -> DecisionReport | None:
         return None
 
     def cost(self) -> CostReport:

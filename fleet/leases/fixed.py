@@ -15,7 +15,10 @@ class Always:
     def held(self) -> bool:
         return True
 
-    def subscribe(self, listener: Callable[[bool], None]) -> Callable[[], None]:  # noqa: ARG002
+    def subscribe(
+        self,
+        listener: Callable[[bool], None],  # noqa: ARG002 - it would never be called
+    ) -> Callable[[], None]:
         return _nothing
 
 
