@@ -53,12 +53,16 @@ def _parser(commands: Sequence[str]) -> argparse.ArgumentParser:
         prog="ebbtide",
         description="Keep GPU models callable while only the ones in use hold a GPU.",
         epilog="Settings are environment variables: see docs/settings.md.",
+        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"ebbtide {version('ebbtide')}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in commands:
         command = _command(name)
-        sub = subparsers.add_parser(name, help=command.HELP, description=command.HELP)
+        # A flag cut short would mean another one as soon as there are two that begin so.
+        sub = subparsers.add_parser(
+            name, help=command.HELP, description=command.HELP, allow_abbrev=False
+        )
         command.arguments(sub)
     return parser
 

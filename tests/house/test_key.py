@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from ebbtide.cli import main
 from gateway.core.keys import Key, read_keys
 
@@ -34,3 +36,10 @@ def test_what_the_file_would_not_take_is_refused(capsys):
     assert shown.out == ""
     assert "a name is" in shown.err
     assert "models= takes" in shown.err
+
+
+def test_a_flag_cut_short_is_none(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["key", "ci", "--model", "chat-*"])
+    assert ended.value.code == 2
+    assert "unrecognized arguments: --model chat-*" in capsys.readouterr().err
