@@ -392,8 +392,9 @@ class Line:
         tell_woken(self._wiring.outside, self.revision)
 
     def _ready(self, seat: Seat) -> None:
-        self._eta.learn(seat.ready_after)
         self._cold.ready(seat.ready_at)
         self.sequential = self.ledger.sequences is not None
-        tell_ready(self._wiring.outside, self.revision, seat)
+        if seat.ready_after is not None:
+            self._eta.learn(seat.ready_after)
+            tell_ready(self._wiring.outside, self.revision, seat)
         self.look(seat.ready_at)

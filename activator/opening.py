@@ -32,6 +32,8 @@ _log = log(__name__)
 _ALONE_S = 1.0
 _DOUBT_S = 0.005
 _LONGEST_DOUBT_S = 1.0
+_SOON_S = 1.0
+"""Whoever is asked so soon after it got its GPU was not ready long before."""
 _AGAIN_S = 1.0
 """After an error that nobody foresaw."""
 
@@ -58,12 +60,17 @@ class Opening:
         self._addresses: dict[ReplicaName, str | None] = {}
         """What each is probed or seated at."""
         self._closed = False
+        self._coming: frozenset[ReplicaName] = frozenset()
+        """Those that were seen when nobody could ask them yet."""
         self._revision: Revision | None = None
         """The newest: its policy may change while a replica loads."""
 
     def follow(self, revision: Revision, replicas: tuple[Replica, ...], now: float) -> None:
         """Probe what has an address and no seat yet; unseat what is gone, going or elsewhere."""
         here = {r.name: r for r in replicas if r.phase is Phase.LOADING and r.address is not None}
+        self._coming = frozenset(
+            r.name for r in replicas if r.address is None or r.name in self._coming
+        )
         # At another address it is another process, and at the old one there is nobody, or somebody
         # else's pod.
         known, self._addresses = self._addresses, {n: r.address for n, r in here.items()}
@@ -197,11 +204,15 @@ class Opening:
         endpoint = _endpoint(revision, replica.address or "")
         clock = self._wiring.outside.clock
         names, pace = served_names(revision), self._wiring.pace
-        await until_ready(server, endpoint, names, clock=clock, pace=pace)
+        started = clock.now() if replica.started is None else replica.started
+        watched = replica.name in self._coming or clock.now() - started < _SOON_S
+        waited = await until_ready(server, endpoint, names, clock=clock, pace=pace)
         await self._learn_sequences(revision, server, endpoint)
         now = clock.now()
         revision = self._revision or revision
         seat = self._made(revision, replica, endpoint.address, now)
+        if watched or waited:
+            seat.ready_after = now - started
         somebody_waits = self._ledger.waiting > 0
         seat.limit = 1 if somebody_waits else 0
         self._ledger.seat(seat)
@@ -233,7 +244,6 @@ class Opening:
         # A server that says nothing of a port of its own for gRPC takes it on the one it has.
         seat.grpc_port = revision.ports.grpc or revision.ports.http
         seat.ready_at = now
-        seat.ready_after = 0.0 if replica.started is None else now - replica.started
         # The drain may be older than the seat, and acknowledged by now.
         drain = revision.drain
         seat.turn(draining=drain is not None and seat.name in drain.replicas)

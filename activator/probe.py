@@ -77,19 +77,22 @@ class Pace:
 
 async def until_ready(
     server: ModelServer, endpoint: Endpoint, models: Sequence[str], *, clock: Clock, pace: Pace
-) -> None:
-    """Return once every one of `models` has answered; ask for ever until then."""
+) -> bool:
+    """Return once every one of `models` has answered; ask for ever until then.
+
+    Whether it took more than the first answer of each: one was not ready when it was first asked.
+    """
     await pace.begin()
-    begun, left = clock.now(), tuple(models)
+    begun, left, waited = clock.now(), tuple(models), False
     with pace.asking():
         while True:
             asked = clock.now()
             if await server.ready(endpoint, left[:_NAMES], timeout=_ASK_TIMEOUT_S):
                 left = left[_NAMES:]
                 if not left:
-                    return
+                    return waited
             else:
-                now = clock.now()
+                now, waited = clock.now(), True
                 await clock.sleep(pace.pause(since=now - begun, took=now - asked))
 
 

@@ -41,12 +41,13 @@ class ReplicaSample:
     ready_for: float | None
     """Seconds since its model answered the probe; None while it has not."""
     ready_after: float | None = None
-    """Seconds from having its GPU to ready; None while not ready."""
+    """Seconds from having its GPU to ready; None while not ready, and where this gateway found it
+    ready: it does not know for how long it has been."""
     warming: bool = False
     """A made-up inference of this gateway runs on it: the server will count one more."""
 
     def facts(self) -> tuple[object, ...]:
-        """All but its age: what got ready again has another `ready_after`."""
+        """All but its age: what got ready again mostly has another `ready_after`."""
         known = (self.name, self.running, self.busy_s, self.slots, self.ready_after, self.warming)
         return (*known, self.ready_for is None)
 

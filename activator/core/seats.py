@@ -201,7 +201,10 @@ class Seat:
         """Seconds with at least one running. Only grows."""
         self.warming = False
         """A made-up inference runs on it."""
-        self.ready_at = self.ready_after = 0.0
+        self.ready_at = 0.0
+        self.ready_after: float | None = None
+        """Seconds from having its GPU to ready; None where it was ready before anybody here asked:
+        that may have been long ago."""
         self.link: Link | None = None
         self.tls: Tls | None = None
         self.grpc_tls: Tls | None = None

@@ -43,14 +43,14 @@ class Known:
 
 
 def ready_after(received: Mapping[GatewayName, Received]) -> Mapping[ReplicaName, float]:
-    """Seconds from having its GPU to ready, of every replica that some gateway found ready."""
+    """Seconds from having its GPU to ready, of every replica that some gateway saw get ready."""
     found: dict[ReplicaName, float] = {}
     for got in received.values():
         for name in got.sample.revisions:
             sample = as_made(got.sample.revisions, name)
             for replica in sample.replicas if sample is not None else ():
-                if replica.ready_for is not None:
-                    took = replica.ready_after or 0.0
+                took = replica.ready_after
+                if replica.ready_for is not None and took is not None:
                     found[replica.name] = min(took, found.get(replica.name, took))
     return found
 

@@ -197,3 +197,43 @@ async def test_an_old_replica_that_does_not_answer_a_new_gateway_is_given_up_all
             await asyncio.sleep(15)
             running.cancel()
             assert client.reason is Reason.START_FAILED
+
+
+def _told(w):
+    """Of each replica in the hall's next sample: seconds from having its GPU to ready."""
+    row = w.bus.samples()[w.hall.name].sample.revisions[w.revision]
+    found = [replica.ready_after for replica in row.replicas]
+    return [None if one is None else round(one, 2) for one in found]
+
+
+def _journaled(w):
+    return [round(entry.seconds, 2) for entry in w.bus.tail(100) if entry.event == "ready"]
+
+
+async def test_who_finds_a_replica_ready_knows_not_since_when_and_learns_nothing():
+    async with world() as w:
+        w.cluster.put(revision(replicas=1))
+        await asyncio.sleep(1000)
+        assert (_told(w), _journaled(w)) == ([1.5], [1.5])
+        with w.begun_anew() as later:
+            await asyncio.sleep(0.1)
+            later.hall.publish()
+            assert later.line.phase() is Phase.READY
+            assert (_told(later), _journaled(later)) == ([None], [1.5])
+
+
+async def test_who_saw_a_replica_come_learns_how_long_it_took_though_it_answers_at_once():
+    async with world(start=7.0, server=ModelUnderTest(load=0.0)) as w:
+        w.cluster.put(revision(replicas=1))
+        await asyncio.sleep(10)
+        assert (_told(w), _journaled(w)) == ([7.0], [7.0])
+
+
+async def test_who_waited_for_an_old_replica_learns_how_long_it_took():
+    async with world(server=ModelUnderTest(load=30.0)) as w:
+        w.cluster.put(revision(replicas=1))
+        await asyncio.sleep(20)
+        with w.begun_anew() as later:
+            await asyncio.sleep(20)
+            later.hall.publish()
+            assert _told(later) == pytest.approx([31.0], abs=0.3)
