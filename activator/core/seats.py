@@ -203,8 +203,7 @@ class Seat:
         """A made-up inference runs on it."""
         self.ready_at = 0.0
         self.ready_after: float | None = None
-        """Seconds from having its GPU to ready; None where it was ready before anybody here asked:
-        that may have been long ago."""
+        """Seconds from having its GPU to ready; None where nobody here saw it get ready."""
         self.link: Link | None = None
         self.tls: Tls | None = None
         self.grpc_tls: Tls | None = None
