@@ -9,6 +9,7 @@ Rule 3: a replica that is not ready, or that takes nothing new, lets nobody rest
 """
 
 from dataclasses import dataclass
+from operator import attrgetter
 
 from activator.core.ledger import Ledger
 from activator.report import sample_of
@@ -19,6 +20,7 @@ __all__ = ["Resting"]
 
 _Marks = tuple[tuple[object, ...], ...]
 """All of each seat that a sample tells, but for ages."""
+_mark = attrgetter("name", "ready_at", "ready_after", "slots", "warming", "open")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,12 +86,4 @@ class Resting:
         )
 
     def _marked(self) -> _Marks:
-        seats = self._ledger.seats
-        if not seats:
-            return ()
-        return tuple(
-            [
-                (one.name, one.ready_at, one.ready_after, one.slots, one.warming, one.open)
-                for one in seats.values()
-            ]
-        )
+        return tuple(map(_mark, self._ledger.seats.values()))
