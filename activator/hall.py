@@ -27,6 +27,8 @@ __all__ = ["Hall"]
 _SAMPLE_S = 1.0
 _SLICE = 64
 """Lines that are looked at without a pause: requests do not wait for a look at a thousand."""
+_TURNS = 5
+"""A line at rest is looked at every so many times: whatever happens to it has it looked at too."""
 _BREATH_S = 0.01
 """A pause: time for many requests, not for a step of one."""
 # A timer may fire a little early (uvloop's clock has steps of 1 ms): look again, do not spin.
@@ -48,6 +50,7 @@ class Hall:
         self._quieted = Subscribers[ReplicaName]()
         self._lines: dict[RevisionName, Line] = {}
         self._leaving: list[Line] = []
+        self._turn = 0
         self._poking: list[RevisionName] | None = None
         """Who is to be poked for, besides the first; None: nobody was poked for just now."""
         self.room = Room()
@@ -114,7 +117,12 @@ class Hall:
             await self._clock.sleep(_SAMPLE_S)
 
     async def _look(self) -> None:
-        lines = tuple(self._lines.values())
+        self._turn = (self._turn + 1) % _TURNS
+        lines = tuple(
+            line
+            for number, line in enumerate(self._lines.values())
+            if number % _TURNS == self._turn or not line.resting.lasts
+        )
         breath = min(_BREATH_S, _SAMPLE_S * _SLICE / (2 * len(lines) + 1))
         for first in range(0, len(lines), _SLICE):
             if first:

@@ -69,7 +69,7 @@ class Line:
         self._refusal = Refusing(self.ledger, self._starts, self._eta).of
         self._cold = ColdStarts()
         self._sequencing = Sequencing(self.ledger, refuse=self._refuse, rested=self._left_draining)
-        self._resting = Resting(self.ledger)
+        self.resting = Resting(self.ledger)
         self._removed = False
 
     # What the request path calls.
@@ -252,7 +252,7 @@ class Line:
 
     def made(self, now: float) -> tuple[RevisionSample, float]:
         """Its sample as it was made, and when: by `now` only ages have moved."""
-        return self._resting.sample(self.revision, now)
+        return self.resting.sample(self.revision, now)
 
     # What the hall calls.
 
@@ -267,7 +267,7 @@ class Line:
         revision = fleet.revisions[self.revision.name]
         self.revision = revision
         self._fleet = fleet
-        if self._resting.through(revision, fleet):
+        if self.resting.through(revision, fleet):
             return
         self._removed = False
         self.ledger.limit = revision.policy.queue_limit
@@ -282,7 +282,7 @@ class Line:
         """Level-triggered: conclude from what is known, release, and ask for those who wait."""
         revision = self.revision
         self._budget.note(now, self.ledger.arrivals)
-        if self._resting.through(revision, self._fleet):
+        if self.resting.through(revision, self._fleet):
             return
         self._sequencing.look(now)
         just_blocked = self._starts.observe(
@@ -301,7 +301,7 @@ class Line:
             else:
                 # Its starts were given up, or its manifest changed under those who wait.
                 self._refuse(self.ledger.refuse_all(now), reason, now, hopeless=True)
-        self._resting.looked(revision, self._fleet, now)
+        self.resting.looked(revision, self._fleet, now)
 
     def remove(self, fleet: Fleet, now: float) -> None:
         """The Deployment is gone: whoever waits is told so; what runs may finish."""

@@ -45,6 +45,12 @@ class Resting:
         self._marks: _Marks = ()
         self._at = 0.0
 
+    @property
+    def lasts(self) -> bool:
+        """Whether it was at rest when it was looked at last, and nobody has come since it told."""
+        looked, told = self._looked, self._told
+        return looked is not None and told is not None and told.arrivals == self._ledger.arrivals
+
     def through(self, revision: Revision, fleet: Fleet) -> bool:
         """Whether it rests as it did when it was looked at last: there is nothing to do."""
         looked = self._looked

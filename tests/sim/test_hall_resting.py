@@ -171,7 +171,8 @@ async def test_a_model_that_is_ready_and_idle_is_not_looked_into_each_second(mon
 async def test_others_have_their_turn_while_hundreds_of_lines_are_looked_at():
     async with world() as w:
         for number in range(300):
-            w.cluster.put(revision(f"m{number}"))
+            # For want of a GPU it does not rest.
+            w.cluster.put(revision(f"m{number}", replicas=1))
         turns = []
 
         async def count():
@@ -185,3 +186,28 @@ async def test_others_have_their_turn_while_hundreds_of_lines_are_looked_at():
         await looked
         counting.cancel()
         assert len(turns) > 300 // 64
+
+
+async def test_a_line_at_rest_is_looked_at_every_few_seconds_and_others_each_second(monkeypatch):
+    async with world(gpus=1) as w:
+        w.cluster.put(revision(replicas=1, policy=Policy(slots=4, warm_up=WarmUp.NONE)))
+        await asyncio.sleep(10)
+        looks, look = [], w.line.look
+
+        def counted(now):
+            looks.append(now)
+            look(now)
+
+        monkeypatch.setattr(w.line, "look", counted)
+        await asyncio.sleep(20)
+        assert len(looks) == 4
+        for _ in range(10):
+            # It is over before the next look.
+            w.call(service=0.1)
+            await asyncio.sleep(1.0)
+        assert len(looks) >= 13
+        client = w.call(service=30.0)
+        looks.clear()
+        await asyncio.sleep(10)
+        assert client.dispatches
+        assert len(looks) >= 9
