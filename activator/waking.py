@@ -136,5 +136,8 @@ class Waking:
             self._under_way = False
             if again:
                 self._wiring.vacancy.again(revision.name, now())
+                if self._sight().revision.version != revision.version:
+                    # The newer one came in before the answer: no other snapshot need follow.
+                    self.ask(now())
             else:
                 self._wiring.vacancy.end(revision.name, written=written)

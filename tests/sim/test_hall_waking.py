@@ -1,6 +1,7 @@
 """Whom a hall asks for a replica, and what it does when nobody answers, on virtual time."""
 
 import asyncio
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -192,3 +193,30 @@ async def test_until_its_deadline_and_not_beyond():
         await asyncio.sleep(21)
         assert client.reason is Reason.WAIT_TIMEOUT
         assert client.ended_at == pytest.approx(20.0, abs=0.1)
+
+
+@pytest.mark.parametrize("told_first", [True, False])
+async def test_a_wake_that_meets_a_change_is_decided_again_at_once(told_first, monkeypatch):
+    async with world() as w:
+        w.cluster.put(revision())
+        await asyncio.sleep(10.3)
+        scale = w.cluster.scale
+
+        async def slow(name, replicas, **more):
+            await asyncio.sleep(0.02)
+            return await scale(name, replicas, **more)
+
+        monkeypatch.setattr(w.cluster, "scale", slow)
+        client = w.call()
+        await asyncio.sleep(0.01)
+        changed = replace(w.line.revision, version="7")
+        if told_first:
+            w.cluster.put(changed)
+        else:
+            # Whoever writes hears of it before the snapshot does.
+            w.cluster._revisions[changed.name] = changed
+            w.loop.call_later(0.03, w.cluster.put, changed)
+        await asyncio.sleep(0.09)
+        assert w.cluster.writes == [(w.revision, 1, Reason.DEMAND)]
+        await asyncio.sleep(5)
+        assert client.dispatches
