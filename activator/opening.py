@@ -211,7 +211,8 @@ class Opening:
         now = clock.now()
         revision = self._revision or revision
         seat = self._made(revision, replica, endpoint.address, now)
-        if watched or waited:
+        # What the cluster held ready already may only have missed one question.
+        if watched or (waited and not replica.available):
             seat.ready_after = now - started
         somebody_waits = self._ledger.waiting > 0
         seat.limit = 1 if somebody_waits else 0
