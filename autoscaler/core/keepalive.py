@@ -1,13 +1,15 @@
 """How long an idle replica stays. Pure.
 
 A fixed keep-alive is honoured as it is. `auto` is ten times what the model took to get ready, and
-at least half a minute: a model that is dear to wake is kept for longer.
+at least half a minute: a model that is dear to wake is kept for longer. Where nobody saw it get
+ready, since gateways and autoscalers were all started anew, it counts as one that takes a minute.
 """
 
-__all__ = ["AUTO_FACTOR", "AUTO_LEAST", "keep_alive"]
+__all__ = ["AUTO_FACTOR", "AUTO_LEAST", "AUTO_UNKNOWN", "keep_alive"]
 
 AUTO_LEAST = 30.0
 AUTO_FACTOR = 10.0
+AUTO_UNKNOWN = 600.0
 
 
 def keep_alive(fixed: float | None, ready_after: float | None) -> float:
@@ -18,4 +20,6 @@ def keep_alive(fixed: float | None, ready_after: float | None) -> float:
     """
     if fixed is not None:
         return fixed
-    return max(AUTO_LEAST, AUTO_FACTOR * (ready_after or 0.0))
+    if ready_after is None:
+        return AUTO_UNKNOWN
+    return max(AUTO_LEAST, AUTO_FACTOR * ready_after)

@@ -18,7 +18,7 @@ def answer(decision):
 
 @pytest.mark.parametrize(
     ("fixed", "ready_after", "seconds"),
-    [(5.0, 100.0, 5.0), (0.0, 1.0, 0.0), (None, None, 30.0), (None, 2.9, 30.0), (None, 6, 60)],
+    [(5.0, 100.0, 5.0), (0.0, 1.0, 0.0), (None, None, 600.0), (None, 2.9, 30.0), (None, 6, 60)],
 )
 def test_keep_alive(fixed, ready_after, seconds):
     assert keep_alive(fixed, ready_after) == seconds
