@@ -1,7 +1,7 @@
 """Asks the model servers for their load, side by side, each with a short patience.
 
 Rule 1: a server that fails, or takes too long, is UNKNOWN for a while; it holds up nobody else.
-Rule 2: every look asks all servers of models that are in use, or were a few looks ago: what they
+Rule 2: every look asks all servers of models that are in use, or were a few seconds ago: what they
         counted by then shows later who called them past the gateways. Of the others it asks a few,
         in turn: with thousands at rest their answers cost more than anything else.
 Rule 3: an answer stands for a while; then the server counts as not asked. Nothing is taken away on
@@ -15,6 +15,7 @@ from itertools import chain
 from types import MappingProxyType
 
 from autoscaler.core.seen import ServerSeen
+from autoscaler.core.servers import busy
 from autoscaler.core.window import UNKNOWN, Unknown
 from autoscaler.observe import Servers
 from fleet.aged import as_made
@@ -31,10 +32,10 @@ TIMEOUT = 0.5
 """Seconds a model server has for its answer."""
 AT_REST = 16
 """Servers at rest that one look asks."""
-_STANDS_S = 10.0
-"""For how long an answer is taken for the state of things."""
-_AFTER = 3
-"""Looks after its last use at which a model still counts as in use."""
+_STANDS_S, _BUSY_STANDS_S = 10.0, 1.0
+"""For how long an answer is taken for the state of things; one that holds its replica, for less."""
+_USED_S = 6.0
+"""Seconds after its last use for which a model still counts as in use."""
 _AT_ONCE = 2
 """Questions that begin without a pause."""
 
@@ -58,8 +59,8 @@ class Readings:
         """When the look that goes on began."""
         self._said: dict[ReplicaName, tuple[float, ServerSeen | Unknown]] = {}
         """What each answered, and when it was asked."""
-        self._used: dict[RevisionName, int] = {}
-        """Models that were in use of late: for how many looks more they count so."""
+        self._used: dict[RevisionName, float] = {}
+        """Models that were in use of late: until when they count so."""
         self._last: RevisionName | None = None
         """Whose turn it was last."""
         self._silent: set[ReplicaName] = set()
@@ -68,7 +69,11 @@ class Readings:
     async def look(self, fleet: Fleet, received: _Samples) -> None:
         """Begin a look, and ask whom it asks."""
         self._began = now = self._clock.now()
-        self._said = {name: said for name, said in self._said.items() if now - said[0] < _STANDS_S}
+        self._said = {
+            name: (at, answer)
+            for name, (at, answer) in self._said.items()
+            if now - at < (_STANDS_S if _calm(answer) else _BUSY_STANDS_S)
+        }
         if self._silent:
             self._silent &= {one.name for replicas in fleet.replicas.values() for one in replicas}
         self._use(fleet, received)
@@ -97,13 +102,17 @@ class Readings:
         return known is not None and known[0] >= self._began
 
     def _use(self, fleet: Fleet, received: _Samples) -> None:
-        left = {name: looks - 1 for name, looks in self._used.items() if looks > 1}
-        self._used = {name: looks for name, looks in left.items() if name in fleet.revisions}
+        now = self._began
+        self._used = {
+            name: until
+            for name, until in self._used.items()
+            if now < until and name in fleet.revisions
+        }
         for got in received.values():
             for name in fleet.revisions:
                 sample = as_made(got.sample.revisions, name)
                 if sample is not None and (sample.waiting or sample.running):
-                    self._used[name] = _AFTER
+                    self._used[name] = now + _USED_S
 
     def _in_turn(self, fleet: Fleet, received: _Samples) -> list[_Asked]:
         """The next few of those that are at rest; each of them once."""
@@ -150,6 +159,10 @@ class Readings:
             compute_s=reading.compute_s,
             completions=reading.completions,
         )
+
+
+def _calm(answer: ServerSeen | Unknown) -> bool:
+    return isinstance(answer, ServerSeen) and not busy(answer)
 
 
 def _from(names: list[RevisionName], last: RevisionName | None) -> Iterator[RevisionName]:

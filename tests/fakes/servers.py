@@ -10,6 +10,8 @@ class ScriptedServers:
         self.sick = False
         self.error: type[Exception] = UnavailableError
         """What a sick one raises when its load is asked for."""
+        self.broken: set[str] = set()
+        """Addresses of single ones that are sick."""
         self.asked = 0
         self.answers: dict[str, Reading] = {}
         """By address, where one answers otherwise."""
@@ -34,6 +36,6 @@ class ScriptedServers:
     async def read(self, endpoint: Endpoint, models, *, timeout: float) -> Reading:
         self.asked += 1
         self.asked_at[endpoint.address] = self.asked_at.get(endpoint.address, 0) + 1
-        if self.sick:
+        if self.sick or endpoint.address in self.broken:
             raise self.error(endpoint.address)
         return self.answers.get(endpoint.address, self.reading)

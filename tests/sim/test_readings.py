@@ -127,3 +127,25 @@ async def test_one_whose_server_does_not_answer_stays():
         assert all(map(world.replicas, NAMES))
         world.servers.sick = False
         await world.until(lambda: not any(map(world.replicas, NAMES)), limit=30.0)
+
+
+@pytest.mark.parametrize("held", ["busy", "silent"])
+async def test_who_held_its_gpu_when_it_was_asked_in_turn_is_asked_again_soon(held):
+    async with World(gpus=len(NAMES)) as world:
+        await crowd(world)
+        world.add(NEWCOMER)
+        first = address(world, NAMES[0])
+        if held == "busy":
+            world.servers.answers[first] = BUSY
+        else:
+            world.servers.broken.add(first)
+        before = world.servers.asked_at[first]
+        await world.until(lambda: world.servers.asked_at[first] > before)
+        world.servers.answers.clear()
+        world.servers.broken.clear()
+        await world.at(world.loop.time() + 2.1)
+        world.gateway.arrive(NEWCOMER)
+        asked = world.loop.time()
+        await world.until(lambda: world.replicas(NEWCOMER))
+        assert world.loop.time() - asked < 0.3
+        assert writes(world, NAMES[0]) == [(0, Reason.EVICTED)]
