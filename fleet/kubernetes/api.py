@@ -2,7 +2,7 @@
 
 Rule 1: no limit on the rate of requests is ours: a hundred models woken at once are a hundred
         writes, as fast as the server takes them (`fleet.kubernetes.inflight`). It has its own
-        fairness. Writes never wait for lists.
+        fairness. Writes never wait for lists, and Leases for nothing else.
 Rule 2: every call ends: by an answer, or by a timeout.
 Rule 3: an error says what was asked of whom, and what the server said to it.
 Rule 4: a 401 makes the credentials be read again, once; if they have changed, they are used.
@@ -37,6 +37,7 @@ from fleet.system import system_said
 
 __all__ = ["MERGE", "Api", "ExpiredError"]
 
+_LEASES = "/leases"
 MERGE = "application/merge-patch+json"
 """The content type of a merge patch (RFC 7386)."""
 
@@ -61,7 +62,7 @@ class Api:
         self._connection = connection
         self._kubeconfig, self._context = kubeconfig, context
         self._reading = asyncio.Lock()
-        self._reads, self._writes = InFlight(), InFlight()
+        self._reads, self._writes, self._leases = InFlight(), InFlight(), InFlight()
 
     @classmethod
     async def open(cls, kubeconfig: str | None = None, *, context: str | None = None) -> "Api":
@@ -156,6 +157,9 @@ class Api:
         limit = aiohttp.ClientTimeout(total=timeout, sock_connect=_CONNECT_S)
         url = _url(path, query)
         in_flight = self._reads if method == "GET" else self._writes
+        if _LEASES in path:
+            # One that waits behind a crowd of others would expire.
+            in_flight = self._leases
         async with (
             _in_time(in_flight.one(), where, timeout),
             self._answer(method, url, where, timeout=limit, **content) as head,

@@ -16,6 +16,7 @@ from fleet.errors import (
     UnavailableError,
 )
 from fleet.kubernetes.api import Api, ExpiredError
+from fleet.kubernetes.inflight import MOST
 from tests.wire.apiserver import asked, status, write
 
 pytestmark = pytest.mark.anyio
@@ -248,3 +249,22 @@ async def test_a_token_that_was_changed_is_read_again_and_watches_go_on(tmp_path
         good = "nobody has it"
         with pytest.raises(ForbiddenError):
             await api.get("/api")
+
+
+async def test_a_lease_waits_for_no_crowd_of_other_writes(tmp_path):
+    stuck = asyncio.Event()
+
+    async def handler(request):
+        if "/leases/" not in request.path:
+            await stuck.wait()
+        return web.json_response({"metadata": {}})
+
+    async with asked(tmp_path, handler) as api:
+        crowd = [asyncio.ensure_future(api.patch(f"/apis/{n}", body={})) for n in range(2 * MOST)]
+        try:
+            path = "/apis/coordination.k8s.io/v1/namespaces/ebbtide/leases/one"
+            assert await asyncio.wait_for(api.put(path, body={}), 3.0) == {"metadata": {}}
+            assert not any(one.done() for one in crowd)
+        finally:
+            stuck.set()
+            await asyncio.gather(*crowd)
