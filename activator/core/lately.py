@@ -39,8 +39,14 @@ class Lately:
     def take(self, fleet: Fleet, now: float) -> None:
         """Another snapshot."""
         before, self._fleet = self._fleet, fleet
-        if _fewer(before, fleet):
-            self._past.append(_Past(fleet=before, places=Places(before), until=now + GRACE))
+        if not _fewer(before, fleet):
+            return
+        for past in self._past:
+            if past.fleet.nodes == before.nodes and past.fleet.gpus == before.gpus:
+                # A node that comes and goes takes no room from what others lost.
+                self._past.remove(past)
+                break
+        self._past.append(_Past(fleet=before, places=Places(before), until=now + GRACE))
 
     def possible(self, revision: Revision, now: float) -> bool:
         """Whether it could have had its GPUs within the last `GRACE` seconds."""

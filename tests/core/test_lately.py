@@ -86,3 +86,16 @@ def test_a_pool_that_may_not_grow_any_more_is_fewer_too():
     lately.take(fleet(), 10.0)
     assert possible(lately, fleet(), 10.0)
     assert not possible(lately, fleet(), 10.0 + GRACE)
+
+
+def test_a_node_that_comes_and_goes_takes_no_room_from_what_others_lost():
+    lately, now = Lately(), 0.0
+    lately.take(fleet(("n1", 2), ("n2", 1)), now)
+    for _ in range(20):
+        now += 1.0
+        lately.take(fleet(("n2", 1)), now)
+        now += 1.0
+        lately.take(fleet(), now)
+    there = fleet()
+    assert possible(lately, there, 1.0 + GRACE - 0.1)
+    assert not possible(lately, there, 1.0 + GRACE)
