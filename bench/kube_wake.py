@@ -1,10 +1,11 @@
 """What a cold start takes on a real Kubernetes, and what ebbtide adds to it.
 
 One node of our own (root; see docs/development.md) and ebbtide installed by Helm: two gateways, two
-autoscalers, Redis. Each model is woken once. From the model's own notes, from the API server's
-audit log and from the client come three figures: how soon a scale is written, how soon a model that
-is ready gets its request, and the whole. Beside the whole stands what one would do by hand, in
-turns with it: `kubectl scale`, then `curl` at the pod again and again until it answers.
+autoscalers, Redis. Each model is woken once, after its Deployment has come to rest. From the
+model's own notes, from the API server's audit log and from the client come three figures: how soon
+a scale is written, how soon a model that is ready gets its request, and the whole. Beside the whole
+stands what one would do by hand, in turns with it: `kubectl scale`, then `curl` at the pod again
+and again until it answers.
 """
 
 import shutil
@@ -41,7 +42,7 @@ AIM_WRITTEN_MS = 10.0
 AIM_DISPATCH_MS = 20.0
 AIM_ADDED_MS = 50.0
 _WAKES_PER_ROUND = 4
-_LOADING_S, _WAIT_S = 1.0, 60.0
+_LOADING_S, _WAIT_S, _REST_S = 1.0, 60.0, 0.5
 _ROOT = Path(__file__).resolve().parent.parent
 _NAMESPACE = "bench"
 _DEPLOYMENTS = f"/apis/apps/v1/namespaces/{_NAMESPACE}/deployments"
@@ -160,7 +161,22 @@ class _Stage:
         return whole
 
     def _make(self, name: str, annotations: Mapping[str, str]) -> None:
+        """A Deployment at rest: a model that sleeps was not made in the same instant.
+
+        Controllers write a new Deployment's status and revision several times; a scale decided
+        between two of those meets a conflict, which tells nothing of a model that is asleep.
+        """
         self._admin.post(_DEPLOYMENTS, _deployment(name, annotations))
+        versions: list[str] = []
+
+        def at_rest() -> bool | None:
+            found = self._admin.get(f"{_DEPLOYMENTS}/{name}")
+            versions.append(found["metadata"]["resourceVersion"])
+            observed = found["status"].get("observedGeneration")
+            taken_up = observed == found["metadata"]["generation"]
+            return (taken_up and versions[-1:] == versions[-2:-1]) or None
+
+        until(at_rest, what=f"the Deployment {name} at rest", seconds=_WAIT_S, every=_REST_S)
 
     def _remove(self, name: str) -> None:
         """Gone when it returns: its GPU is the next one's."""
