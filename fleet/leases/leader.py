@@ -15,14 +15,14 @@ from random import Random
 from typing import Protocol
 
 from fleet.clock import Clock, rfc3339
-from fleet.errors import ConflictError, EbbtideError, GoneError
+from fleet.errors import ConflictError, EbbtideError, GoneError, UnavailableError
 from fleet.kubernetes.objects import Object
 from fleet.leases.election import RETRY, Election, Move
 from fleet.leases.record import LASTS, Record, lease_path, made, read_record, taken
 from fleet.subscribers import Subscribers
 from fleet.telemetry import log
 
-__all__ = ["LEADER_LEASE", "Asking", "KubernetesLease"]
+__all__ = ["LEADER_LEASE", "Asking", "KubernetesLease", "make_lease"]
 
 LEADER_LEASE = "ebbtide-autoscaler"
 _PATIENCE_S = 5.0
@@ -37,6 +37,18 @@ class Asking(Protocol):
     async def post(self, path: str, *, body: Object) -> Object: ...
 
     async def put(self, path: str, *, body: Object) -> Object: ...
+
+
+async def make_lease(api: Asking, namespace: str, body: Object) -> Object:
+    """Make a Lease. Raises `UnavailableError` where its namespace is not there.
+
+    That is nobody else's doing, so that reading again would tell more.
+    """
+    try:
+        return await api.post(lease_path(namespace), body=body)
+    except GoneError as error:
+        msg = f"{error}; EBBTIDE_NAMESPACE names ebbtide's own namespace, which has to be there"
+        raise UnavailableError(msg) from error
 
 
 class KubernetesLease:
@@ -159,7 +171,7 @@ class KubernetesLease:
             fresh = made(LEADER_LEASE, self._namespace)
             body = taken(fresh, holder=me, at=self._stamp(), lasts=LASTS, turns=move.turn)
             del body["metadata"]["resourceVersion"]
-            answer = await self._api.post(lease_path(self._namespace), body=body)
+            answer = await make_lease(self._api, self._namespace, body)
         else:
             body = taken(move.record, holder=me, at=self._stamp(), lasts=LASTS, turns=move.turn)
             answer = await self._api.put(self._path, body=body)

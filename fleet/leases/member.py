@@ -17,7 +17,7 @@ from fleet.errors import ConflictError, EbbtideError, ForbiddenError, GoneError
 from fleet.kubernetes.objects import Object
 from fleet.kubernetes.pauses import SELDOM, Pauses
 from fleet.leases.identity import Identity
-from fleet.leases.leader import Asking
+from fleet.leases.leader import Asking, make_lease
 from fleet.leases.lives import CONTAINER
 from fleet.leases.membership import LABEL, NAMED, lease_name
 from fleet.leases.record import Record, lease_path, made, read_record, taken
@@ -105,7 +105,7 @@ class Membership:
         fresh = made(self._lease, who.namespace, **more)
         body = self._mine(fresh)
         del body["metadata"]["resourceVersion"]
-        self._set(await self._api.post(lease_path(who.namespace), body=body))
+        self._set(await make_lease(self._api, who.namespace, body))
 
     async def _put(self, record: Record) -> None:
         self._set(await self._api.put(self._path, body=self._mine(record)))

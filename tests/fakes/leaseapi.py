@@ -17,6 +17,8 @@ class LeaseStore:
     def __init__(self) -> None:
         self.objects: dict[str, dict[str, Any]] = {}
         self.versions = itertools.count(1)
+        self.missing: set[str] = set()
+        """Folders in which nothing can be made: their namespace is not there."""
 
     def client(self) -> "LeaseClient":
         return LeaseClient(self)
@@ -75,6 +77,8 @@ class LeaseClient:
 
     async def post(self, path: str, *, body: dict[str, Any]) -> dict[str, Any]:
         await self._on_the_way()
+        if path in self.store.missing:
+            raise GoneError(f"{path}: 404: there is no such namespace")
         path = f"{path}/{body['metadata']['name']}"
         if path in self.store.objects:
             raise ConflictError(path)

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from tests.sim.leasing import LEADER, Stage
+from fleet.leases.record import lease_path
+from tests.sim.leasing import LEADER, SPACE, Stage
 from tests.sim.loop import VIRTUAL
 
 pytestmark = pytest.mark.anyio
@@ -122,3 +123,17 @@ async def test_a_lease_deleted_by_hand_is_made_again_with_a_new_turn():
         await stage.until(lambda: LEADER in stage.store.objects, limit=5.0)
         assert one.held()
         assert one.term == 2
+
+
+async def test_without_its_namespace_nobody_leads_and_it_says_why(caplog):
+    async with Stage() as stage:
+        stage.store.missing.add(lease_path(SPACE))
+        one = stage.candidate("one")
+        one.client.delay = 0.01
+        await asyncio.sleep(60)
+        assert not one.held()
+        assert "no such namespace; EBBTIDE_NAMESPACE names" in one.trouble
+        assert caplog.text.count("lease_unsure") == 1
+        stage.store.missing.clear()
+        await stage.until(one.held, limit=3.0)
+        assert one.trouble == ""

@@ -55,6 +55,20 @@ async def test_nothing_is_a_member_before_the_server_has_said_so():
         assert gateway.cut_since is None
 
 
+async def test_without_its_namespace_a_gateway_says_so_and_asks_now_and_then():
+    async with Stage() as stage:
+        stage.store.missing.add(lease_path(SPACE))
+        gateway = stage.gateway(OUTSIDE)
+        gateway.client.delay = 0.01
+        waiting = stage.run(gateway.taken())
+        await asyncio.sleep(120)
+        assert not waiting.done()
+        assert "no such namespace; EBBTIDE_NAMESPACE names" in gateway.trouble
+        assert gateway.client.calls < 400
+        stage.store.missing.clear()
+        await stage.until(waiting.done, limit=6.0)
+
+
 async def test_a_killed_gateway_in_a_pod_is_missed_until_its_pod_is_gone():
     async with Stage() as stage:
         stage.store.put_pod(SPACE, "gw-1")
