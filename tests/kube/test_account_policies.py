@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from fleet.cluster.kubernetes.drainmark import DRAINING, OVER
 from fleet.kubernetes.api import Api
 from fleet.kubernetes.permissions import Component
 from fleet.leases.leader import LEADER_LEASE
@@ -244,6 +245,37 @@ def test_nobody_else_writes_the_drain_mark(granted: Granted, autoscaler: Admin, 
     assert granted.admin.get(path)["metadata"]["annotations"].items() >= own.items()
     granted.admin.patch(path, {"metadata": {"annotations": {"ebbtide.dev/draining": None}}})
     assert "ebbtide.dev/draining" not in granted.admin.get(path)["metadata"]["annotations"]
+
+
+def test_what_was_drained_once_can_be_rolled_back(granted: Granted, autoscaler: Admin) -> None:
+    """As `kubectl rollout undo` does it: template and annotations as the ReplicaSet has them."""
+    path = granted.make("undone", replicas=1)
+    sets = f"/apis/apps/v1/namespaces/{granted.models}/replicasets"
+
+    def own(listed: dict[str, Any]) -> list[dict[str, Any]]:
+        return [one for one in listed["items"] if one["metadata"]["name"].startswith("undone-")]
+
+    (first,) = own(granted.admin.until(sets, lambda listed: own(listed)))
+    copy = f"{sets}/{first['metadata']['name']}"
+    for mark in ('{"number": 1, "term": 1, "replicas": []}', OVER):
+        autoscaler.patch(path, {"metadata": {"annotations": {DRAINING: mark}}})
+        granted.admin.until(
+            copy, lambda one, mark=mark: one["metadata"]["annotations"].get(DRAINING) == mark
+        )
+    second = {"metadata": {"annotations": {"edition": "second"}}}
+    granted.admin.patch(path, {"spec": {"template": second}})
+    # Whoever likes tidies up.
+    granted.admin.patch(path, {"metadata": {"annotations": {DRAINING: None}}})
+    granted.admin.until(sets, lambda listed: len(own(listed)) == 2)
+    kept = granted.admin.get(copy)
+    notes = {key: text for key, text in kept["metadata"]["annotations"].items() if "ebbtide" in key}
+    undo = [
+        {"op": "replace", "path": "/spec/template", "value": kept["spec"]["template"]},
+        {"op": "replace", "path": "/metadata/annotations", "value": notes},
+    ]
+    granted.admin.patch(path, undo, content_type="application/json-patch+json")
+    template = granted.admin.get(path)["spec"]["template"]
+    assert "annotations" not in template["metadata"]
 
 
 def test_no_deployment_is_born_with_a_drain_mark(granted: Granted) -> None:

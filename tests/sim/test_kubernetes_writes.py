@@ -110,7 +110,7 @@ async def test_a_mark_is_in_the_snapshot_that_is_told_before_it_returns():
         found = cluster.fleet().revisions[A]
         assert (found.drain, found.version) == (drain, version) == (drain, "8")
         await cluster.mark(A, None, expect="8")
-        assert api.writes[1][1]["metadata"]["annotations"] == {"ebbtide.dev/draining": None}
+        assert api.writes[1][1]["metadata"]["annotations"] == {"ebbtide.dev/draining": ""}
         assert cluster.fleet().revisions[A].drain is None
 
 

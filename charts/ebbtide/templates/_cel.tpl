@@ -92,9 +92,11 @@ has(object.metadata.annotations) && 'ebbtide.dev/gateway' in object.metadata.ann
      && object.metadata.annotations['ebbtide.dev/gateway'] == request.namespace + '/' + pod)
 {{- end -}}
 
-{{/* Whether a Deployment gets a drain mark, or another than it has; not: whether it loses it. */}}
+{{/* Whether a Deployment gets a drain mark, or another than it has; not: whether it loses it. An empty one is
+none: it is what a drain leaves, and `kubectl rollout undo` brings it back from a ReplicaSet. */}}
 {{- define "ebbtide.cel.marks" -}}
 has(object.metadata.annotations) && 'ebbtide.dev/draining' in object.metadata.annotations
+&& object.metadata.annotations['ebbtide.dev/draining'] != ''
 && !(oldObject != null && has(oldObject.metadata.annotations)
   && 'ebbtide.dev/draining' in oldObject.metadata.annotations
   && oldObject.metadata.annotations['ebbtide.dev/draining'] == object.metadata.annotations['ebbtide.dev/draining'])

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from fleet.clock import Clock
 from fleet.cluster.kubernetes.costs import cost_changes
-from fleet.cluster.kubernetes.drainmark import DRAINING, write_mark
+from fleet.cluster.kubernetes.drainmark import DRAINING, OVER, write_mark
 from fleet.cluster.kubernetes.naming import namespace_of, pod_of
 from fleet.cluster.kubernetes.notes import Notes, Teller
 from fleet.cluster.kubernetes.objects import DELETION_COST, Kind
@@ -103,7 +103,7 @@ class KubernetesCluster:
 
     async def mark(self, revision: RevisionName, drain: Drain | None, *, expect: str) -> str:
         key, _ = self._decided_on(revision, expect)
-        text = None
+        text = OVER
         if drain is not None:
             pods, owner = _pods(drain.replicas), self._reader.owner
             text = write_mark(drain.number, pods, term=drain.term, owner=owner)

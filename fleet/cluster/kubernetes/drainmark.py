@@ -8,6 +8,11 @@ Rule: a mark that is not exactly like this is none at all, and said so. That is 
       replica taken for draining would stand idle for a slip of somebody's hand, while one that
       goes on is only not stopped, since no scale is lowered before every gateway has acknowledged
       the number of a mark that it could read.
+
+A drain that is over leaves an empty value, not nothing: the Deployment controller copies
+annotations onto the ReplicaSet and takes none away there, and `kubectl rollout undo` copies
+them all back. A mark that had only been taken away would come back with it, its number used
+twice.
 """
 
 import json
@@ -16,9 +21,11 @@ from dataclasses import dataclass
 
 from fleet.annotations import PREFIX
 
-__all__ = ["DRAINING", "Mark", "read_mark", "write_mark"]
+__all__ = ["DRAINING", "OVER", "Mark", "read_mark", "write_mark"]
 
 DRAINING = f"{PREFIX}draining"
+OVER = ""
+"""What stands there between two drains; as good as no annotation."""
 _ALLOWED = (
     'ebbtide\'s own mark, like {"number": 3, "replicas": ["pod-a"], "term": 7}; remove it, '
     "ebbtide writes it anew"
