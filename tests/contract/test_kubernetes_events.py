@@ -45,6 +45,10 @@ async def test_notes_are_events_on_the_deployment_and_repeats_are_one_with_a_cou
         woken, asleep = await events(site, "a", 2)
         assert woken["series"]["count"] == 4
         assert (asleep["reason"], asleep["message"]) == ("asleep", "asleep")
+        # The API server counts bytes.
+        await cluster.note(b, "failed", "é" * 5000)
+        *_, failed = await events(site, "b", 2)
+        assert failed["message"] == "é" * 512
         # It has had its time: told anew.
         site.admin.delete(f"/api/v1/namespaces/{site.namespace}/events/{woken['metadata']['name']}")
         await cluster.note(a, "woken", "for a request")

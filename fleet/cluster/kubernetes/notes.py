@@ -27,6 +27,7 @@ __all__ = ["Notes", "Teller"]
 _log = log(__name__)
 _WAITING = 256
 _LONGEST_NOTE = 1024
+"""In bytes, as the API server counts."""
 _LONGEST_NAME = 220
 _BAD = frozenset({"refused", "failed", "start_failed", "no_free_gpu", "held", "second_writer"})
 _ONCE = frozenset({"ready"})
@@ -136,7 +137,7 @@ def _event(said: _Said, teller: Teller) -> Object:
         "action": said.reason,
         "reason": said.reason,
         "type": "Warning" if said.reason in _BAD else "Normal",
-        "note": said.message[:_LONGEST_NOTE] or _WORDS.get(said.reason, said.reason),
+        "note": _note(said.message) or _WORDS.get(said.reason, said.reason),
         "regarding": {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
@@ -146,6 +147,11 @@ def _event(said: _Said, teller: Teller) -> Object:
         },
         **({"series": series} if count > 1 else {}),
     }
+
+
+def _note(message: str) -> str:
+    """As much of it as an Event takes: what is longer is refused as a whole."""
+    return message.encode(errors="replace")[:_LONGEST_NOTE].decode(errors="ignore")
 
 
 def _mark(said: _Said, teller: Teller) -> str:
