@@ -159,7 +159,10 @@ def test_what_stands_in_front_of_a_gateway_with_tls_speaks_it(
         ("alb", "alb.ingress.kubernetes.io/healthcheck-path", "/v2/health/ready"),
         ("nginx", "nginx.ingress.kubernetes.io/proxy-read-timeout", "1200"),
         ("nginx", "nginx.ingress.kubernetes.io/proxy-body-size", "0"),
+        ("nginx", "nginx.ingress.kubernetes.io/proxy-send-timeout", "1200"),
         ("nginx", "nginx.ingress.kubernetes.io/proxy-request-buffering", "off"),
+        ("nginx", "nginx.ingress.kubernetes.io/proxy-buffering", "off"),
+        ("nginx", "nginx.ingress.kubernetes.io/proxy-next-upstream", "off"),
         ("haproxy", "haproxy.org/timeout-server", "1200s"),
         ("contour", "projectcontour.io/response-timeout", "1200s"),
         (
