@@ -106,6 +106,22 @@ def test_autoscaling_that_is_switched_on_begins_with_the_gateways_there_are(
     run_helm("uninstall")
 
 
+def test_a_redis_that_never_started_is_replaced_by_one_that_may(
+    control_plane: ControlPlane, namespace: str, run_helm: Callable[..., str]
+) -> None:
+    """Its controller waits for a pod to be ready first, unless it is told not to."""
+    path = f"/api/v1/namespaces/{namespace}/pods/tide-ebbtide-redis-0"
+
+    def runs(tag: str) -> Callable[[dict[str, Any]], bool]:
+        return lambda pod: str(pod["spec"]["containers"][0]["image"]).endswith(f":{tag}")
+
+    run_helm("install", redis={"image": {"tag": "slip"}})
+    control_plane.admin.until(path, runs("slip"))
+    run_helm("upgrade", redis={"image": {"tag": "right"}})
+    control_plane.admin.until(path, runs("right"))
+    run_helm("uninstall")
+
+
 def test_a_second_release_in_the_namespace_is_refused(
     control_plane: ControlPlane, namespace: str, run_helm: Callable[..., str]
 ) -> None:
@@ -204,7 +220,8 @@ def test_its_redis_wants_the_password_and_keeps_what_it_was_told(tmp_path: Path)
     assert shutil.which("redis-server"), "apt-get install redis-server"
     port = free_port()
     started, asked = redis_of(tmp_path, port=port)
-    environ = {**os.environ, "REDIS_PASSWORD": "correcthorse"}
+    # As it comes from a file that was made with an editor.
+    environ = {**os.environ, "REDIS_PASSWORD": "correcthorse\n"}
 
     def ask(*words: str, user: str = "ebbtide", password: str = "correcthorse") -> str:
         command = ["redis-cli", "-p", str(port), "--user", user, *words]
