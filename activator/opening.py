@@ -71,10 +71,9 @@ class Opening:
         self._coming = frozenset(
             r.name for r in replicas if r.address is None or r.name in self._coming
         )
-        # At another address it is another process, and at the old one there is nobody, or somebody
-        # else's pod.
-        known, self._addresses = self._addresses, {n: r.address for n, r in here.items()}
-        stay = {n for n, at in self._addresses.items() if known.get(n, at) == at}
+        before, self._revision = self._revision, revision
+        stay = {n for n, r in here.items() if self._holds(r, before or revision, revision)}
+        self._addresses = {n: r.address for n, r in here.items()}
         for name in [name for name in self._probes if name not in stay]:
             self._probes.pop(name).cancel()
         for name in [name for name in self._ledger.seats if name not in stay]:
@@ -84,7 +83,6 @@ class Opening:
         for name, replica in here.items():
             if name not in self._ledger.seats and name not in self._probes:
                 self._start(name, partial(self._open, revision, replica))
-        before, self._revision = self._revision, revision
         for seat in self._ledger.seats.values():
             # Connections that are made from now on.
             seat.tls, seat.grpc_tls = revision.policy.http_tls, revision.policy.grpc_tls
@@ -134,6 +132,18 @@ class Opening:
         seat.proved = True
         seat.limit = seat.room
         self._release()
+
+    def _holds(self, replica: Replica, before: Revision, revision: Revision) -> bool:
+        """Whether it is asked, or has answered, where and how it is to be."""
+        if self._addresses.get(replica.name, replica.address) != replica.address:
+            # It is another process, and at the old address there is nobody, or somebody else's pod.
+            return False
+        if replica.name not in self._ledger.seats:
+            # What was a slip would be asked for ever.
+            return _question(before) == _question(revision)
+        # With another template the ports are those of pods to come; this one answered at its own.
+        rolls = before.template != revision.template or replica.template != revision.template
+        return rolls or _spoken(before) == _spoken(revision)
 
     def _count_slots_again(self, revision: Revision) -> None:
         """The policy says another number, or leaves it to the model now."""
@@ -277,6 +287,16 @@ class Opening:
         await until_ready(server, endpoint, names, clock=clock, pace=pace)
         come_back(seat, clock.now())
         self._release()
+
+
+def _spoken(revision: Revision) -> tuple[object, ...]:
+    """Where, and how, its replicas are spoken to."""
+    return revision.runtime, revision.ports.http, revision.ports.grpc
+
+
+def _question(revision: Revision) -> tuple[object, ...]:
+    """What its replicas are asked until they answer."""
+    return *_spoken(revision), served_names(revision), revision.policy.http_tls
 
 
 def _endpoint(revision: Revision, address: str) -> Endpoint:

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from fleet.model import Drain, Mode, Policy
+from fleet.model import Drain, Mode, Policy, Ports, Served, TlsPorts
+from fleet.names import ModelName
 from fleet.reasons import Reason
 from tests.fakes.cluster import revision
 from tests.sim.loop import VIRTUAL
@@ -60,6 +61,75 @@ async def test_a_ready_replica_takes_over_other_slots(slots, most):
         for _ in range(10):
             w.call(service=50)
         assert w.line.running == most
+
+
+class Strict(ModelUnderTest):
+    """Answers at its own port, over TLS, for its own model."""
+
+    async def ready(self, endpoint, models, *, timeout):
+        right = endpoint.ports.http == 8000 and endpoint.tls is not None and models == ("demo",)
+        return right and await super().ready(endpoint, models, timeout=timeout)
+
+
+TLS = Policy(slots=4, tls=TlsPorts.ON)
+
+
+@pytest.mark.parametrize(
+    "slip",
+    [
+        {"ports": Ports(http=9000, grpc=8001, metrics=8002)},
+        {"models": (Served(name=ModelName("demo"), served="dmeo"),)},
+        {"policy": Policy(slots=4)},
+    ],
+)
+async def test_a_slip_that_is_put_right_while_a_replica_is_asked_keeps_nobody_waiting(slip):
+    async with world(server=Strict()) as w:
+        right = revision(replicas=1, policy=TLS)
+        w.cluster.put(replace(right, **slip))
+        client = w.call()
+        await asyncio.sleep(5)
+        assert not client.dispatches
+        w.cluster.put(right)
+        await asyncio.sleep(1)
+        ((_, seat),) = client.dispatches
+        assert seat.port == 8000
+
+
+async def test_a_ready_replica_takes_over_other_ports_and_ends_what_runs():
+    async with world() as w:
+        w.cluster.put(revision(replicas=1))
+        await asyncio.sleep(3)
+        running = w.call(service=2)
+        seen = w.cluster.fleet().revisions[w.revision]
+        w.cluster.put(replace(seen, ports=Ports(http=9000, grpc=9001)))
+        client = w.call()
+        await asyncio.sleep(1)
+        ((_, seat),) = client.dispatches
+        assert (seat.port, seat.grpc_port) == (9000, 9001)
+        await asyncio.sleep(1.1)
+        assert running.ended_at is not None
+
+
+async def test_a_ready_replica_serves_on_while_others_with_other_ports_are_rolled_out():
+    async with world() as w:
+        w.cluster.put(revision(replicas=1))
+        await asyncio.sleep(3)
+        seen = w.cluster.fleet().revisions[w.revision]
+        rolled = replace(seen, ports=Ports(http=9000, grpc=9001), template="t2")
+        w.cluster.put(rolled)
+        w.cluster.put(replace(rolled, ports=Ports(http=9100, grpc=9101)))
+        ((_, seat),) = w.call().dispatches
+        assert (seat.port, seat.grpc_port) == (8000, 8001)
+
+
+async def test_another_name_takes_no_ready_replica_away():
+    async with world() as w:
+        w.cluster.put(revision(replicas=1))
+        await asyncio.sleep(3)
+        seen = w.cluster.fleet().revisions[w.revision]
+        more = Served(name=ModelName("other"), served="other")
+        w.cluster.put(replace(seen, models=(*seen.models, more)))
+        assert w.call().dispatches
 
 
 async def test_a_drain_is_acknowledged_once_nothing_runs_there():
