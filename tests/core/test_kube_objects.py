@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.cluster.kubernetes.objects import Kind, Objects, template_digest, trim
+from fleet.cluster.kubernetes.objects import EVENTS, Kind, Objects, template_digest, trim
+from fleet.cluster.kubernetes.resources import query
 from fleet.kubernetes.objects import Object, key_of, uid_of, version_of
 from tests.core.anyjson import JSON, mangled
 from tests.fakes.kubeobjects import (
@@ -82,6 +83,12 @@ def test_what_nothing_is_read_of_is_not_kept(kind: Kind, raw: Object) -> None:
 )
 def test_what_holds_gpus_is_kept_whoevers_it_is(kind: Kind, raw: Object) -> None:
     assert trim(kind, raw) is not None
+
+
+def test_what_is_read_is_not_left_out_by_the_selector() -> None:
+    selector = query(Kind.EVENT)["fieldSelector"].split(",")
+    assert EVENTS
+    assert not {f"reason!={reason}" for reason in EVENTS} & set(selector)
 
 
 def test_a_slip_on_the_pod_template_is_kept_to_be_told() -> None:

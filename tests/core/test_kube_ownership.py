@@ -88,6 +88,19 @@ def test_while_it_is_paused_new_pods_are_of_the_old_template() -> None:
     assert fleet.revisions[DEMO].settled
 
 
+def test_one_that_is_paused_in_the_middle_of_a_rollout_is_not_settled() -> None:
+    """Kubernetes would take pods of both sets, whatever their deletion cost."""
+    old = deployment()
+    demo = copy.deepcopy(old)
+    demo["spec"] |= {"replicas": 2, "paused": True}
+    demo["spec"]["template"]["metadata"]["annotations"] = {"changed": "yes"}
+    demo["metadata"]["annotations"]["deployment.kubernetes.io/revision"] = "2"
+    demo["status"] |= {"replicas": 2, "updatedReplicas": 1}
+    sets = [replica_set(old), replica_set(demo, "8d0e", rollout="2")]
+    pods = [pod(sets[0], "x1"), pod(sets[1], "x2")]
+    assert not read([demo], pods, replica_sets=sets).revisions[DEMO].settled
+
+
 def test_the_order_of_keys_is_no_other_template() -> None:
     demo = deployment()
     own = replica_set(demo)

@@ -311,6 +311,9 @@ def test_replicas_that_the_cluster_refuses_have_a_place(at: float, phase: Phase)
 def test_a_refusal_that_is_over_has_none() -> None:
     demo = refusing(500, replicas=1)
     assert only(read([demo], [pod(replica_set(demo))])).phase is Phase.LOADING
+    demo = refusing(500)
+    demo["status"]["conditions"][0]["status"] = "False"
+    assert only(read([demo], [pod(replica_set(demo))])).phase is Phase.LOADING
 
 
 @pytest.mark.parametrize(

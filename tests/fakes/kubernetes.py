@@ -87,6 +87,7 @@ class FakeApi:
         self._refuse()
         self.watches += 1
         assert silence > float(query["timeoutSeconds"]), "it may be quiet until it ends"
+        assert query["allowWatchBookmarks"] == "true", "a quiet resource would be listed anew"
         yield self._events(int(query["resourceVersion"]), float(query["timeoutSeconds"]))
 
     async def _events(self, version: int, seconds: float) -> AsyncIterator[Object]:

@@ -100,6 +100,14 @@ async def test_a_version_that_is_too_old_lists_again_and_tells_only_what_differs
         assert rig.told == told + 1
 
 
+async def test_versions_that_are_always_too_old_are_no_reason_to_list_without_pause():
+    async with running() as rig:
+        rig.api.compacted = 10**9
+        rig.api.cut()
+        await asyncio.sleep(60)
+        assert 60 / LONGEST <= rig.api.lists < 60
+
+
 async def test_a_bookmark_spares_the_next_list():
     async with running() as rig:
         rig.api.version += 100
