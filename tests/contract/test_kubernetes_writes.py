@@ -74,9 +74,9 @@ async def test_marks_and_costs_are_written_for_the_drained_and_taken_away_again(
         text = site.admin.get(site.path("a"))["metadata"]["annotations"]["ebbtide.dev/draining"]
         pod = first.partition("/")[2]
         assert json.loads(text) == {"number": 5, "term": 3, "replicas": [pod]}
-        assert costs() == {first: "-2147483647", second: None, third: "7"}
+        assert costs() == {first: "-2147483648", second: None, third: "7"}
         await mark(cluster, a, second, number=6)
-        assert costs() == {first: None, second: "-2147483647", third: "7"}
+        assert costs() == {first: None, second: "-2147483648", third: "7"}
         drain = cluster.fleet().revisions[a].drain
         assert drain == Drain(number=6, replicas=frozenset({second}), term=3)
         await until(cluster, lambda fleet: fleet.revisions[a].settled)
@@ -106,7 +106,7 @@ async def test_a_count_is_not_lowered_before_it_is_written_who_goes(site):
         with pytest.raises(ConflictError, match="who goes first"):
             await cluster.scale(a, 1, expect=version, reason=Reason.SCALE_DOWN)
         assert site.spec("a")["replicas"] == 2
-        assert site.admin.get(pod)["metadata"]["annotations"][COST] == "-2147483647"
+        assert site.admin.get(pod)["metadata"]["annotations"][COST] == "-2147483648"
 
 
 def _cost(cluster, site, replica):

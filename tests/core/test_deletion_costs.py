@@ -8,7 +8,10 @@ from hypothesis import strategies as st
 from fleet.cluster.kubernetes.costs import FIRST, cost_changes
 
 PODS = st.sets(st.sampled_from("abcdef"))
-COSTS = st.dictionaries(st.sampled_from("abcdef"), st.sampled_from([None, FIRST, "0", "-5"]))
+LOWEST = -(2**31)
+"""What Kubernetes takes."""
+WRITTEN = [None, FIRST, "0", "-5", str(LOWEST), str(LOWEST + 1)]
+COSTS = st.dictionaries(st.sampled_from("abcdef"), st.sampled_from(WRITTEN))
 
 
 def applied(costs: Mapping[str, str | None], drained: set[str]) -> dict[str, str | None]:
@@ -39,4 +42,6 @@ def test_whatever_was_there_the_drained_go_first_and_nobody_else(
     assert first == (drained & costs.keys() if some_stay else set())
     for pod in costs.keys() - drained:
         assert after[pod] == (None if costs[pod] == FIRST else costs[pod])
+        if first:
+            assert all(int(after[pod] or 0) > int(after[one] or 0) for one in first)
     assert cost_changes(after, drained) == {}

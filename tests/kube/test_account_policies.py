@@ -175,7 +175,7 @@ def test_the_autoscaler_prices_pods_and_no_more(granted: Granted, autoscaler: Ad
     container = {"name": "c", "image": "docker.io/local/none:1"}
     granted.admin.post(pods, {"metadata": {"name": "priced"}, "spec": {"containers": [container]}})
     path = f"{pods}/priced"
-    for cost in ("-2147483647", None):
+    for cost in ("-2147483648", None):
         autoscaler.patch(path, {"metadata": {"annotations": {COST: cost}}})
     for change in (
         {"metadata": {"annotations": {"a": "b"}}},

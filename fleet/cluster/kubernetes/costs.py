@@ -2,7 +2,8 @@
 
 Rule 1: only where some stay does it matter who goes: then the drained have the lowest cost there
         is, and nobody else has it.
-Rule 2: no other cost is ever written or taken away: those are the operator's.
+Rule 2: no other cost is ever written or taken away: those are the operator's. One that is as low
+        would put a pod that still serves beside the drained, so that one goes.
 """
 
 from collections.abc import Collection, Mapping
@@ -11,8 +12,8 @@ from fleet.cluster.kubernetes.objects import DELETION_COST
 
 __all__ = ["DELETION_COST", "FIRST", "cost_changes"]
 
-FIRST = "-2147483647"
-"""The lowest but one: nobody sets it by accident."""
+FIRST = "-2147483648"
+"""The lowest that Kubernetes takes."""
 
 
 def cost_changes(
