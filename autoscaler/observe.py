@@ -199,6 +199,7 @@ def _member(replica: Replica, heard: Heard, servers: Servers) -> ReplicaSeen:
         since=replica.since if replica.started is None else replica.started,
         open=replica.address is not None,
         available=replica.available,
+        made=replica.made,
         ready_at=ready_at if ready else None,
         ready_after=min(after, default=None) if ready else None,
         running=sum(sample.running for _, sample in known),

@@ -292,6 +292,11 @@ class Replica:
     available: bool = True
     """The cluster itself holds it ready: those that it does not go before any that is drained."""
 
+    @property
+    def made(self) -> bool:
+        """False where the cluster refuses to make it: there is nothing to send to, nor to mark."""
+        return self.reason is not Reason.FAILED_CREATE
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuPool:

@@ -2,7 +2,8 @@
 
 Rule 1: fewer replicas are written in two phases. A numbered drain is marked first; the write comes
         when every member gateway has acknowledged that number. Where all gateways read the leader's
-        own snapshot, replicas that are not open in it need no drain.
+        own snapshot, replicas that are not open in it need no drain; nor, anywhere, does one that
+        the cluster refuses to make.
 Rule 2: who no longer needs to go is taken back; while readings are missing a drain just stays, and
         so it does until it is certain that nothing written before takes them away.
 Rule 3: a victim's 1 -> 0 and the newcomer's 0 -> 1 are adjacent, in one step; a step is given up
@@ -14,7 +15,7 @@ Rule 6: a mark of another leader's term is taken over before anything else is do
         another ebbtide is left alone.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from autoscaler.core.footing import Footing
@@ -178,12 +179,13 @@ def _rise(standing: Standing) -> Scale | None:
 
 def _fall(standing: Standing) -> Mark | Scale | None:
     going, drain, footing = _going(standing), standing.drain, standing.footing
-    names = frozenset(member.name for member in going)
+    # A mark names pods: one of what was never made would be read back as another, without end.
+    names = frozenset(member.name for member in going if member.made)
     if drain is not None and drain.foreign:
         return None
     if footing.foreign(drain):
         return _mark(standing, names, Reason.NEW_LEADER)
-    if not _safe_for_others(standing, names):
+    if not _safe_for_others(standing, going):
         return None
     if drain is None and (not names or (footing.term == 0 and not _reachable(going))):
         return _scale_unless_behind(standing)
@@ -199,9 +201,9 @@ def _reachable(going: Iterable[ReplicaSeen]) -> bool:
     return any(member.open for member in going)
 
 
-def _safe_for_others(standing: Standing, going: frozenset[ReplicaName]) -> bool:
+def _safe_for_others(standing: Standing, going: Collection[ReplicaSeen]) -> bool:
     """Whether the cluster will take those that go, and no other."""
-    stay = [member for member in standing.members if member.name not in going]
+    stay = [member for member in standing.members if member not in going]
     if standing.target == 0 and not stay and going:
         return True
     return standing.footing.settled and all(member.available for member in stay)

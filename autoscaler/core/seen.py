@@ -99,6 +99,8 @@ class ReplicaSeen:
     ready_after: float | None = None
     available: bool = True
     """`Replica.available`."""
+    made: bool = True
+    """`Replica.made`."""
     running: int = 0
     warming: bool = False
     """A made-up inference of a gateway runs there."""

@@ -10,6 +10,7 @@ from autoscaler.observe import account, hear, holdings, see
 from fleet.messages import Received, ReplicaSample, RevisionSample, Sample
 from fleet.model import Phase, Policy, Replica
 from fleet.names import GatewayName, ReplicaName
+from fleet.reasons import Reason
 from tests.fakes.cluster import revision
 
 A = revision("a", replicas=1)
@@ -56,6 +57,19 @@ def received(**samples):
 def seen(now=10.0, members=(G1, G2), replicas=(REPLICA,), *, marked_at=0.0, **samples):
     heard = hear(A.name, received(**samples), members, now=now, marked_at=marked_at)
     return see(A, replicas, heard, servers={}, now=now)
+
+
+def test_what_the_cluster_refuses_to_make_is_no_replica_to_mark():
+    refused = replace(
+        REPLICA,
+        name=ReplicaName("x"),
+        phase=Phase.FAILED,
+        address=None,
+        reason=Reason.FAILED_CREATE,
+    )
+    other = replace(refused, name=ReplicaName("y"), reason=Reason.EXITED)
+    found = seen(replicas=(REPLICA, refused, other))
+    assert [member.made for member in found.members] == [True, False, True]
 
 
 @pytest.mark.parametrize(

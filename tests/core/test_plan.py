@@ -46,6 +46,42 @@ def _word(action):
             return f"{name}:{before}>{after}"
 
 
+LEADS = Footing(term=2)
+FIRST = first_number(2) + 1
+
+
+def beside(*names, pods, **changes):
+    """`pods` replicas, and some that the cluster refuses to make."""
+    refused = tuple(replica(name, Phase.FAILED, made=False, at=9.0) for name in names)
+    members = standing(replicas=pods).members + refused
+    one = standing(replicas=len(members), **changes)
+    return replace(one, members=members, footing=LEADS)
+
+
+def marked(*names):
+    """As a mark of pods is read back: it names no replica that is in none."""
+    return replace(drain(FIRST, *names), term=2)
+
+
+@pytest.mark.parametrize(
+    ("one", "expected"),
+    [
+        (beside("x", pods=0, target=0), ["a:1>0"]),
+        (beside("x", "y", pods=1, target=2), ["a:3>2"]),
+        (beside("x", pods=2, target=1), [f"a!{FIRST}(a1)"]),
+        (beside("x", pods=1, target=0), [f"a!{FIRST}(a0)"]),
+        (beside("x", pods=1, target=0, drain=marked("a0")), []),
+        (beside("x", pods=1, target=0, drain=marked("a0"), acknowledged=FIRST), ["a:2>0"]),
+        (beside("x", pods=1, target=1, drain=marked()), ["a:2>1"]),
+        (beside("x", pods=0, target=1, drain=marked()), ["a?"]),
+        (beside("x", pods=0, target=0, drain=drain(4)), [f"a!{FIRST}()"]),
+        (beside("x", pods=0, target=0, drain=marked()), ["a:1>0"]),
+    ],
+)
+def test_what_the_cluster_refuses_to_make_needs_no_mark(one, expected):
+    assert short(plan([one])) == expected
+
+
 @pytest.mark.parametrize(
     ("one", "expected"),
     [
