@@ -23,6 +23,8 @@ _MAX_SECONDS = 2**31 - 1
 _MAX_REPLICAS = 1000
 _START_TIMEOUT = 600
 _LONGEST = 253
+_MOST_TOLD = 20
+"""Keys that are named: there may be thousands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,9 +96,9 @@ def _is_ours(root: Node, report: Report) -> bool:
             report.warn(key, None, "has no effect on the pod template: put it on the Deployment")
         return True
     if keys:
-        report.refuse(
-            f"{PREFIX}{MODEL}", None, f"the model's name, since there is {', '.join(keys)}"
-        )
+        more = f" and {len(keys) - _MOST_TOLD} more" if len(keys) > _MOST_TOLD else ""
+        told = f"{', '.join(keys[:_MOST_TOLD])}{more}"
+        report.refuse(f"{PREFIX}{MODEL}", None, f"the model's name, since there is {told}")
     elif PREFIX + MODEL in inner:
         report.refuse(
             f"{PREFIX}{MODEL}", None, "on the Deployment's own metadata, not on its pod template"

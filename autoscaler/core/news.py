@@ -16,6 +16,9 @@ from fleet.names import GatewayName, ReplicaName, RevisionName
 
 __all__ = ["Known", "News", "ready_after", "tell"]
 
+_LONGEST = 4000
+"""Characters about one Deployment: it may be wrong in many ways, and all that is told is kept."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class News:
@@ -93,7 +96,7 @@ def _wrong(problems: Iterable[Problem]) -> dict[RevisionName, str]:
             found.setdefault(RevisionName(problem.deployment), []).append(
                 f"{what}: {problem.allowed}"
             )
-    return {name: "; ".join(told) for name, told in found.items()}
+    return {name: "; ".join(told)[:_LONGEST] for name, told in found.items()}
 
 
 def _registered(fleet: Fleet, name: RevisionName) -> News:

@@ -2,17 +2,24 @@
 
 Rule 1: it is bounded: the oldest lines go.
 Rule 2: what several gateways tell of one replica is in it once: as the first of them told it.
+Rule 3: between processes a line is short: what is said there may come from an annotation, which
+        anybody who has a namespace may write, again and again.
 """
 
+import json
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import accumulate, takewhile
 
 from fleet.messages import Entry
 from fleet.names import ReplicaName, RevisionName
 
-__all__ = ["MOST_LINES", "Journal"]
+__all__ = ["MOST_LINES", "Journal", "brief"]
 
 MOST_LINES = 10_000
+_MOST_TEXT = 2000
+"""Of a message, as it is written between processes: there `\\u00e9` is one letter."""
 
 
 class Journal:
@@ -40,3 +47,17 @@ class Journal:
         """The newest `limit` lines, oldest first, of one revision or of all."""
         found = [e for e in self._lines if revision is None or e.revision == revision]
         return found[-limit:] if limit > 0 else []
+
+
+def brief(entry: Entry) -> Entry:
+    """A line with the beginning of its message, where that is long."""
+    text = entry.message
+    if _size(text) <= _MOST_TEXT:
+        return entry
+    sizes = accumulate(map(_size, text))
+    end = sum(1 for _ in takewhile(lambda size: size <= _MOST_TEXT, sizes))
+    return replace(entry, message=f"{text[:end]}...")
+
+
+def _size(text: str) -> int:
+    return len(json.dumps(text)) - len('""')

@@ -28,6 +28,12 @@ def test_other_keys_without_model_are_a_problem() -> None:
     assert "ebbtide.dev/keep-alive" in message
 
 
+def test_of_thousands_of_other_keys_a_few_are_named() -> None:
+    (message,) = refused({f"local.volume.{number:040}": "" for number in range(3000)})
+    assert len(message) < 3000
+    assert message.endswith(" and 2980 more")
+
+
 def test_a_drain_mark_that_is_left_alone_is_no_slip() -> None:
     assert read(document({"draining": "{}"})) == Registration(revision=None, problems=())
 

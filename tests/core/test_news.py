@@ -60,6 +60,11 @@ def test_what_is_wrong_at_the_beginning_is_told_and_once():
     ]
 
 
+def test_what_is_wrong_is_told_in_a_few_words_however_much_it_is():
+    _, ((*_, said),) = told(Known(), fleet(problems=[wrong(allowed="x" * 100_000)]))
+    assert 1000 < len(said) < 5000
+
+
 def test_registered_is_told_whenever_it_becomes_so():
     known, _ = told(None, fleet(A))
     known, news = told(known, fleet(A, B))

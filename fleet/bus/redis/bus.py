@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TypeVar
 
-from fleet.bus.journal import Journal
+from fleet.bus.journal import Journal, brief
 from fleet.bus.redis.gatewaylog import Reported
 from fleet.bus.redis.hearing import Hearing, Hears, News
 from fleet.bus.redis.leaderlog import LeaderHeard
@@ -140,6 +140,7 @@ class RedisBus:
         self._talking.wake()
 
     def append(self, entry: Entry) -> None:
+        entry = brief(entry)
         if self._journal.add(entry):
             self._outbox.append(entry)
             self._talking.wake()

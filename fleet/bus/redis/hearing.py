@@ -39,6 +39,8 @@ _MISSING = 3
 """Beats for which a log that is not there any more is believed: Redis may have begun anew."""
 _IN_VAIN = 3
 """Times that a log may have nothing new although that was told: it was read meanwhile."""
+_LONGEST_LINE = 16 * 2**10
+"""Bytes of a line of the journal: several times what `brief` leaves of one."""
 _LONG = 4096
 """Bytes of a message after which others get their turn."""
 
@@ -310,7 +312,7 @@ class Hearing:
 
     def _digest_line(self, data: bytes | None, news: News) -> None:
         try:
-            line = read(Line, data)
+            line = _line(data)
         except OddParcelError as error:
             news.dropped(self._keys.journal, str(error))
             return
@@ -329,6 +331,13 @@ def _parcel(data: bytes | None, writer: str) -> Parcel:
         msg = f"{parcel.writer} speaks in the name of {writer}"
         raise OddParcelError(msg)
     return parcel
+
+
+def _line(data: bytes | None) -> Line:
+    if data is not None and len(data) > _LONGEST_LINE:
+        msg = f"a line of {len(data)} bytes, at most {_LONGEST_LINE}"
+        raise OddParcelError(msg)
+    return read(Line, data)
 
 
 def _xread(

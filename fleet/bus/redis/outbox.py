@@ -7,9 +7,9 @@ Rule 2: a line is kept until it is known to be written; one that was written twi
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import islice
 
+from fleet.bus.journal import brief
 from fleet.bus.redis.parcels import Line
 from fleet.messages import Entry, Held, Sample
 from fleet.names import RevisionName
@@ -18,8 +18,6 @@ __all__ = ["Outbox"]
 
 _MOST_LINES = 1000
 _MOST_POKES = 10_000
-_MOST_TEXT = 4000
-"""Characters of a line's message."""
 
 
 class Outbox:
@@ -65,9 +63,7 @@ class Outbox:
     def append(self, entry: Entry) -> None:
         """A line of the journal."""
         self._number += 1
-        if len(entry.message) > _MOST_TEXT:
-            entry = replace(entry, message=entry.message[:_MOST_TEXT] + "...")
-        self._lines.append(Line(life=self._life, number=self._number, entry=entry))
+        self._lines.append(Line(life=self._life, number=self._number, entry=brief(entry)))
         if len(self._lines) > _MOST_LINES:
             self._lines.popleft()
             self.lost += 1
