@@ -219,7 +219,8 @@ def _load(heard: Heard, now: float) -> Load:
     waits = [s.oldest_wait + now - at for at, s in samples if s.oldest_wait is not None]
     ends = [at - s.idle_for for at, s in samples if s.idle_for is not None]
     known = [replica for _, s in samples for replica in s.replicas]
-    slots = [replica.slots for replica in known if _told(replica)]
+    # One that is ready takes something, whatever is said of it.
+    slots = [max(1, replica.slots) for replica in known if _told(replica)]
     return Load(
         at=max(at for at, _ in samples),
         counters=MappingProxyType({name: _counted(s) for name, (_, s) in heard.samples.items()}),

@@ -3,8 +3,9 @@
 Understood: str, bool, int, float, None, enums, dataclasses, ``tuple[X, ...]``, ``frozenset[X]``,
 ``Mapping[K, X]`` with keys of str, int or an enum, ``X | None``, and unions of plain types.
 
-Whole numbers are within 2**53 of 0, and where that is asked for no less than `least`. Half a
-surrogate pair, which can be written nowhere, is ``?``.
+Whole numbers are within 2**53 of 0, and where that is asked for no less than `least`; others are
+within 1e30 of 0, so that sums and ratios of them are numbers too. Half a surrogate pair, which can
+be written nowhere, is ``?``.
 """
 
 import types
@@ -12,7 +13,6 @@ import typing
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
-from math import isfinite
 from types import MappingProxyType
 from typing import Any
 
@@ -21,6 +21,7 @@ __all__ = ["Readers", "UnlikeError"]
 _Read = Callable[[Any], Any]
 _MOST = 2**53
 _WHOLE = "a whole number within 2**53 of 0"
+_WIDEST = 1e30
 _SCALARS = (str, bool, int, float)
 
 
@@ -116,10 +117,12 @@ def _scalar(kinds: tuple[Any, ...]) -> _Read:
     def read(raw: Any) -> Any:
         if not isinstance(raw, accepted) or (isinstance(raw, bool) and bool not in kinds):
             raise _unlike(told, raw)
-        if isinstance(raw, float) and not isfinite(raw):
-            raise _unlike("a finite number", raw)
+        if only_float and type(raw) is int:
+            raw = _floated(raw)
+        if isinstance(raw, float) and not -_WIDEST <= raw <= _WIDEST:
+            raise _unlike("a number within 1e30 of 0", raw)
         if type(raw) is int:
-            return _floated(raw) if only_float else _bounded(raw)
+            return _bounded(raw)
         return _writable(raw) if isinstance(raw, str) else raw
 
     return read

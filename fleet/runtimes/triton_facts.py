@@ -19,6 +19,7 @@ _DECOUPLED = 64
 _UNKNOWN = 16
 MOST_SLOTS = 100_000
 """As many as the annotation may say."""
+_MOST_PENDING = 10**9
 _SEQUENCE_IDLE_S = 1.0
 _AHEAD = 2
 """One batch being computed and one waiting, so that an instance never runs dry."""
@@ -148,7 +149,7 @@ def reading_in(metrics: str, models: Sequence[str]) -> Reading:
     failed = total("nv_inference_request_failure")
     uses = [s.value for s in found.get("nv_gpu_utilization", ()) if 0.0 <= s.value <= 1.0]
     return Reading(
-        pending=None if pending is None else int(pending),
+        pending=None if pending is None else int(min(pending, _MOST_PENDING)),
         gpu_use=math.fsum(uses) / len(uses) if uses else None,
         compute_s=None if compute is None else compute / 1e6,
         completions=None if succeeded is None else int(succeeded + (failed or 0.0)),

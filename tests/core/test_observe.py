@@ -132,6 +132,10 @@ def test_slots_count_when_the_configuration_has_been_read():
     assert seen(members=(G1,), g1=(9.0, sample(replicas=(on(),)))).load.slots == 4
 
 
+def test_nobody_is_believed_that_a_ready_replica_takes_nothing():
+    assert seen(members=(G1,), g1=(9.0, sample(replicas=(on(slots=0),)))).load.slots == 1
+
+
 @pytest.mark.parametrize(
     ("one", "other", "marked_at", "acknowledged"),
     [

@@ -95,6 +95,7 @@ def test_what_is_absent_is_unknown_and_never_0() -> None:
     bare = "".join(line for line in METRICS.splitlines(True) if "gpu" not in line)
     assert reading_in(bare, ["a"]).gpu_use is None
     assert reading_in('nv_inference_pending_request_count{model="a"} NaN\n', ["a"]).pending is None
+    assert reading_in('nv_inference_pending_request_count{model="a"} 1e308\n', ["a"]).pending == 1e9
     assert reading_in("nv_gpu_utilization 77\n", ["a"]).gpu_use is None
 
 
