@@ -103,6 +103,18 @@ def test_of_two_that_claim_a_name_the_elder_keeps_it_and_then_the_first_by_uid()
         assert list(read(both).revisions) == ["default/z"]
 
 
+def test_nobody_takes_the_calls_of_an_elder_by_a_name_beneath_its_own() -> None:
+    elder = deployment("ocr", at=1)
+    # Of `POST /v2/models/ocr/infer` it would be the longest name that ends at a segment's end.
+    claims = {"model": "ocr/infer", "runtime": "plain", "allow": "all", "port": "8000"}
+    thief = deployment("thief", annotations=claims, at=2, namespace="other")
+    fleet = read([elder, thief])
+    assert list(fleet.revisions) == ["default/ocr"]
+    (problem,) = fleet.problems
+    assert problem.deployment == "other/thief"
+    assert "keeps 'ocr' with all paths beneath it" in problem.allowed
+
+
 def test_a_name_goes_over_when_its_owner_is_deleted() -> None:
     elder = deployment("z", annotations={"model": "m"}, deletionTimestamp=stamp(60))
     younger = deployment("a", annotations={"model": "m"}, at=5)

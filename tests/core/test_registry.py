@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from fleet.model import Revision, Served
+from fleet.names import RevisionName
 from fleet.registry import settle
 from tests.fakes import cluster as fakes
 
@@ -57,6 +59,29 @@ def test_the_refused_claims_nothing() -> None:
         [revision("a", "x"), revision("b", "x", "y", created=1), revision("c", "y", created=2)]
     )
     assert len(settled.accepted) == 2
+
+
+def elsewhere(name: str, *models: str, created: float) -> Revision:
+    return replace(revision(name, *models, created=created), name=RevisionName(f"other/{name}"))
+
+
+@pytest.mark.parametrize("name", ["ocr/infer", "ocr/versions/1", "team/a/b", "x=ocr/infer"])
+def test_in_a_cluster_an_elder_keeps_its_name_and_all_beneath_it(name: str) -> None:
+    elder = revision("a", "ocr", "team/a", created=1)
+    alias, _, served = name.rpartition("=")
+    younger = elsewhere("b", *filter(None, [alias, served]), created=2)
+    settled = settle([younger, elder], in_cluster=True)
+    assert settled.accepted == (elder,)
+    (problem,) = settled.problems
+    assert "default/a (a.yaml) is elder and keeps" in problem.allowed
+    assert settle([younger, elder]).problems == (), "on one machine all files are one operator's"
+
+
+def test_beside_it_above_it_and_in_its_own_namespace_others_may_be() -> None:
+    elder = revision("a", "ocr/x", created=1)
+    mine = revision("b", "ocr/x/large", created=2)
+    others = elsewhere("c", "ocr", "ocr/xy", "ocr/y/x", created=3)
+    assert settle([elder, mine, others], in_cluster=True).problems == ()
 
 
 _REVISIONS = st.lists(

@@ -215,7 +215,8 @@ class Reader:
                 found.registration.revision
                 for found in self._deployed.values()
                 if found.registration.revision is not None and not found.going
-            ]
+            ],
+            in_cluster=True,
         )
         before = self._accepted
         self._accepted = dict.fromkeys(revision.name for revision in settled.accepted)
