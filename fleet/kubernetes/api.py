@@ -182,17 +182,20 @@ class Api:
 
     async def _renewed(self, used: Connection) -> Connection:
         """A connection with other credentials than `used`, if there are any."""
-        async with self._reading:
-            if self._connection is not used:
-                return self._connection
-            with contextlib.suppress(SettingError):
-                fresh = await _connected(self._kubeconfig, self._context)
-                if same(fresh.configuration, used.configuration):
-                    await fresh.close()
-                else:
-                    self._connection = fresh
-                    await used.retire()
-            return self._connection
+        # A plugin may never answer: then the 401 was the answer.
+        with contextlib.suppress(SettingError, TimeoutError):
+            async with asyncio.timeout(_TIMEOUT_S), self._reading:
+                if self._connection is used:
+                    await self._renew(used)
+        return self._connection
+
+    async def _renew(self, used: Connection) -> None:
+        fresh = await _connected(self._kubeconfig, self._context)
+        if same(fresh.configuration, used.configuration):
+            await fresh.close()
+        else:
+            self._connection = fresh
+            await used.retire()
 
 
 async def _connected(kubeconfig: str | None, context: str | None) -> Connection:
@@ -245,6 +248,8 @@ def _translated(where: str) -> Iterator[None]:
 def _said(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientSSLError):
         return str(error)
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return f"the proxy {error.host}:{error.port}: {system_said(error.os_error)}"
     return system_said(error.os_error) if isinstance(error, _UNCONNECTED) else str(error)
 
 

@@ -10,7 +10,7 @@ import trustme
 import uvloop
 from aiohttp import web
 
-from fleet.errors import SettingError, UnavailableError
+from fleet.errors import ForbiddenError, SettingError, UnavailableError
 from fleet.kubernetes import credentials
 from fleet.kubernetes.api import Api
 from tests.wire.apiserver import serving, status, write
@@ -69,6 +69,76 @@ async def test_tls_is_checked_and_client_certificates_and_exec_plugins_work(tmp_
         assert found == {"cert": False, "token": "Bearer from-plugin"}
 
 
+async def test_the_line_end_of_a_token_s_file_is_not_the_token(tmp_path):
+    async def handler(request):
+        return web.json_response({"told": request.headers.get("Authorization")})
+
+    (tmp_path / "token").write_text("from-file\n")
+    async with serving(handler) as port:
+        url, user = f"http://127.0.0.1:{port}", {"tokenFile": str(tmp_path / "token")}
+        async with await Api.open(write(tmp_path / "config", url, user=user)) as api:
+            assert await api.get("/api") == {"told": "Bearer from-file"}
+        (tmp_path / "token").write_text("two\nlines")
+        with pytest.raises(SettingError, match="its token has characters"):
+            await Api.open(write(tmp_path / "config", url, user=user))
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("echo no login >&2; exit 3", "no login"),
+        ("echo hello", "decode process output"),
+        (None, "No such file"),
+    ],
+)
+async def test_a_plugin_that_gives_nothing_is_no_anonymous_user(tmp_path, script, said):
+    command = {"command": "no-such-plugin"} if script is None else plugin(script)
+    user = {"exec": {"apiVersion": "client.authentication.k8s.io/v1", **command}}
+    with pytest.raises(SettingError, match=f"kubeconfig .* its exec plugin.*{said}"):
+        await Api.open(write(tmp_path / "config", "http://127.0.0.1:1", user=user))
+
+
+async def test_a_plugin_that_hangs_holds_nothing(tmp_path, monkeypatch):
+    async def handler(request):
+        return status(401)
+
+    once, told = tmp_path / "once", tmp_path / "told"
+    hangs = f"while ! test -e {told}; do sleep 0.02; done"
+    token = '{"apiVersion": "v1", "kind": "ExecCredential", "status": {"token": "old"}}'
+    script = f"test -e {once} && {hangs}; touch {once}; echo '{token}'"
+    async with serving(handler) as port:
+        user = {"exec": {"apiVersion": "v1", **plugin(script)}}
+        path = write(tmp_path / "config", f"http://127.0.0.1:{port}", user=user)
+        async with await Api.open(path) as api:
+            monkeypatch.setattr("fleet.kubernetes.api._TIMEOUT_S", 0.2)
+            async with asyncio.timeout(5):
+                found = await asyncio.gather(
+                    *(api.get("/api") for _ in range(3)), return_exceptions=True
+                )
+        assert [type(each) for each in found] == [ForbiddenError] * 3
+        monkeypatch.setattr(credentials, "_PLUGIN_S", 0.2)
+        with pytest.raises(SettingError, match="exec plugin gave no answer within"):
+            await Api.open(path)
+    told.touch()
+    await no_children()
+
+
+def children():
+    return "".join(path.read_text() for path in Path("/proc/self/task").glob("*/children"))
+
+
+async def no_children():
+    """The loop must not be closed over a plugin that still runs."""
+    while await asyncio.to_thread(children):
+        await asyncio.sleep(0.01)
+    for _ in range(5):
+        await asyncio.sleep(0.01)
+
+
+def plugin(script):
+    return {"command": "/bin/sh", "args": ["-c", script]}
+
+
 async def test_a_pod_s_account_is_used_and_read_again(tmp_path, monkeypatch):
     account = tmp_path / "account"
     account.mkdir()
@@ -100,13 +170,24 @@ async def test_a_pod_s_account_is_used_and_read_again(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "a: b", '{"clusters": []}', '{"current-context": "x", "contexts": 3}'],
+    [
+        "",
+        "{",
+        "[]",
+        "a: b",
+        "a word",
+        '{"clusters": []}',
+        '{"current-context": "x", "contexts": 3}',
+        '{"current-context": "x", "contexts": [{"name": "x", "context": {"cluster": "c"}}],'
+        ' "clusters": [{"name": "c", "cluster": {"a": "b"}}]}',
+    ],
 )
 async def test_a_kubeconfig_that_is_none_is_a_wrong_setting(tmp_path, text):
     path = tmp_path / "config"
     path.write_text(text)
-    with pytest.raises(SettingError, match=r"kubeconfig '.*config'"):
+    with pytest.raises(SettingError, match=r"kubeconfig '.*config'") as found:
         await Api.open(str(path))
+    assert "object" not in str(found.value), "words about our own code"
 
 
 async def test_a_kubeconfig_that_cannot_be_used_is_a_wrong_setting(tmp_path):
