@@ -89,6 +89,19 @@ def test_values_and_schema_name_the_same_and_nothing_else_is_taken() -> None:
     assert set(found) - allowed == set()
 
 
+def optional(schema: Any, values: Any, before: str = "") -> Iterator[str]:
+    """Sections that the schema lets be away, so that a template would read within nothing."""
+    for key, value in values.items():
+        if isinstance(value, dict) and "properties" in (inner := schema["properties"][key]):
+            if key not in schema.get("required", ()):
+                yield before + key
+            yield from optional(inner, value, f"{before}{key}.")
+
+
+def test_a_section_that_is_left_empty_is_told_by_its_name() -> None:
+    assert set(optional(SCHEMA, yaml.safe_load(text(VALUES)))) == {"settings"}
+
+
 def unexplained(source: str) -> Iterator[str]:
     """Keys with no comment right above them; `requests` and `limits` are as everywhere."""
     before = ""

@@ -93,6 +93,32 @@ MATRIX: Mapping[str, Values] = {
             "tls": [{"secretName": "t", "hosts": ["models.example.com"]}],
         },
     },
+    "numbers for names": {
+        "namespaces": ["8"],
+        "settings": {"gpu_budget": 0},
+        "admin": {"existingSecret": "1", "key": "2"},
+        "gateway": {
+            "tls": {"secretName": "3"},
+            "apiKeys": {"existingSecret": "4", "key": "5"},
+            "replicaTls": {"secretName": "6"},
+            "priorityClassName": "7",
+        },
+        "redis": {
+            "enabled": False,
+            "url": {"existingSecret": "9", "key": "10", "tls": {"secretName": "11"}},
+        },
+        "service": {"type": "LoadBalancer", "loadBalancerClass": "12"},
+        "ingress": {"enabled": True, "className": "13", "hosts": ["14"]},
+    },
+    "with empty places": {
+        "settings": None,
+        "commonLabels": None,
+        "namespaces": None,
+        "gateway": {"resources": None, "podLabels": None},
+        "autoscaler": {"resources": {"limits": None}},
+        "redis": {"existingSecret": "15", "persistence": {"storageClass": "16"}},
+        "service": {"annotations": None},
+    },
     "guarded": {
         "networkPolicy": {
             "egress": True,
@@ -107,6 +133,17 @@ MATRIX: Mapping[str, Values] = {
 
 
 WRONG = {
+    "an empty section": ({"gateway": None}, "missing property 'gateway'"),
+    "an empty section within": ({"redis": {"url": None}}, "missing property 'url'"),
+    "a label that selects": (
+        {"gateway": {"podLabels": {"app.kubernetes.io/name": "x"}}},
+        "gateway.podLabels: app.kubernetes.io/name",
+    ),
+    "no CPU to go by": (
+        {"gateway": {"autoscaling": {"enabled": True}, "resources": {"requests": None}}},
+        "gateway.resources.requests.cpu",
+    ),
+    "a name's beginning": ({"nameOverride": "2nd"}, "/nameOverride"),
     "gateway.replica": ({"gateway": {"replica": 3}}, "replica"),
     "gateway.replicas": ({"gateway": {"replicas": 0}}, "/gateway/replicas"),
     "gateway.resources": ({"gateway": {"resources": {"limit": {}}}}, "limit"),

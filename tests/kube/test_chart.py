@@ -1,17 +1,30 @@
 """The chart, rendered by Helm 4 and Helm 3 over a matrix of values, and read by the API server."""
 
+import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.kube.chart import CHART, HelmError, apply, helm, render
 from tests.kube.chart_values import MATRIX, WRONG, Rendering, Renders, Values, only
 from tests.kube.plane import ControlPlane
 
 HELMS = ("helm", "helm3")
+
+
+class OnceOnly(yaml.SafeLoader):
+    """Refuses a key that is there twice, as some readers do."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        found = super().construct_mapping(node, deep=deep)
+        if len(found) != len(node.value):
+            raise ValueError(f"twice in {sorted(map(str, found))}")
+        return found
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +35,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Rendering:
 @pytest.fixture(scope="module")
 def crowd(control_plane: ControlPlane) -> Iterator[str]:
     """The namespaces that the matrix speaks of."""
-    names = ("ebbtide", "team-a", "team-b")
+    names = ("ebbtide", "team-a", "team-b", "8")
     for name in names:
         control_plane.admin.post("/api/v1/namespaces", {"metadata": {"name": name}})
     yield names[0]
@@ -62,6 +75,34 @@ def test_wrong_values_are_refused_by_name(
 ) -> None:
     with pytest.raises(HelmError, match=re.escape(place)):
         render(values=values, folder=tmp_path, program=program)
+
+
+@pytest.mark.parametrize("release", ["2nd", "of.ours"])
+def test_a_release_whose_name_no_service_may_have_is_told_of_one(
+    release: str, rendered: Rendering
+) -> None:
+    with pytest.raises(HelmError, match="fullnameOverride"):
+        rendered(release=release)
+    documents = rendered({"fullnameOverride": "second"}, release=release)
+    assert only(documents, "Service", "second")
+
+
+def test_a_key_is_written_once_and_the_version_of_a_build_is_a_label(tmp_path: Path) -> None:
+    chart = tmp_path / "chart"
+    shutil.copytree(CHART, chart)
+    about = chart / "Chart.yaml"
+    about.write_text(about.read_text().replace("0.1.0", "0.1.0+4f2a"))
+    values = {
+        "commonLabels": {"team": "ml", "app.kubernetes.io/managed-by": "us"},
+        "gateway": {"podLabels": {"team": "web"}},
+    }
+    (tmp_path / "values.json").write_text(json.dumps(values))
+    text = helm("template", "t", str(chart), "--values", str(tmp_path / "values.json"))
+    documents = [each for each in yaml.load_all(text, Loader=OnceOnly) if each]
+    gateway = only(documents, "Deployment", "t-ebbtide-gateway")
+    assert gateway["metadata"]["labels"]["helm.sh/chart"] == "ebbtide-0.1.0_4f2a"
+    assert gateway["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "us"
+    assert gateway["spec"]["template"]["metadata"]["labels"]["team"] == "web"
 
 
 @pytest.mark.parametrize("program", HELMS)
@@ -181,6 +222,14 @@ def test_what_stands_in_front_is_patient(
     values["ingress"]["annotations"] = {key: "mine"}
     mine = only(rendered(values), "Ingress", "ebbtide")
     assert mine["metadata"]["annotations"][key] == "mine"
+
+
+def test_a_route_is_patient_in_as_many_digits_as_it_may_write(rendered: Rendering) -> None:
+    route = {"enabled": True, "parentRefs": [{"name": "g"}]}
+    for seconds, said in ((99_999, "99999s"), (100_000, "27h2800s"), (604_800, "168h0s")):
+        documents = rendered({"frontTimeoutSeconds": seconds, "httpRoute": route})
+        (rule,) = only(documents, "HTTPRoute", "ebbtide")["spec"]["rules"]
+        assert set(rule["timeouts"].values()) == {said}
 
 
 def test_a_route_is_patient_and_leads_to_the_service(rendered: Rendering) -> None:

@@ -16,6 +16,7 @@ import pytest
 from gateway.core.tokens import read_tokens
 from tests.kube.admin import Admin, RefusedError
 from tests.kube.chart import CHART, HelmError, helm, render
+from tests.kube.objects import deployment
 from tests.kube.plane import ControlPlane, free_port
 
 OF_THE_CLUSTER = (
@@ -125,6 +126,11 @@ def test_a_redis_that_never_started_is_replaced_by_one_that_may(
 def test_a_second_release_in_the_namespace_is_refused(
     control_plane: ControlPlane, namespace: str, run_helm: Callable[..., str]
 ) -> None:
+    # Not one of a chart whose name only begins like ours.
+    models = deployment("models", namespace, annotations={"model": "m"})
+    labels = {"helm.sh/chart": "ebbtide-models-1.0.0", "app.kubernetes.io/instance": "models"}
+    models["metadata"]["labels"] = labels
+    control_plane.admin.post(f"/apis/apps/v1/namespaces/{namespace}/deployments", models)
     run_helm("install")
     where = ["--kubeconfig", str(control_plane.kubeconfig), "--namespace", namespace]
     with pytest.raises(HelmError, match='the release "tide" is in the namespace'):

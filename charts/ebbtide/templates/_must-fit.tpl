@@ -1,6 +1,18 @@
 {{/* What a schema cannot say: values that do not go together end the rendering, with a word why. */}}
 {{- define "ebbtide.mustFit" -}}
-{{- $budget := get .Values.settings "gpu_budget" | default "" | toString -}}
+{{- $name := include "ebbtide.fullname" . -}}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $name) -}}
+{{- fail (printf "fullnameOverride: a name is wanted, since %q, of the release, is none for a Service: lower-case letters, digits and -, beginning with a letter" $name) -}}
+{{- end -}}
+{{- $labels := dict "commonLabels" .Values.commonLabels "gateway.podLabels" .Values.gateway.podLabels "autoscaler.podLabels" .Values.autoscaler.podLabels -}}
+{{- range $value, $given := $labels -}}
+{{- range list "name" "instance" "component" -}}
+{{- if hasKey ($given | default dict) (printf "app.kubernetes.io/%s" .) -}}
+{{- fail (printf "%s: app.kubernetes.io/%s is one of the labels that select, which are the chart's own" $value .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $budget := dig "gpu_budget" "" (.Values.settings | default dict) | toString -}}
 {{- if and .Values.namespaces (or (not $budget) (contains "present" $budget)) -}}
 {{- fail "with namespaces, nodes cannot be read: settings.gpu_budget has to say how many GPUs there are, like \"8\" or \"elastic:8\"" -}}
 {{- end -}}
@@ -19,10 +31,14 @@
 {{- if and .Values.gateway.autoscaling.enabled (lt (int .Values.gateway.autoscaling.maxReplicas) (int .Values.gateway.autoscaling.minReplicas)) -}}
 {{- fail "gateway.autoscaling: maxReplicas is less than minReplicas" -}}
 {{- end -}}
+{{- $resources := .Values.gateway.resources | default dict -}}
+{{- if and .Values.gateway.autoscaling.enabled (not (or (dig "requests" "cpu" "" $resources) (dig "limits" "cpu" "" $resources))) -}}
+{{- fail "gateway.autoscaling aims for a percentage of the requested CPU: gateway.resources.requests.cpu has to say how much that is" -}}
+{{- end -}}
 {{- range (lookup "apps/v1" "Deployment" .Release.Namespace "").items -}}
 {{- $labels := .metadata.labels | default dict -}}
 {{- $other := get $labels "app.kubernetes.io/instance" -}}
-{{- if and (hasPrefix (printf "%s-" $.Chart.Name) (get $labels "helm.sh/chart")) (ne $other $.Release.Name) -}}
+{{- if and (regexMatch (printf "^%s-[0-9]" $.Chart.Name) (get $labels "helm.sh/chart")) (ne $other $.Release.Name) -}}
 {{- fail (printf "the release %q is in the namespace %s already: the two would share their Leases; install each in a namespace of its own" $other $.Release.Namespace) -}}
 {{- end -}}
 {{- end -}}

@@ -31,19 +31,20 @@
 
 {{/* Labels that select: they never change over the life of a release. */}}
 {{- define "ebbtide.selector" -}}
-app.kubernetes.io/name: {{ include "ebbtide.name" .root }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/name: {{ include "ebbtide.name" .root | quote }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
+{{/* Those, `more` and commonLabels; a key once: some readers of YAML refuse it twice. */}}
 {{- define "ebbtide.labels" -}}
-{{ include "ebbtide.selector" . }}
-app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
-{{- with .root.Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- $own := include "ebbtide.selector" . | fromYaml -}}
+{{- $chart := dict
+  "app.kubernetes.io/version" (.root.Chart.AppVersion | replace "+" "_")
+  "app.kubernetes.io/managed-by" .root.Release.Service
+  "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_")
+-}}
+{{- merge $own (.more | default dict) (.root.Values.commonLabels | default dict) $chart | toYaml -}}
 {{- end -}}
 
 {{- define "ebbtide.image" -}}

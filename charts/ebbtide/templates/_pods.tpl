@@ -44,7 +44,7 @@ tolerations: {{- toYaml . | nindent 2 }}
 affinity: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with .root.Values.imagePullSecrets }}
 imagePullSecrets: {{- toYaml . | nindent 2 }}
@@ -70,12 +70,12 @@ imagePullSecrets: {{- toYaml . | nindent 2 }}
   value: /etc/ebbtide/admin/{{ include "ebbtide.adminKey" .root }}
 {{- if .root.Values.redis.enabled }}
 - name: REDIS_PASSWORD
-  valueFrom: {secretKeyRef: {name: {{ include "ebbtide.redisSecret" .root }}, key: password}}
+  valueFrom: {secretKeyRef: {name: {{ include "ebbtide.redisSecret" .root | quote }}, key: password}}
 - name: EBBTIDE_REDIS_URL
   value: redis://ebbtide:$(REDIS_PASSWORD)@{{ include "ebbtide.fullname" .root }}-redis:6379/0
 {{- else }}
 - name: EBBTIDE_REDIS_URL
-  valueFrom: {secretKeyRef: {name: {{ .root.Values.redis.url.existingSecret }}, key: {{ .root.Values.redis.url.key }}}}
+  valueFrom: {secretKeyRef: {name: {{ .root.Values.redis.url.existingSecret | quote }}, key: {{ .root.Values.redis.url.key | quote }}}}
 {{- end }}
 {{- with .root.Values.redis.url.tls }}
 {{- if .secretName }}
@@ -103,9 +103,9 @@ imagePullSecrets: {{- toYaml . | nindent 2 }}
 {{- end -}}
 
 {{- define "ebbtide.volumes" -}}
-- {name: admin, secret: {secretName: {{ include "ebbtide.adminSecret" .root }}}}
+- {name: admin, secret: {secretName: {{ include "ebbtide.adminSecret" .root | quote }}}}
 {{- with .root.Values.redis.url.tls.secretName }}
-- {name: redis-tls, secret: {secretName: {{ . }}}}
+- {name: redis-tls, secret: {secretName: {{ . | quote }}}}
 {{- end }}
 {{- with .values.extraVolumes }}
 {{ toYaml . }}
