@@ -204,9 +204,7 @@ class Minds:
             case = mind.resting
             if case is not None and not case.asleep:
                 revision = sight.fleet.revisions[name]
-                footing = self._footing(
-                    mind, revision, term=sight.term, behind=False, now=sight.now
-                )
+                footing = self._footing(mind, revision, term=sight.term, now=sight.now)
                 yield _standing_by(case, revision, footing, sight.now)
 
     def _decide(self, mind: _Mind, revision: Revision, sight: Sight) -> Case:
@@ -217,13 +215,14 @@ class Minds:
             self._judge(mind.starts, revision, replicas, heard, now)
         blocked = _blocked(mind.starts, now)
         seen = see(revision, replicas, heard, servers=sight.servers, now=now, blocked=blocked)
-        behind = heard.stranger(replicas)
-        footing = self._footing(mind, revision, term=sight.term, behind=behind, now=now)
+        footing = self._footing(mind, revision, term=sight.term, now=now)
+        footing = replace(footing, behind=heard.stranger(replicas))
+        if revision.drain is not None and sight.term:
+            lingering = heard.lingering(revision.drain.replicas, replicas)
+            footing = replace(footing, lingering=lingering)
         return mind.decide(revision, seen, heard, footing=footing, now=now)
 
-    def _footing(
-        self, mind: _Mind, revision: Revision, *, term: int, behind: bool, now: float
-    ) -> Footing:
+    def _footing(self, mind: _Mind, revision: Revision, *, term: int, now: float) -> Footing:
         drain = revision.drain
         if drain is not None and drain.term != term:
             # Whoever marked it may have written fewer just before its turn was over.
@@ -235,7 +234,6 @@ class Minds:
             last_drain=self._number,
             settled=revision.settled,
             sure=mind.lowered_at == -inf,
-            behind=behind,
         )
 
     def promise(self, standings: Iterable[Standing]) -> None:

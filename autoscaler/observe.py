@@ -85,6 +85,18 @@ class Heard:
             for replica in sample.replicas
         )
 
+    def lingering(
+        self, marked: frozenset[ReplicaName], replicas: Iterable[Replica]
+    ) -> frozenset[ReplicaName]:
+        """Those marked that are none of these, or on their way, and that a member may have still.
+
+        One that is not heard may have them all.
+        """
+        gone = marked - {one.name for one in replicas if one.phase is not Phase.DRAINING}
+        if not self.complete:
+            return gone
+        return gone & {known.name for _, one in self.samples.values() for known in one.replicas}
+
     def of(self, replica: ReplicaName) -> tuple[tuple[float, ReplicaSample], ...]:
         """What they say of one replica."""
         return tuple(

@@ -7,11 +7,14 @@ Rule 2: a mark of another term is taken over first: with a number and term of on
         So a late write of whoever made it meets another version.
 Rule 3: once fewer were written, or may have been by whoever led before, nobody marked is taken back
         before it is certain that the cluster will not act on that any more.
+Rule 4: gateways hear of Deployments and of pods apart. One that has not heard that a marked replica
+        is gone would use it again without the mark: it stays marked until no gateway has it.
 """
 
 from dataclasses import dataclass
 
 from fleet.model import Drain, Revision
+from fleet.names import ReplicaName
 
 __all__ = ["Footing", "first_number", "is_certain"]
 
@@ -46,6 +49,8 @@ class Footing:
     """None that is here goes for what was written before."""
     behind: bool = False
     """A gateway knows a replica that the snapshot does not show."""
+    lingering: frozenset[ReplicaName] = frozenset()
+    """Marked ones that are gone, or on their way, and that a gateway may take for being there."""
 
     def foreign(self, drain: Drain | None) -> bool:
         """Whether another leader made this mark."""

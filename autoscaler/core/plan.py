@@ -5,7 +5,8 @@ Rule 1: fewer replicas are written in two phases. A numbered drain is marked fir
         own snapshot, replicas that are not open in it need no drain; nor, anywhere, does one that
         the cluster refuses to make.
 Rule 2: who no longer needs to go is taken back; while readings are missing a drain just stays, and
-        so it does until it is certain that nothing written before takes them away.
+        so it does until it is certain that nothing written before takes them away. One of replicas
+        that some gateway still takes for being there stays too, and is in nobody's way.
 Rule 3: a victim's 1 -> 0 and the newcomer's 0 -> 1 are adjacent, in one step; a step is given up
         at its first failed write, so a newcomer never asks for a GPU that is not given.
 Rule 4: the plan of a carried-out plan is empty: everything is read off what is there.
@@ -159,9 +160,11 @@ def _taken_back(standing: Standing) -> Mark | ClearDrain | None:
     if drain is None or drain.foreign or standing.falling:
         return None
     there = drain.replicas & _names(standing)
-    if there and standing.footing.foreign(drain):
+    if (there or standing.footing.lingering) and standing.footing.foreign(drain):
         return _mark(standing, there, Reason.NEW_LEADER)
     if there and not (standing.known and standing.footing.sure):
+        return None
+    if _only_lingers(standing):
         return None
     return ClearDrain(
         revision=standing.revision,
@@ -170,9 +173,19 @@ def _taken_back(standing: Standing) -> Mark | ClearDrain | None:
     )
 
 
+def _only_lingers(standing: Standing) -> bool:
+    """Whether the mark stands for those alone that some gateway has not heard are gone."""
+    drain, footing = standing.drain, standing.footing
+    if drain is None or drain.foreign or footing.foreign(drain):
+        return False
+    return bool(footing.lingering) and not drain.replicas & _names(standing)
+
+
 def _rise(standing: Standing) -> Scale | None:
-    # A drain is cleared first: that write changes the version this one is decided on.
-    if standing.target <= standing.replicas or standing.left or standing.drain is not None:
+    if standing.target <= standing.replicas or standing.left:
+        return None
+    if standing.drain is not None and not _only_lingers(standing):
+        # It is cleared first: that write changes the version this one is decided on.
         return None
     return _scale(standing)
 
@@ -215,7 +228,7 @@ def _mark(standing: Standing, names: frozenset[ReplicaName], reason: Reason) -> 
     return Mark(
         revision=standing.revision,
         expect=standing.version,
-        drain=Drain(number=number, replicas=names, term=footing.term),
+        drain=Drain(number=number, replicas=names | footing.lingering, term=footing.term),
         reason=reason,
     )
 

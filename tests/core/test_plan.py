@@ -145,6 +145,23 @@ def led(**changes):
     return standing(**{"footing": LED, **changes})
 
 
+@pytest.mark.parametrize(
+    ("one", "expected"),
+    [
+        (led(drain=marked(1, "gone")), []),
+        (led(drain=marked(1, "gone"), target=2), ["a:1>2"]),
+        (led(drain=marked(1, "gone"), target=0), [f"a!{first_number(2) + 2}(a0,gone)"]),
+        (led(drain=marked(1, "gone", "a0"), target=2), ["a?"]),
+        (led(drain=marked(1, "gone", term=1)), [f"a!{first_number(2) + 2}(gone)"]),
+    ],
+)
+def test_what_some_gateway_still_has_stays_marked(one, expected):
+    """And keeps nobody from what is wanted now."""
+    lingering = frozenset({ReplicaName("gone")})
+    footing = replace(LED, last_drain=first_number(2) + 1, lingering=lingering)
+    assert short(plan([replace(one, footing=footing)])) == expected
+
+
 def numbers(steps):
     return [action.drain.number for step in steps for action in step if isinstance(action, Mark)]
 

@@ -46,7 +46,9 @@ class View:
         """Seconds until a write reaches the server."""
         self.away = False
         """The API server cannot be reached."""
+        self._blind = False
         self._fleet = cluster.fleet()
+        self._pods = self._fleet.replicas
         self._subscribers = Subscribers[Fleet]()
         self._end = cluster.subscribe(lambda fleet: self.watch.send(lambda: self._take(fleet)))
 
@@ -77,6 +79,12 @@ class View:
         self._end()
         self.watch.closed = True
 
+    def see(self, *, pods: bool) -> None:
+        """Deployments and pods are watched apart: what is told of pods alone may come late."""
+        self._blind = not pods
+        if pods:
+            self._told(replace(self._fleet, replicas=self._pods))
+
     async def _there(self) -> None:
         await asyncio.sleep(self.out())
         if self.away:
@@ -95,6 +103,9 @@ class View:
         }
         if ahead:
             fleet = replace(fleet, revisions=MappingProxyType({**fleet.revisions, **ahead}))
+        self._pods = fleet.replicas
+        if self._blind:
+            fleet = replace(fleet, replicas=self._fleet.replicas)
         self._told(fleet)
 
     def _told(self, fleet: Fleet) -> None:

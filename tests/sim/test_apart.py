@@ -113,6 +113,14 @@ class Processes(RuleBasedStateMachine):
         self._later(span, watch.join)
 
     @rule(which=WHICH, span=SPAN)
+    def cut_watch_of_pods(self, which, span):
+        """A gateway hears of Deployments all the while."""
+        gateways = self.world.gateways
+        view = gateways[which % len(gateways)].view
+        view.see(pods=False)
+        self._later(span, lambda: view.see(pods=True))
+
+    @rule(which=WHICH, span=SPAN)
     def cut_bus(self, which, span):
         end = self._someone(which).end
         end.cut = True

@@ -239,6 +239,25 @@ async def test_demand_between_the_write_and_what_the_cluster_does_about_it(lag, 
         await world.until(lambda: all(call.done for call in calls))
 
 
+@pytest.mark.parametrize("wakes", [False, True])
+async def test_a_gateway_that_hears_of_deployments_and_not_of_pods(wakes):
+    """To it the replica that was written away is still there: the mark stays until it knows."""
+    async with apart() as world:
+        (one, two), _ = await begun(world, "g1", "g2")
+        two.view.see(pods=False)
+        await world.until(lambda: world.revision(A).replicas == 0)
+        woken = one.call(A) if wakes else None
+        for _ in range(40):
+            assert two.call(A, service=0.1).seat is None or wakes
+            await asyncio.sleep(0.25)
+        two.view.see(pods=True)
+        if woken:
+            await world.until(lambda: woken.done)
+        await world.until(lambda: all(call.done for call in two.calls))
+        await asleep(world)
+        await world.until(lambda: drain(world) is None)
+
+
 async def test_of_several_the_marked_go_and_only_while_all_others_are_held_ready():
     async with apart(gpus=3, settings=Settings(stable_window=6.0)) as world:
         busy = replace(POLICY, keep_alive=600.0, min_replicas=3, max_replicas=3)
