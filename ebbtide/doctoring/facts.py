@@ -137,5 +137,7 @@ class Facts:
     redis: Redis
     wakes: Mapping[str, Wake] = field(default_factory=lambda: MappingProxyType({}))
     """Of sleeping Deployments, by `namespace/name`."""
+    homeless: bool = False
+    """Ebbtide's own namespace is not there."""
     unread: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """What could not be read, and why."""

@@ -13,13 +13,15 @@ from ebbtide.doctoring.facts import Access, Facts, Finding, Level, Monitors, Red
 from ebbtide.doctoring.rollouts import mesh, rollout, room
 from fleet.cluster.kubernetes.objects import Kind
 from fleet.kubernetes.permissions import Component, Permission
-from fleet.model import Fleet, GpuNode, Problem, Revision
+from fleet.model import GpuNode, Problem, Revision
 
 __all__ = ["exit_code", "find"]
 
 _MONITORS = frozenset(kind.value for kind in Monitors)
 _LOST = {"namespaces": "whether a mesh takes in all pods of one is not told below"}
 """What is read only if it may be, and what is not known without."""
+_NEEDED = frozenset({Kind.DEPLOYMENT.value, Kind.REPLICA_SET.value, Kind.POD.value})
+"""Without these nothing is known of any model."""
 _NO_NODES = (
     "the chart leaves them out with `namespaces`: EBBTIDE_GPU_BUDGET (settings.gpu_budget) says how"
     " many GPUs there are"
@@ -30,9 +32,10 @@ def find(facts: Facts) -> tuple[Finding, ...]:
     """All findings, by section, the worst of each section last."""
     found = (
         *_cluster(facts),
+        *_home(facts),
         *_permissions(facts),
         *_unasked(facts),
-        *_gpus(facts.fleet),
+        *_gpus(facts),
         *_monitors(facts),
         *_redis(facts.redis),
         *_deployments(facts),
@@ -58,13 +61,35 @@ def _cluster(facts: Facts) -> Iterator[Finding]:
     for what, why in facts.unread.items():
         if what in _MONITORS:
             continue
-        lost = _LOST.get(what)
+        level, advice = _unread(what)
         yield Finding(
             section=Section.CLUSTER,
-            level=Level.WARNING if lost is None else Level.NOTE,
+            level=level,
             what=f"{what} could not be read: {why}",
-            advice=lost or "what depends on it is not told below",
+            advice=advice,
             about=what,
+        )
+
+
+def _unread(what: str) -> tuple[Level, str]:
+    """How much it matters that something could not be read, and what is not known without."""
+    if what in _LOST:
+        return Level.NOTE, _LOST[what]
+    untold = "what depends on it is not told below"
+    if what in _NEEDED:
+        return Level.ERROR, f"{untold}; --namespace NAME looks only where it may be read"
+    return Level.WARNING, untold
+
+
+def _home(facts: Facts) -> Iterator[Finding]:
+    if facts.homeless:
+        yield Finding(
+            section=Section.CLUSTER,
+            level=Level.WARNING,
+            what=f"there is no namespace {facts.own}: gateways whose own it is never begin, and no"
+            " autoscaler leads",
+            advice="EBBTIDE_NAMESPACE names another; `helm install --create-namespace` makes it",
+            about=facts.own,
         )
 
 
@@ -91,7 +116,8 @@ def _permissions(facts: Facts) -> Iterator[Finding]:
                 level=Level.WARNING,
                 what=f"{len(unknown)} permissions of {who} could not be asked for:"
                 f" {unknown[0].why}",
-                advice="try again when the API server answers",
+                advice="try again as somebody who may create selfsubjectaccessreviews, and when the"
+                " API server answers",
             )
         if not lacking and not unknown:
             yield Finding(
@@ -158,7 +184,8 @@ def _resource(permission: Permission) -> str:
     return f"{permission.resource}{group}"
 
 
-def _gpus(fleet: Fleet) -> Iterator[Finding]:
+def _gpus(facts: Facts) -> Iterator[Finding]:
+    fleet = facts.fleet
     by_class: dict[str, list[GpuNode]] = defaultdict(list)
     for node in fleet.nodes:
         by_class[node.gpu_class].append(node)
@@ -173,7 +200,14 @@ def _gpus(fleet: Fleet) -> Iterator[Finding]:
             + (f" ({told})" if told else ""),
             about=pool.name,
         )
-    if not fleet.gpus:
+    if not fleet.gpus and Kind.NODE.value in facts.unread:
+        yield Finding(
+            section=Section.GPUS,
+            level=Level.NOTE,
+            what="not counted: nodes could not be read",
+            advice=_NO_NODES,
+        )
+    elif not fleet.gpus:
         asking = sorted(name for name, one in fleet.revisions.items() if one.gpus)
         yield Finding(
             section=Section.GPUS,
@@ -263,7 +297,14 @@ def _deployments(facts: Facts) -> Iterator[Finding]:
             yield from mesh(revision, deployment, space)
     for problem in fleet.problems:
         yield _problem(problem)
-    if not fleet.revisions and not fleet.problems:
+    if Kind.DEPLOYMENT.value in facts.unread:
+        yield Finding(
+            section=Section.DEPLOYMENTS,
+            level=Level.NOTE,
+            what="not looked at: deployments could not be read",
+            advice="who may list deployments, replicasets and pods is told of them",
+        )
+    elif not fleet.revisions and not fleet.problems:
         yield Finding(
             section=Section.DEPLOYMENTS,
             level=Level.NOTE,

@@ -71,12 +71,13 @@ async def gather(
     """All facts. `now`: Unix time. Raises `UnavailableError` when no API server answers."""
     version = str((await api.get("/version")).get("gitVersion") or "of an unknown version")
     asked = _Asked(api)
-    raw, access, redis, monitors, spaces = await asyncio.gather(
+    raw, access, redis, monitors, spaces, homeless = await asyncio.gather(
         _objects(asked, namespaces),
         ask_access(api, namespaces=namespaces, own=own),
         ask_redis(settings),
         _monitors(asked),
         _spaces(asked, namespaces),
+        _is_missing(api, own),
     )
     objects = _read(raw)
     # The clock of the facts is the wall's own.
@@ -94,6 +95,7 @@ async def gather(
         access=access,
         monitors=monitors,
         redis=redis,
+        homeless=homeless,
         wakes=await try_wakes(api, fleet),
         unread=asked.unread,
     )
@@ -153,6 +155,17 @@ async def _spaces(asked: _Asked, namespaces: Sequence[str]) -> Mapping[str, Obje
         except EbbtideError as error:
             asked.unread[f"namespace {name}"] = str(error)
     return found
+
+
+async def _is_missing(api: Api, namespace: str) -> bool:
+    """Whether there is no such namespace, as far as it may be asked."""
+    try:
+        await api.get(f"/api/v1/namespaces/{namespace}")
+    except GoneError:
+        return True
+    except EbbtideError:
+        return False
+    return False
 
 
 def _by_name(items: Iterable[Object]) -> Mapping[str, Object]:

@@ -195,6 +195,13 @@ def test_an_access_list_that_lacks_a_command_is_told(
     assert "secret" not in told
 
 
+def test_a_namespace_of_its_own_that_is_not_there_is_told(
+    doctor: Doctor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EBBTIDE_NAMESPACE", "nowhere")
+    assert "there is no namespace nowhere" in doctor()[1]
+
+
 def test_where_it_cannot_look_it_says_why(doctor: Doctor, tmp_path: object) -> None:
     code, told = doctor(kubeconfig=f"{tmp_path}/none")
     assert code == 2
