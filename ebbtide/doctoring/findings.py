@@ -13,7 +13,7 @@ from ebbtide.doctoring.facts import Access, Facts, Finding, Level, Monitors, Red
 from ebbtide.doctoring.rollouts import mesh, rollout, room
 from fleet.cluster.kubernetes.objects import Kind
 from fleet.kubernetes.permissions import Component, Permission
-from fleet.model import GpuNode, Problem, Revision
+from fleet.model import Fleet, GpuNode, Problem, Revision
 
 __all__ = ["exit_code", "find"]
 
@@ -186,6 +186,12 @@ def _resource(permission: Permission) -> str:
 
 def _gpus(facts: Facts) -> Iterator[Finding]:
     fleet = facts.fleet
+    unread = Kind.NODE.value in facts.unread
+    seen = not (facts.namespaces or unread)
+    # There is a pool of whatever is asked for, also where there is no such GPU.
+    if seen and not any(one.total or one.elastic or one.grows for one in fleet.gpus):
+        yield _no_gpus(fleet)
+        return
     by_class: dict[str, list[GpuNode]] = defaultdict(list)
     for node in fleet.nodes:
         by_class[node.gpu_class].append(node)
@@ -200,22 +206,26 @@ def _gpus(facts: Facts) -> Iterator[Finding]:
             + (f" ({told})" if told else ""),
             about=pool.name,
         )
-    if not fleet.gpus and Kind.NODE.value in facts.unread:
+    if not fleet.gpus:
         yield Finding(
             section=Section.GPUS,
             level=Level.NOTE,
-            what="not counted: nodes could not be read",
+            what=f"not counted: nodes {'could not be read' if unread else 'are not looked at'}",
             advice=_NO_NODES,
         )
-    elif not fleet.gpus:
-        asking = sorted(name for name, one in fleet.revisions.items() if one.gpus)
-        yield Finding(
-            section=Section.GPUS,
-            level=Level.ERROR if asking else Level.NOTE,
-            what="no node has GPUs"
-            + (f", and {', '.join(asking[:3])} ask for some" if asking else ""),
-            advice="is NVIDIA's device plugin running? It gives nodes the resource nvidia.com/gpu",
-        )
+
+
+def _no_gpus(fleet: Fleet) -> Finding:
+    asking = sorted(name for name, one in fleet.revisions.items() if one.gpus)
+    return Finding(
+        section=Section.GPUS,
+        level=Level.ERROR if asking else Level.NOTE,
+        what="no node offers GPUs"
+        + (f", and {', '.join(asking[:3])} ask for some" if asking else ""),
+        advice="is NVIDIA's device plugin running? It gives nodes the resource nvidia.com/gpu."
+        " Where a cluster autoscaler adds such nodes once they are wanted:"
+        " EBBTIDE_GPU_BUDGET=elastic:MAX",
+    )
 
 
 def _monitors(facts: Facts) -> Iterator[Finding]:

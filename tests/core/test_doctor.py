@@ -118,11 +118,29 @@ def test_no_gpus_are_an_error_once_somebody_asks_for_one():
     nobody = find(facts(fleet=Fleet()))
     assert exit_code(nobody) == 0
     assert "nvidia.com/gpu" in next(one.advice for one in nobody if one.section is Section.GPUS)
-    asked = registered(fleet=Fleet(problems=()))
+    # A pool there is all the same, since it is asked for.
+    none = Fleet(gpus=(GpuPool(name="gpu", total=0, free=0),))
+    asked = registered(fleet=none)
     assert said(asked, Section.GPUS, Level.ERROR) == [
-        "no node has GPUs, and default/demo ask for some"
+        "no node offers GPUs, and default/demo ask for some"
     ]
+    assert said(asked, Section.GPUS, Level.FINE) == []
     assert said(registered(fleet=Fleet(), gpus=0), Section.GPUS, Level.ERROR) == []
+
+
+@pytest.mark.parametrize(
+    ("pool", "changes"),
+    [
+        ({"elastic": 4}, {}),
+        ({"grows": True}, {}),
+        ({}, {"namespaces": ("team-a",)}),
+        ({}, {"unread": {"nodes": "forbidden"}}),
+    ],
+)
+def test_gpus_that_may_come_or_may_not_be_seen_are_none_that_are_lacking(pool, changes):
+    none = Fleet(gpus=(GpuPool(name="gpu", total=0, free=0, **pool),))
+    found = replace(registered(fleet=none), **changes)
+    assert said(found, Section.GPUS, Level.ERROR) == []
 
 
 def test_what_is_wrong_with_the_budget_is_told_with_the_gpus():
