@@ -2,16 +2,20 @@
 
 Exit codes: 0 all is well; 1 it did not work, and standard error says why; 2 the call was wrong.
 
-Rule: only the module of the command that was called is imported: what speaks to a cluster takes a
-      second to load, and `ebbtide top` need not wait for it.
+Rule 1: only the module of the command that was called is imported: what speaks to a cluster takes a
+        second to load, and `ebbtide top` need not wait for it.
+Rule 2: whoever is told to stop in that second stops, also as the first process of a container, for
+        which the system ignores signals that nobody has asked for.
 """
 
 import argparse
+import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import version
-from typing import Protocol, cast
+from typing import NoReturn, Protocol, cast
 
 from fleet.errors import EbbtideError
 from fleet.settings import environment
@@ -35,6 +39,8 @@ _COMMANDS = ("up", "gateway", "autoscaler", "doctor", "check", "top", "key")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand; returns the exit code."""
+    if os.getpid() == 1:
+        signal.signal(signal.SIGTERM, _stop)
     words = sys.argv[1:] if argv is None else list(argv)
     called = [word for word in words[:1] if word in _COMMANDS]
     args = _parser(called or _COMMANDS).parse_args(words)
@@ -46,6 +52,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _stop(*_: object) -> NoReturn:
+    """Until a process that serves listens to signals itself there is nothing to finish."""
+    raise SystemExit(0)
 
 
 def _parser(commands: Sequence[str]) -> argparse.ArgumentParser:

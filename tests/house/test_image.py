@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -140,3 +142,19 @@ def test_the_chart_takes_the_version_that_is_built() -> None:
     chart = yaml.safe_load(text("charts/ebbtide/Chart.yaml"))
     assert chart["appVersion"] == PROJECT["project"]["version"]
     assert f"docker build -t ebbtide:{chart['appVersion']} ." in DOCKERFILE
+
+
+TOLD_TO_STOP = """
+import os, signal, sys
+from ebbtide import cli
+
+me, os.getpid = os.getpid(), lambda: 1
+cli.import_module = lambda _: os.kill(me, signal.SIGTERM)
+sys.exit(cli.main(["gateway"]))
+"""
+
+
+def test_its_first_process_can_be_stopped_while_it_loads() -> None:
+    """The system ignores a signal for the process of number 1 that it does not listen to."""
+    done = subprocess.run([sys.executable, "-c", TOLD_TO_STOP], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
