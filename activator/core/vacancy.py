@@ -146,7 +146,7 @@ class Vacancy:
         found = [
             place
             for place in self._places.usable(revision)
-            if min(self._left[place.key], self._pools.get(place.gpu_class, 0)) >= revision.gpus
+            if min(self._left.get(place.key, 0), self._pools.get(place.gpu_class, 0)) >= revision.gpus
             and place.gpu_class not in growing
         ]
         return min(found, key=lambda place: self._left[place.key], default=None)

@@ -114,6 +114,15 @@ def test_a_wake_that_failed_counts_no_more():
     assert has(world, WOKEN, vacancy=vacancy)
 
 
+def test_a_wake_may_begin_on_a_snapshot_that_was_not_counted_yet():
+    """No leader answers: whether a GPU is free was not asked. Then a node came."""
+    vacancy, grown = Vacancy(), fleet(nodes={"n1": 0, "n2": 1})
+    assert not has(fleet(nodes={"n1": 0}), vacancy=vacancy)
+    assert vacancy.places(grown).possible(NEW)
+    vacancy.begin(NEW, 0.0)
+    assert not has(grown, WOKEN, vacancy=vacancy)
+
+
 def _half_taken(number=1):
     """Four GPUs, two gateways: this one's two wakes are under way, the other's are written."""
     others = [(revision(f"other{n}", replicas=1), [Phase.PENDING]) for n in range(2)]

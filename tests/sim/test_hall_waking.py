@@ -13,7 +13,9 @@ from fleet.model import Policy
 from fleet.names import RevisionName
 from fleet.reasons import Reason
 from tests.fakes.cluster import revision
+from tests.fakes.plane import Plane
 from tests.sim.loop import VIRTUAL
+from tests.sim.processes import processes
 from tests.sim.world import world
 
 pytestmark = pytest.mark.anyio
@@ -55,6 +57,23 @@ async def test_without_a_leader_a_model_is_woken_after_five_seconds_although_no_
         assert w.cluster.writes == []
         await asyncio.sleep(1.2)
         assert w.cluster.writes == [(w.revision, 1, Reason.DEMAND)]
+
+
+async def test_and_so_it_is_at_once_when_nobody_has_answered_since_and_a_node_has_come():
+    plane = Plane({"n1": 1})
+    plane.put(BUSY)
+    plane.put(revision())
+    async with processes(plane, gateways=1, leader=False) as w:
+        await asyncio.sleep(1.0)
+        first = w.call("demo")
+        await asyncio.sleep(1.0)
+        first.leave()
+        await asyncio.sleep(5.0)
+        plane.add_node("n2", 1)
+        await asyncio.sleep(1.0)
+        caller = w.call("demo")
+        await w.until(lambda: caller.ended_at, limit=4.0)
+        assert caller.served
 
 
 async def test_who_waits_is_held_while_a_node_is_away_for_a_moment():
