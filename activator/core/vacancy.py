@@ -146,10 +146,13 @@ class Vacancy:
         found = [
             place
             for place in self._places.usable(revision)
-            if min(self._left.get(place.key, 0), self._pools.get(place.gpu_class, 0)) >= revision.gpus
-            and place.gpu_class not in growing
+            if self._room(place) >= revision.gpus and place.gpu_class not in growing
         ]
         return min(found, key=lambda place: self._left[place.key], default=None)
+
+    def _room(self, place: Place) -> int:
+        """None in a place that has come since the last count."""
+        return min(self._left.get(place.key, 0), self._pools.get(place.gpu_class, 0))
 
 
 def _settled(wake: _Wake, fleet: Fleet, now: float) -> bool:
