@@ -18,7 +18,7 @@ from types import MappingProxyType
 
 from autoscaler.core.arrange import Case
 from autoscaler.core.decide import decide
-from autoscaler.core.footing import Footing, is_certain
+from autoscaler.core.footing import Footing, hangs, is_certain
 from autoscaler.core.lifecycle import IllegalMoveError, path
 from autoscaler.core.memory import Memory, Tuning, remember_nothing
 from autoscaler.core.plan import Mark, Scale, Standing, Step
@@ -80,6 +80,8 @@ class _Mind:
         self.memory: Memory = remember_nothing(tuning)
         self.starts = Starts(tries=settings.start_tries, retry=settings.start_retry)
         self.marked_at = self.lowered_at = -inf
+        self.settled_at = inf
+        """When it was seen settled last; at first, when it was first seen."""
         self.promised = False
         self.phases: dict[ReplicaName, Phase] = {}
         self._rest: _Rest | None = None
@@ -229,10 +231,13 @@ class Minds:
             mind.lowered_at = now
         elif is_certain(revision, since=now - mind.lowered_at):
             mind.lowered_at = -inf
+        if revision.settled or mind.settled_at == inf:
+            mind.settled_at = now
         return Footing(
             term=term,
             last_drain=self._number,
             settled=revision.settled,
+            hangs=hangs(unsettled=now - mind.settled_at),
             sure=mind.lowered_at == -inf,
         )
 

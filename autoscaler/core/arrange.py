@@ -132,14 +132,14 @@ def arrange(
         for case in cases
         if case.revision.gpus > 0
         and case.auto
-        and case.divisible
+        and (case.divisible or case.footing.hangs)
         and not case.taken
         and may_go(case.seen, case.revision.policy, min_residency=rules.min_residency, now=now)
     }
     wishes = [_wish(case, ground, rules, idle=case.revision.name in candidates) for case in cases]
     supply = ground.supply(grow_first=rules.grow_first)
     shares = share(wishes, candidates.values(), supply)
-    taken = _taken(cases, shares)
+    taken, aside = _taken(cases, shares), _aside(cases, shares)
     left = _left(cases, shares, ground, rules)
 
     def stands(case: Case) -> Standing:
@@ -148,6 +148,8 @@ def arrange(
             return _standing(case)
         if name in taken:
             return _evicted(case, taken[name])
+        if name in aside:
+            return _without_queue(case, ground, model=aside[name])
         placed = _placed(case, shares[name], without=_without(case, ground))
         return replace(placed, left=name in left)
 
@@ -169,6 +171,13 @@ def _taken(
     return taken
 
 
+def _aside(cases: Iterable[Case], shares: Mapping[RevisionName, Share]) -> dict[RevisionName, str]:
+    """Who gives up the pods that wait for a GPU, and for which model."""
+    return {
+        name: case.revision.model for case in cases for name in shares[case.revision.name].aside
+    }
+
+
 def _candidate(case: Case, ground: Ground) -> Candidate:
     revision, ready = case.revision, case.seen.ready
     going = revision.drain.replicas if revision.drain else frozenset()
@@ -188,6 +197,7 @@ def _candidate(case: Case, ground: Ground) -> Candidate:
         replicas=len(at) if apart else len(ready),
         gpus=revision.gpus,
         marked=revision.drain is not None,
+        whole=not case.divisible,
         going=going,
         at=at,
     )
@@ -211,6 +221,8 @@ def _wish(case: Case, ground: Ground, rules: Rules, *, idle: bool) -> Wish:
         gpu_class=revision.gpu_class,
         gpus=revision.gpus,
         held=held,
+        queued=0 if rank is Rank.NEWCOMER or idle else _queued(case, ground),
+        yields=case.footing.settled,
         wanted=wanted,
         rank=rank,
         priority=revision.policy.priority,
@@ -221,6 +233,15 @@ def _wish(case: Case, ground: Ground, rules: Rules, *, idle: bool) -> Wish:
         may=ground.may(revision),
         at=ground.at(revision, held),
     )
+
+
+def _queued(case: Case, ground: Ground) -> int:
+    """Its pods that wait for a GPU and are none that a rollout has added."""
+    if not (case.auto and case.revision.gpus):
+        return 0
+    placed = case.seen.count(Phase.READY, Phase.LOADING) + _without(case, ground)
+    waits = case.seen.count(Phase.PENDING) - ground.apart(case.revision)
+    return max(0, min(waits, case.revision.replicas - placed))
 
 
 def _may_ask(case: Case, rules: Rules) -> bool:
@@ -236,12 +257,24 @@ def _without(case: Case, ground: Ground) -> int:
 
 def _evicted(case: Case, taken: _Taken) -> Standing:
     # What still waits for a GPU goes with it: an idle model needs no more of them.
+    stay = case.seen.count(Phase.READY) - taken.replicas if case.divisible else 0
     return replace(
         _standing(case),
-        target=max(0, case.seen.count(Phase.READY) - taken.replicas),
+        target=max(0, stay),
         reason=Reason.EVICTED,
         message=f"for {taken.model}",
         first=taken.names,
+    )
+
+
+def _without_queue(case: Case, ground: Ground, *, model: str) -> Standing:
+    standing, revision = _standing(case), case.revision
+    return replace(
+        standing,
+        target=min(standing.target, revision.replicas - _queued(case, ground)),
+        reason=Reason.EVICTED,
+        message=f"for {model}",
+        first=ground.queue(revision),
     )
 
 
@@ -262,7 +295,7 @@ def _placed(case: Case, got: Share, *, without: int) -> Standing:
         )
     elif got.coming and standing.target == before:
         standing = replace(standing, message="as soon as the GPU is free that is being freed")
-    victims = tuple(victim.revision for victim in got.victims)
+    victims = (*(victim.revision for victim in got.victims), *got.aside)
     return replace(standing, victims=victims, deferred=got.coming > 0 and before == 0)
 
 

@@ -15,10 +15,14 @@ Rule 5: where more GPUs may be asked for, a newcomer evicts first and asks where
 Rule 6: where a pod that waits makes somebody buy a node, none is written for GPUs that are only
         being freed (`coming`). Since whoever waits gets what is freed, those that are to wait for a
         new node are the first in order, and those for whom GPUs are freed the last.
+Rule 7: a pod that waits for a GPU, and that nobody waits for any more, gets the next one that is
+        freed. Where that leaves a newcomer without any although somebody is idle, the pod of a
+        model without a replica is treated as a newcomer's (a wake is carried to its end), and a
+        model that has others gives up those that wait (`Share.aside`): it is no newcomer.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from types import MappingProxyType
 
@@ -48,6 +52,10 @@ class Wish:
     """GPUs per replica; 0 is always granted."""
     held: int
     """Replicas that hold GPUs, or are about to."""
+    queued: int = 0
+    """Of those: pods that wait for a GPU, whoever waits for them."""
+    yields: bool = False
+    """They may be given up, if there are others."""
     wanted: int
     rank: Rank
     priority: int = 0
@@ -80,6 +88,8 @@ class Share:
     """Whose GPUs it gets."""
     coming: int = 0
     """Of `replicas`: those that must not be written before their GPUs are free."""
+    aside: tuple[RevisionName, ...] = ()
+    """Who gives up the pods that wait for a GPU, so that this one gets it."""
     at_once: bool = field(default=False, compare=False)
     """Free GPUs were there for the first it gets."""
 
@@ -116,6 +126,52 @@ def share(
     wishes: Iterable[Wish], candidates: Iterable[Candidate], supply: Supply
 ) -> Mapping[RevisionName, Share]:
     """A share for every wish."""
+    wishes, candidates = tuple(wishes), tuple(candidates)
+    shares = _shared(wishes, candidates, supply)
+    without = [wish for wish in wishes if _goes_without(wish, shares)]
+    queue = {wish.revision: wish for wish in wishes if wish.queued and _in_the_way(wish, without)}
+    if not queue:
+        return shares
+    turned = [_turned(wish) if wish.revision in queue else wish for wish in wishes]
+    anew = dict(_shared(turned, candidates, supply))
+    served = [wish for wish in without if not _goes_without(wish, anew)]
+    for wish in served:
+        aside = [n for n, one in queue.items() if _gives_up(one) and _in_the_way(one, [wish])]
+        anew[wish.revision] = replace(anew[wish.revision], aside=tuple(aside))
+    carried = any(anew[name].victims for name in queue)
+    return MappingProxyType(anew) if served or carried else shares
+
+
+def _goes_without(wish: Wish, shares: Mapping[RevisionName, Share]) -> bool:
+    """Whether it is a newcomer for whom there is nothing."""
+    newcomer = wish.rank is Rank.NEWCOMER and wish.evicts and wish.wanted > wish.held
+    return newcomer and shares[wish.revision].replicas <= wish.held
+
+
+def _in_the_way(wish: Wish, newcomers: Iterable[Wish]) -> bool:
+    """Whether it waits for a GPU that one of these may have."""
+    if wish.may is None:
+        return any(wish.gpu_class == other.gpu_class for other in newcomers)
+    return any(other.may is not None and wish.may & other.may for other in newcomers)
+
+
+def _gives_up(wish: Wish) -> bool:
+    return wish.yields and wish.queued < wish.held
+
+
+def _turned(wish: Wish) -> Wish:
+    """One that is in the way of a newcomer."""
+    if wish.queued == wish.held:
+        return replace(wish, held=wish.held - 1, rank=Rank.NEWCOMER, first=True)
+    if not _gives_up(wish):
+        return wish
+    placed = wish.held - wish.queued
+    return replace(wish, held=placed, wanted=placed)
+
+
+def _shared(
+    wishes: Iterable[Wish], candidates: Iterable[Candidate], supply: Supply
+) -> Mapping[RevisionName, Share]:
     stock = Stock(supply)
     got = [_Got(wish) for wish in sorted(wishes, key=_order)]
     for one in got:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from fleet.model import Drain, Revision
 from fleet.names import ReplicaName
 
-__all__ = ["Footing", "first_number", "is_certain"]
+__all__ = ["Footing", "first_number", "hangs", "is_certain"]
 
 _SOONEST = 1.0
 """Seconds until the cluster's word that it has acted counts: its pods are told of apart."""
@@ -28,6 +28,11 @@ _PER_TERM = 1 << 20
 def first_number(term: int) -> int:
     """A number that all of this term are higher than, and all of earlier terms not."""
     return term * _PER_TERM
+
+
+def hangs(*, unsettled: float) -> bool:
+    """Whether what has not been settled for so many seconds may never be."""
+    return unsettled >= _LATEST
 
 
 def is_certain(revision: Revision, *, since: float) -> bool:
@@ -45,6 +50,8 @@ class Footing:
     """The highest number that this leader has given a drain, of whatever revision."""
     settled: bool = True
     """`Revision.settled`."""
+    hangs: bool = False
+    """It has not been settled for long: its rollout may wait for what it holds itself."""
     sure: bool = True
     """None that is here goes for what was written before."""
     behind: bool = False

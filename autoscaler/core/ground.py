@@ -94,6 +94,11 @@ class Ground:
             for replica in self._fleet.of(revision.name)
         )
 
+    def queue(self, revision: Revision) -> frozenset[ReplicaName]:
+        """Its replicas that wait for a GPU."""
+        waiting = filter(waits_for_gpu, self._fleet.of(revision.name))
+        return frozenset(replica.name for replica in waiting)
+
     def _of(self, revision: Revision | None, replica: Replica) -> Place | None:
         there = self._by_node.get(replica.node, []) if replica.node else []
         there = [*there, *self._by_node.get(None, [])]

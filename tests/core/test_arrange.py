@@ -274,6 +274,49 @@ def test_a_model_that_is_rolled_out_loses_all_its_replicas_or_none():
     assert nodes(one, case("new", waiting=1))["one"].target == 0
 
 
+def test_one_whose_rollout_hangs_loses_them_all_where_nobody_else_is_idle():
+    """Its new pod may wait for what its old ones hold: that would never be over."""
+    hung = Footing(settled=False, hangs=True)
+    two = replace(case("two", Phase.READY, Phase.READY), footing=hung)
+    assert nodes(two, case("new", waiting=1))["two"].target == 0
+    other = case("other", Phase.READY, policy=replace(POLICY, priority=9))
+    got = nodes(two, other, case("new", waiting=1))
+    assert (got["two"].target, got["other"].target) == (2, 0)
+
+
+def queued(name, *phases, **more):
+    """One is idle, one has pods that wait for a GPU, one comes."""
+    cases = (case("idle", Phase.READY), case(name, *phases, **more), case("new", waiting=1))
+    return arranged(*cases, total=len(phases))
+
+
+def test_a_wake_that_nobody_waits_for_any_more_is_carried_to_its_end_first():
+    got = queued("left", Phase.PENDING)
+    assert (got["idle"].target, got["left"].target, got["new"].target) == (0, 1, 0)
+    assert got["left"].victims == ("default/idle",)
+
+
+def test_a_model_that_has_replicas_gives_up_those_that_keep_a_newcomer_waiting():
+    got = queued("more", Phase.READY, Phase.PENDING, waiting=1)
+    assert (got["idle"].target, got["more"].target, got["new"].target) == (0, 1, 1)
+    assert got["new"].victims == ("default/idle", "default/more")
+    assert (got["more"].reason, got["more"].message) == (Reason.EVICTED, "for new")
+
+
+@pytest.mark.parametrize("mode", [Mode.ADVISE, Mode.OFF])
+def test_but_only_where_ebbtide_scales(mode):
+    policy = replace(POLICY, mode=mode)
+    for phases in ([Phase.PENDING], [Phase.READY, Phase.PENDING]):
+        got = queued("other", *phases, policy=policy)
+        assert (got["other"].target, got["idle"].target) == (len(phases), 1)
+
+
+def test_nobody_gives_anything_up_for_a_newcomer_that_has_room():
+    cases = case("more", Phase.READY, Phase.PENDING, waiting=1), case("new", waiting=1)
+    got = arranged(*cases, total=3, free=2)
+    assert (got["more"].target, got["new"].target) == (2, 1)
+
+
 def test_one_that_is_written_away_already_is_nobodys_victim():
     """Its replica is there still, and ready: its GPU is on the way to somebody else."""
     one = case("one", Phase.READY)

@@ -120,6 +120,14 @@ class Plane:
             view.later(view.node_seen, name, gpus)
         self._schedule_soon()
 
+    def lose_node(self, name: str) -> None:
+        """It is gone, with all its pods; others take their places."""
+        del self.nodes[name]
+        for view in self._views:
+            view.later(view.node_gone, name)
+        for pod in [pod for pod in self.pods.values() if pod.node == name]:
+            self._gone(pod.name)
+
     def roll_out(self, name: RevisionName, template: str) -> None:
         """Change the pod template: one pod more, then one of the old ones less."""
         self.put(replace(self.revisions[name], template=template))
@@ -170,7 +178,8 @@ class Plane:
         old = [pod for pod in live if pod.template != revision.template]
         # As a Deployment with maxSurge 1 and maxUnavailable 0 is rolled out.
         most = revision.replicas + (1 if old and revision.replicas else 0)
-        if old and any(pod.address for pod in fresh):
+        spare = sum(pod.address is not None for pod in live) > revision.replicas
+        if old and (spare or any(pod.address for pod in fresh)):
             self._delete(old[0])
             return
         drained = revision.drain.replicas if revision.drain else frozenset()
@@ -304,7 +313,8 @@ class View:
     def later(self, call, *args) -> None:
         stream = "deployments" if call == self.deployment_seen else "pods"
         now, watch = self.plane.loop.time(), self.delays.watch
-        at = max(self._next[stream], now + self.plane.dice.uniform(watch, 2 * watch))
+        # Timers of one moment come in any order.
+        at = max(self._next[stream] + 1e-6, now + self.plane.dice.uniform(watch, 2 * watch))
         self._next[stream] = at
         self.plane.loop.call_at(at, call, *args)
 
@@ -324,6 +334,10 @@ class View:
 
     def node_seen(self, name: str, gpus: int) -> None:
         self._seen.nodes[name] = gpus
+        self._changed()
+
+    def node_gone(self, name: str) -> None:
+        self._seen.nodes.pop(name, None)
         self._changed()
 
     def _changed(self) -> None:
