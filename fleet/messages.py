@@ -162,7 +162,7 @@ class Looked:
     @property
     def began(self) -> float:
         """When the look began, or a little before: a poke that is older was answered by it."""
-        return self.at - self.look.seconds
+        return self.at - max(0.0, self.look.seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

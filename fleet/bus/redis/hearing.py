@@ -100,6 +100,8 @@ class Hearing:
         self._read: list[tuple[str, list[Any]]] = []
         self._lines_read: list[Any] = []
         self._more = False
+        self._counts: str | None = None
+        """The life of the leader whose word was told last."""
         self._apart = False
         """Logs are read one by one: one of those keys is no stream."""
 
@@ -293,6 +295,9 @@ class Hearing:
             return
         if not any(isinstance(one, LeaderHeard) and one.term >= leader.term for one in unread):
             leader.news = False
+            if leader.life != self._counts:
+                self._counts = leader.life
+                leader.begin_anew()
             news.led(leader)
 
     def _tell(

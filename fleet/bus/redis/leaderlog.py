@@ -204,7 +204,8 @@ class LeaderHeard:
                 self.life = life
         for news in coming:
             if news.look is not None:
-                self.looked = Looked(look=news.look, at=self.at - news.look_age)
+                # One that is still to come would answer every poke there will ever be.
+                self.looked = Looked(look=news.look, at=self.at - max(0.0, news.look_age))
             self._take_reports(news)
             self._take_shares(news)
 
@@ -226,6 +227,11 @@ class LeaderHeard:
             self._changed[replica] = None
             self._number = max(self._number, shares.number)
 
+    def begin_anew(self) -> None:
+        """It counts from now on: another one may have told something else meanwhile."""
+        self._changed.update(dict.fromkeys(self._shares))
+        self._given = {}
+
     def allot(self, gateway: GatewayName) -> Allot:
         """What has changed of a gateway's shares since this was asked last; all at first."""
         changed, self._changed = self._changed, {}
@@ -233,6 +239,8 @@ class LeaderHeard:
         for name in changed:
             known = self._shares.get(name)
             share = None if known is None else known.slots.get(gateway)
+            # Every gateway has one at least, whoever says what.
+            share = None if share is None else max(1, share)
             if share is not None and share != self._given.get(name):
                 slots[name] = self._given[name] = share
             elif share is None and self._given.pop(name, 1) > 1:
