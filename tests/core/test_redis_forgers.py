@@ -1,9 +1,11 @@
-"""Somebody else writes into Redis: what he says goes no further than hints may, and not for long."""
+"""Somebody else writes into Redis: what he says goes no further than hints may, nor lasts."""
 
+from dataclasses import replace
 from types import MappingProxyType
 
 import pytest
 
+from fleet.bus.redis import hearing
 from fleet.bus.redis.parcels import Fresh, LeaderNews, Parcel, Shares, written
 from fleet.messages import Allot, Look, Looked
 from fleet.names import GatewayName, ReplicaName
@@ -12,6 +14,11 @@ from tests.fakes.redis_processes import Process
 
 G, R = GatewayName("g"), ReplicaName("a/r")
 TERM = "9" * 15
+
+
+def forged(number: int, *, more: bool = False, writer: str = TERM, **news) -> bytes:
+    parcel = Parcel(writer=writer, life="x", number=number, at=0.0, whole=number == 1, more=more)
+    return written(replace(parcel, **news))
 
 
 def shares(share: int) -> LeaderNews:
@@ -74,3 +81,29 @@ def test_a_look_that_is_still_to_come_has_ended_now():
     (leader,) = gateway.led
     assert leader.looked is not None
     assert leader.looked.began <= gateway.now
+
+
+@pytest.mark.parametrize("more", [True, False])
+def test_a_log_that_goes_on_and_on_is_kept_up_to_a_bound(monkeypatch, more):
+    monkeypatch.setattr(hearing, "_MOST_KEPT", {False: 200_000, True: 200_000})
+    redis = RedisMemory()
+    gateway, leader = Process(redis, name=G), Process(redis, life="leader")
+    forge(redis, shares(2))
+    for number in range(1, 200):
+        names = tuple(ReplicaName(f"{number}-{one}" * 20) for one in range(20))
+        told = dict.fromkeys(names, Shares(number=number, slots={}))
+        data = forged(number, more=more, leader=LeaderNews(shares=told))
+        redis.ask([("XADD", f"ebbtide:leader:{TERM}", "MAXLEN", "1", "*", "m", data)])
+        redis.now += 0.02
+        gateway.round()
+    kept = sum(log.size for log in gateway.hearing._logs.values())
+    assert 100_000 < kept <= 200_000
+    assert any("kept" in why for _, why in gateway.dropped)
+    redis.now += 11.0
+    leading = leader.saying.lead(1)
+    leading.told.allot(G, Allot(number=3, slots=MappingProxyType({R: 4})))
+    for _ in range(8):
+        leader.round()
+        hear(gateway)
+    assert gateway.allots[-1].slots == {R: 4}, "the room is free again"
+    assert gateway.hearing._room > 190_000

@@ -3,7 +3,8 @@
 Rule 1: nothing is believed: what is malformed, or speaks in another's name, is counted and left
         out, whatever else came with it.
 Rule 2: of several leaders the one of the highest term counts, for as long as its log lives.
-Rule 3: everything is bounded: the logs that are followed, the pokes not told yet, the lines kept.
+Rule 3: everything is bounded: the logs that are followed, and what is kept of them, the pokes not
+        told yet, the lines kept.
 """
 
 import re
@@ -28,6 +29,8 @@ from fleet.names import GatewayName, RevisionName
 __all__ = ["Hearing", "Hears", "News"]
 
 _MOST_LOGS = 1000
+_MOST_KEPT = {False: 128 * 2**20, True: 256 * 2**20}
+"""Bytes of all that the logs say, as they were written; of gateways' logs there are more."""
 _MOST_POKES = 10_000
 _MOST_LIVES = 1000
 _MOST_NAME = 300
@@ -69,13 +72,15 @@ class News:
 class _Log:
     """One that is followed."""
 
-    __slots__ = ("heard", "in_vain", "missing", "read_to", "writer")
+    __slots__ = ("heard", "in_vain", "missing", "read_to", "size", "writer")
 
     def __init__(self, writer: str, heard: GatewayHeard | LeaderHeard) -> None:
         self.writer, self.heard = writer, heard
         self.read_to = _BEGINNING
         self.in_vain = 0
         """How often there was to be something new, and was not."""
+        self.size = 0
+        """Bytes since it began to say all there is."""
         self.missing = 0
         """For how many beats it has not been among the logs there are."""
 
@@ -87,6 +92,8 @@ class Hearing:
         self._keys, self._hears, self._life = keys, hears, life
         self.journal = journal
         self._logs: dict[str, _Log] = {}
+        self._room = _MOST_KEPT[Hears.GATEWAYS in hears]
+        """What of `_MOST_KEPT` is left."""
         self._fresh: dict[str, None] = {}
         """Logs with something new, by name."""
         self._pokes: dict[RevisionName, None] = {}
@@ -238,6 +245,7 @@ class Hearing:
             log.missing += 1
             if log.missing > _MISSING:
                 self._drained.forget(GatewayName(log.writer))
+                self._room += log.size
                 del self._logs[name]
                 self._fresh.pop(name, None)
 
@@ -277,6 +285,7 @@ class Hearing:
             log.read_to, log.in_vain = number, 0
             try:
                 parcel = _parcel(data, log.writer)
+                self._make_room(log, parcel, size=len(data or b""))
             except OddParcelError as error:
                 news.dropped(name, str(error))
             else:
@@ -286,6 +295,15 @@ class Hearing:
         if log.heard.following.life is None and len(messages) < _MESSAGES:
             # One was missed: from the beginning, at the next beat.
             log.read_to = _BEGINNING
+
+    def _make_room(self, log: _Log, parcel: Parcel, *, size: int) -> None:
+        """For what is kept of a message; for the whole, all before it goes."""
+        if parcel.whole:
+            self._room, log.size = self._room + log.size, 0
+        if size > self._room:
+            msg = "more than is kept of all logs together"
+            raise OddParcelError(msg)
+        self._room, log.size = self._room - size, log.size + size
 
     def _tell_led(self, news: News) -> None:
         """Tell what the leader said, once all of it is read: it may have taken some of it back."""
