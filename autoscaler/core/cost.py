@@ -7,7 +7,9 @@ Rule 2: so over any span the states add up to the GPU-seconds that were allocate
 Rule 3: accrual is keyed by replica and interval: from the last change there until the next, once.
         A second call for the same moment adds nothing, and of a model where nothing changes none is
         needed: what it has used by now is added up when the bill is read.
-Rule 4: `always_on` is what the bill compares with: max(1, minimum) replicas' GPUs, held for as long
+Rule 4: of models that are gone the last thousand stay on it, rather those that have cost something:
+        names can be made up for ever.
+Rule 5: `always_on` is what the bill compares with: max(1, minimum) replicas' GPUs, held for as long
         as the model has been registered while ebbtide runs.
 
 Busy time is reported by samples, up to a second late, so serving is the smaller of ready and busy
@@ -23,6 +25,9 @@ from fleet.messages import CostLine
 from fleet.names import ModelName, ReplicaName, RevisionName
 
 __all__ = ["Account", "Bill", "Change", "Holding", "State", "Used", "accrue", "lines"]
+
+
+_MOST_GONE = 1000
 
 
 class State(Enum):
@@ -124,6 +129,16 @@ class _Page:
     registered: bool = False
     always: float = 0.0
 
+    @property
+    def gone(self) -> bool:
+        """Nothing is added to it any more."""
+        return not (self.registered or self.tracks)
+
+    @property
+    def empty(self) -> bool:
+        """Nothing is on it."""
+        return not (self.always or self.tracks) and self.ended == _NOTHING
+
     def always_on(self, now: float) -> float:
         """What always-on replicas would have held by `now`."""
         if self.account is None or not self.registered:
@@ -150,7 +165,7 @@ class Bill:
     since: float
     until: float
     pages: Mapping[RevisionName, _Page] = field(default_factory=lambda: MappingProxyType({}))
-    """Of every model that was ever registered, or held GPUs."""
+    """Of every model that is registered, or holds GPUs, and of many that were or did."""
 
 
 def accrue(bill: Bill, changes: Mapping[RevisionName, Change], now: float) -> Bill:
@@ -162,7 +177,17 @@ def accrue(bill: Bill, changes: Mapping[RevisionName, Change], now: float) -> Bi
     pages = dict(bill.pages)
     for name, change in changes.items():
         pages[name] = _turned(pages.get(name, _Page(at=now)), change, now)
+    if any(pages[name].gone for name in changes):
+        _forget(pages)
     return Bill(since=bill.since, until=now, pages=MappingProxyType(pages))
+
+
+def _forget(pages: dict[RevisionName, _Page]) -> None:
+    gone = [name for name, page in pages.items() if page.gone]
+    if len(gone) > _MOST_GONE:
+        gone.sort(key=lambda name: (not pages[name].empty, pages[name].at))
+        for name in gone[:-_MOST_GONE]:
+            del pages[name]
 
 
 def _turned(page: _Page, change: Change, now: float) -> _Page:
@@ -191,7 +216,7 @@ def _turned(page: _Page, change: Change, now: float) -> _Page:
 
 
 def lines(bill: Bill) -> tuple[CostLine, ...]:
-    """The bill, a line for every model ever registered."""
+    """The bill, a line for every model on it."""
     return tuple(
         _line(revision, page.account, page, bill.until)
         for revision, page in sorted(bill.pages.items(), key=lambda one: one[0])

@@ -1,5 +1,7 @@
 """GPU-seconds by model and state: they add up, and nothing counts twice."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -99,6 +101,20 @@ def test_a_model_that_is_removed_stays_on_the_bill_and_costs_no_more():
     bill = accrue(bill, from_now_on(account=None), 10.0)
     bill = accrue(bill, {}, 50.0)
     assert (line(bill).allocated, line(bill).always_on) == (10.0, 10.0)
+
+
+def test_names_that_come_and_go_do_not_pile_up_nor_push_out_what_was_paid_for():
+    bill = bill_of((0.0, holding(State.STARTING)), (10.0,))
+    bill = accrue(bill, from_now_on(account=None), 10.0)
+    free = Account(revision=A, model=ModelName("x"), gpu_class="gpu", price=2.0, always_gpus=0)
+    for number in range(1500):
+        name = RevisionName(f"a/{number}")
+        bill = accrue(bill, {name: Change(account=replace(free, revision=name))}, 11.0 + number)
+        bill = accrue(bill, {name: Change()}, 11.5 + number)
+    found = {one.revision: one.allocated for one in lines(bill)}
+    assert len(found) == 1000
+    assert found[A] == 10.0
+    assert RevisionName("a/1499") in found
 
 
 @st.composite

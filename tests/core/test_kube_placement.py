@@ -1,5 +1,6 @@
 """On which nodes a pod template may be placed, and which class of GPUs that makes."""
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -191,3 +192,18 @@ def test_fits_keep_up_with_nodes() -> None:
     assert not found.change(bigger, cordoned)
     assert found.change(cordoned, None)
     assert found.fit(placement) == classes(seen("a", product="A100")).fit(placement)
+
+
+def test_templates_that_are_no_more_are_forgotten() -> None:
+    found = classes(seen())
+    told = [read_placement({"nodeSelector": {"zone": str(n)}}, GPU) for n in range(50)]
+    found.swap(None, told[0])
+    for before, after in pairwise(told):
+        found.swap(before, after)
+        found.fit(after)
+    assert list(found._found) == [told[-1]]
+    found.swap(None, told[-1])
+    found.swap(told[-1], None)
+    assert list(found._found) == [told[-1]], "another one is placed so"
+    found.swap(told[-1], None)
+    assert not found._found

@@ -332,3 +332,16 @@ def test_whatever_an_object_holds_nothing_raises(data: st.DataObject) -> None:
     fleet = cluster.read()
     cluster.reader.read(now=NOW + 10_000)
     assert fleet.number >= 1
+
+
+def test_a_template_that_changes_for_ever_leaves_nothing_behind() -> None:
+    cluster = Cluster()
+    cluster.put(Kind.NODE, node())
+    for number in range(20):
+        made = deployment(pod={"nodeSelector": {"zone": str(number)}})
+        cluster.put(Kind.DEPLOYMENT, made)
+        assert cluster.read().revisions[DEMO].nodes == frozenset()
+    assert len(cluster.reader._places.classes._found) == 1
+    cluster.drop(Kind.DEPLOYMENT, made)
+    cluster.read()
+    assert not cluster.reader._places.classes._found

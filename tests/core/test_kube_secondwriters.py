@@ -86,6 +86,14 @@ def test_twice_in_more_than_an_hour_does_not_count() -> None:
     assert Story().write(MANAGER).write(ARGO).write(MANAGER).write(ARGO, after=HOUR - 61).said
 
 
+def test_managers_that_call_themselves_anew_each_time_do_not_pile_up() -> None:
+    story = Story()
+    for number in range(300):
+        story.write(MANAGER).write(f"made-up-{number}")
+    assert story.said == ""
+    assert len(story.writers._tracks[DEMO].changes) <= HOUR / 120
+
+
 def test_it_is_forgotten_after_an_hour_without() -> None:
     story = Story().write(MANAGER).write(ARGO).write(MANAGER).write(ARGO)
     due = story.writers.due(DEMO, now=story.now)

@@ -14,8 +14,6 @@ from fleet.cluster.kubernetes.placement import Placement, admits, named_product
 
 __all__ = ["Classes", "Fit"]
 
-_MOST = 10_000
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fit:
@@ -45,6 +43,20 @@ class Classes:
         self._nodes: dict[str, Node] = {}
         self._offering: dict[str, set[str]] = {}
         self._found: dict[Placement, _Admitted] = {}
+        self._users: Counter[Placement] = Counter()
+
+    def swap(self, before: Placement | None, after: Placement | None) -> None:
+        """A Deployment is placed like `after`, and no more like `before`; None: it is new, or gone.
+
+        What nobody is placed like any more is forgotten: templates may change for ever.
+        """
+        if after is not None:
+            self._users[after] += 1
+        if before is not None:
+            self._users[before] -= 1
+            if not self._users[before]:
+                del self._users[before]
+                self._found.pop(before, None)
 
     def change(self, before: Node | None, after: Node | None) -> bool:
         """A node was added, changed or removed; whether that makes any fit another."""
@@ -68,9 +80,6 @@ class Classes:
             return Fit(gpu_class=gpu_class(placement.resource, named_product(placement)))
         found = self._found.get(placement)
         if found is None:
-            if len(self._found) >= _MOST:
-                # Of templates that are no more.
-                self._found.clear()
             found = self._found[placement] = _Admitted()
             for node in self._nodes.values():
                 _count(found, node, placement, sign=1)

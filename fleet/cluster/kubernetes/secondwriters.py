@@ -102,8 +102,11 @@ class SecondWriters:
 
 def _changed(track: _Track, manager: str, now: float) -> None:
     recent = [at for at in track.changes.get(manager, ()) if now - at < HOUR]
+    # A manager may call itself whatever it likes, each time anew.
     track.changes = {manager: [*recent, now][-_TWICE:]} | {
-        other: times for other, times in track.changes.items() if other != manager
+        other: times
+        for other, times in track.changes.items()
+        if other != manager and now - times[-1] < HOUR
     }
     lasting = track.writer == manager and now < track.until
     if lasting or len(track.changes[manager]) >= _TWICE:

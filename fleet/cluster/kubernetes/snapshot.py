@@ -185,6 +185,7 @@ class Reader:
         name = self._names[key] = deployed.name
         before = self._deployed.get(name)
         self._deployed[name] = deployed
+        self._places.classes.swap(None if before is None else before.placement, deployed.placement)
         self._claims_changed |= before is None or before.claims != deployed.claims
         self._writers.see(name, raw, now=now)
         self._marks.see(name, deployed.mark, now=now)
@@ -193,6 +194,7 @@ class Reader:
     def _undeploy(self, key: Key) -> None:
         name = self._names.pop(key)
         before = self._deployed.pop(name, None)
+        self._places.classes.swap(None if before is None else before.placement, None)
         self._claims_changed |= before is not None and before.claims != ()
         self._writers.gone(name)
         self._marks.gone(name)
