@@ -17,6 +17,7 @@ _log = log(__name__)
 
 def tell_woken(outside: Outside, revision: Revision) -> None:
     """The first replica was asked for."""
+    _log("woken", revision=revision.name, reason=Reason.DEMAND.value)
     outside.bus.append(
         Entry(
             at=outside.clock.wall(),

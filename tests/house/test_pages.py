@@ -1,5 +1,6 @@
 """The pages say what the code does: settings, annotations, phases, dependencies."""
 
+import ast
 import re
 import tomllib
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from gateway.admin.metrics import registry
 from gateway.errors import ERRORS
 from scripts.settings_page import page
 from tests.fakes.adminview import busy_view
-from tests.house.tree import files, text
+from tests.house.tree import PACKAGES, files, text
 
 
 def cells(name: str, heading: str) -> Iterator[list[str]]:
@@ -29,6 +30,25 @@ def cells(name: str, heading: str) -> Iterator[list[str]]:
 
 def code_words(cell: str) -> list[str]:
     return re.findall(r"`([^`]+)`", cell)
+
+
+def logged() -> Iterator[tuple[str, str]]:
+    """(event, file) of every line that stands in a log at its usual level."""
+    for path, source in files(under=PACKAGES, ending=".py"):
+        for call in ast.walk(ast.parse(source)) if "_log(" in source else ():
+            if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "_log":
+                levels = [ast.unparse(each.value) for each in call.keywords if each.arg == "level"]
+                if levels != ["logging.DEBUG"] and not isinstance(call.args[0], ast.JoinedStr):
+                    for word in ast.walk(call.args[0]):
+                        if isinstance(word, ast.Constant):
+                            yield str(word.value), str(path)
+
+
+def test_what_the_log_says_is_explained() -> None:
+    told = "".join(page for _, page in files(under=("docs",), ending=".md"))
+    found = sorted(set(logged()))
+    assert {"woken", "lease_unsure"} <= {event for event, _ in found}
+    assert [one for one in found if f"`{one[0]}`" not in told] == []
 
 
 def test_the_settings_page_is_made_from_the_settings() -> None:
