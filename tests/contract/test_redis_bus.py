@@ -164,6 +164,24 @@ async def test_what_is_malformed_or_in_another_s_name_is_counted_and_left_out(se
         await exchanged(gateway, reader, 2)
 
 
+async def test_what_nobody_keeps_any_more_expires_and_the_journal_is_bounded(server, monkeypatch):
+    monkeypatch.setattr("fleet.bus.redis.saying.MOST_LINES", 100)
+    gateway, reader = bus_of(address(server), GATEWAY), bus_of(address(server))
+    async with running(gateway, reader):
+        await exchanged(gateway, reader, 1)
+        for stream in ("ebbtide:gateway:g1", "ebbtide:leader:1"):
+            left = server.ask("PTTL", stream)
+            assert isinstance(left, int)
+            assert 0 < left <= 10_000, stream
+        for number in range(1000):
+            gateway.append(entry(A, number))
+        await soon(lambda: reader.tail(1) == [entry(A, 999)])
+        kept = server.ask("XLEN", "ebbtide:journal")
+        assert isinstance(kept, int)
+        # Redis lets go of a node of a hundred at a time.
+        assert 100 <= kept <= 300
+
+
 async def test_a_redis_that_was_never_there_costs_nothing_but_a_line(tmp_path):
     gateway = bus_of(Address(host="127.0.0.1", port=1), GATEWAY)
     async with running(gateway, connected=False):
