@@ -65,6 +65,38 @@ def test_it_sees_what_is_there(
     assert any(one.startswith("redis://127.0.0.1") and "allows all" in one for one in what)
 
 
+def test_it_finds_monitors_meshes_and_who_else_scales(
+    control_plane: ControlPlane, namespace: str, doctor: Doctor
+) -> None:
+    admin = control_plane.admin
+    labelled = {"metadata": {"labels": {"istio-injection": "enabled"}}}
+    admin.patch(f"/api/v1/namespaces/{namespace}", labelled)
+    apply(control_plane, namespace, "scaled")
+    scaler = {
+        "metadata": {"name": "their-scaler"},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "scaled"},
+            "maxReplicas": 3,
+        },
+    }
+    admin.post(f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers", scaler)
+    monitors = {"dcgm": "dcgm-exporter", "metrics": "prometheus"}
+    for name, label in monitors.items():
+        metadata = {"name": name, "labels": {"app.kubernetes.io/name": label}}
+        service = {"metadata": metadata, "spec": {"ports": [{"port": 9400}]}}
+        admin.post(f"/api/v1/namespaces/{namespace}/services", service)
+    # By all namespaces at once, and by name.
+    for flags in ((), ("--namespace", namespace)):
+        _, told = doctor(*flags)
+        for expected in (
+            f"DCGM exporter: service {namespace}/dcgm",
+            f"Prometheus: service {namespace}/metrics",
+            f"{namespace}/scaled: its namespace has istio-injection=enabled: Istio takes in",
+            f"{namespace}/scaled: somebody else scales it: HorizontalPodAutoscaler",
+        ):
+            assert expected in told
+
+
 def test_where_nothing_is_wrong_it_says_so(
     control_plane: ControlPlane, namespace: str, doctor: Doctor
 ) -> None:
