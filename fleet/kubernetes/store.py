@@ -80,11 +80,14 @@ class Store:
 
     def replace(self, listing: Listing, version: str) -> bool:
         """All there is, as listed at `version`; returns whether that changes anything."""
-        before, self.objects, self._amended = self.objects, listing, {}
+        before, self.objects = self.objects, listing
+        amended, self._amended = self._amended, {}
         for key, known in before.items():
             found = listing.get(key)
             if newer(version_of(known), version if found is None else version_of(found)):
                 listing[key] = known
+                if key in amended:
+                    self._amended[key] = amended[key]
         return before.keys() != listing.keys() or any(
             listing[key] is not known for key, known in before.items()
         )

@@ -40,6 +40,18 @@ def test_only_what_is_newer_counts_and_only_trimmed() -> None:
     assert store.objects == {}
 
 
+def test_the_whole_of_what_is_known_in_part_is_taken_behind_a_list_too() -> None:
+    """A list that was under way meanwhile is older than the write that was answered."""
+    store = Store(trim)
+    store.put(item("a", 5))
+    assert store.amend(trim(item("a", 8)) or {}, base="5")
+    assert not listed(store, 7, item("a", 5))
+    assert versions(store) == {"a": "8"}
+    assert store.put(item("a", 8, uid="whole"))
+    assert store.objects["default", "a"]["metadata"]["uid"] == "whole"
+    assert not store.put(item("a", 8, uid="again"))
+
+
 def test_what_nobody_reads_is_not_kept_and_leaves_when_it_becomes_so() -> None:
     store = Store(trim)
     assert not store.put(item("a", 1, keep=False))
