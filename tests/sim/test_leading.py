@@ -142,6 +142,24 @@ async def test_after_a_fail_over_nothing_is_lowered_for_want_of_samples():
         await world.until(lambda: world.replicas(A) == 0, limit=10.0)
 
 
+@pytest.mark.parametrize("looked_on", [True, False])
+async def test_after_a_fail_over_growth_goes_on_once_every_gateway_is_heard(looked_on):
+    async with two(gpus=4, slots=4, service_s=2.0) as (world, one, other):
+        one.lease.give(1)
+        world.add(A, keep_alive=3600.0, replicas=1, max_replicas=4)
+        await world.until(lambda: world.ready(A))
+        await one.kill()
+        leader = other if looked_on else Loop(world)
+        leader.members.known.add(GatewayName("gone"))
+        world.gateway.arrive(A, 200)
+        leader.lease.give(2)
+        await asyncio.sleep(30)
+        assert world.replicas(A) == 1
+        assert leader.control.decision(A).reason is Reason.UNKNOWN_READING
+        leader.members.known.discard(GatewayName("gone"))
+        await world.until(lambda: world.replicas(A) == 4, limit=10.0)
+
+
 async def test_a_loop_that_loses_its_lease_in_the_middle_of_a_look_stops_there():
     async with two() as (world, one, _):
         one.lease.give(1)
