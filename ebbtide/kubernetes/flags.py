@@ -47,16 +47,20 @@ def account_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--kubeconfig",
         metavar="FILE",
+        type=_said,
         help="how the API server is reached (in a pod its service account; else as kubectl: "
         "KUBECONFIG, ~/.kube/config)",
     )
-    parser.add_argument("--context", metavar="NAME", help="of the kubeconfig (its current one)")
+    parser.add_argument(
+        "--context", metavar="NAME", type=_said, help="of the kubeconfig (its current one)"
+    )
     parser.add_argument(
         "--namespace",
         action="append",
         metavar="NAME",
         type=_as_setting("namespace"),
-        help="look at the Deployments of this namespace alone; repeat it for more (all)",
+        help="look at the Deployments of this namespace alone; repeat it for more "
+        "(EBBTIDE_NAMESPACES, else all)",
     )
     parser.add_argument(
         "--redis",
@@ -161,8 +165,16 @@ def _overruled(args: argparse.Namespace, environ: Mapping[str, str]) -> Mapping[
     return said
 
 
+def _said(text: str) -> str:
+    """An argparse type: something. An empty variable of a shell shall not mean another cluster."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("expected a value; without the flag its default counts")
+    return text
+
+
 def _as_setting(name: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
+        _said(text)
         try:
             return str(parse_value(name, text, default=""))
         except ValueError as error:

@@ -71,6 +71,12 @@ def test_without_a_redis_it_says_how_one_is_named():
     ("words", "said"),
     [
         (("--redis", "me:secret@box"), "argument --redis: expected redis://"),
+        # An empty variable of a shell would widen what is looked at to all namespaces.
+        (("--namespace", ""), "argument --namespace: expected a value"),
+        (("--namespace", "a", "--namespace", " "), "argument --namespace: expected a value"),
+        (("--redis", ""), "argument --redis: expected a value"),
+        (("--kubeconfig", ""), "argument --kubeconfig: expected a value"),
+        (("--context", ""), "argument --context: expected a value"),
         (("--namespace", "Team A"), "argument --namespace: expected the name of a namespace"),
         (("--admin-port", "65536"), "argument --admin-port: expected"),
     ],
