@@ -196,7 +196,7 @@ def _candidate(case: Case, ground: Ground) -> Candidate:
         unused_since=case.seen.idle_since or 0.0,
         replicas=len(at) if apart else len(ready),
         gpus=revision.gpus,
-        marked=revision.drain is not None,
+        marked=any(member.name in going for member in case.seen.members),
         whole=not case.divisible,
         going=going,
         at=at,

@@ -12,7 +12,8 @@ from autoscaler.core.decide import decide
 from autoscaler.core.footing import Footing
 from autoscaler.core.memory import Tuning, remember_nothing
 from autoscaler.core.seen import Seen, ServerSeen
-from fleet.model import Fleet, GpuNode, GpuPool, Mode, Phase, Policy, Replica
+from fleet.model import Drain, Fleet, GpuNode, GpuPool, Mode, Phase, Policy, Replica
+from fleet.names import ReplicaName
 from fleet.reasons import Reason
 from tests.core.autoscaling import load, replica
 from tests.fakes.cluster import revision
@@ -59,6 +60,16 @@ def test_a_swap():
     assert got["old"].message == "for new"
     assert (got["new"].target, got["new"].left) == (1, False)
     assert got["new"].victims == ("default/old",)
+
+
+@pytest.mark.parametrize(("marked", "goes"), [("gone", "old"), ("dear0", "dear")])
+def test_a_mark_of_replicas_that_are_gone_makes_nobody_the_next_to_go(marked, goes):
+    """It may stand for them beyond the model's next wake."""
+    dear = case("dear", Phase.READY, policy=replace(POLICY, priority=9))
+    drain = Drain(number=1, replicas=frozenset({ReplicaName(marked)}))
+    dear = replace(dear, revision=replace(dear.revision, drain=drain))
+    got = arranged(dear, case("old", Phase.READY), case("new", waiting=1), total=2)
+    assert [name for name, one in got.items() if one.reason is Reason.EVICTED] == [goes]
 
 
 @pytest.mark.parametrize("mode", [Mode.ADVISE, Mode.OFF])
