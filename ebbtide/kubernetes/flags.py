@@ -23,7 +23,7 @@ from fleet.settings_file import settings_of
 
 __all__ = ["Options", "account_flags", "listening_flags", "options_of", "place_of", "settled"]
 
-_LOOPBACK, _EVERYWHERE = "127.0.0.1", "0.0.0.0"
+_LOOPBACK, _EVERYWHERE, _EVERYWHERE_6 = "127.0.0.1", "0.0.0.0", "::"
 _PORT, _ADMIN_PORT = 8080, 8081
 
 
@@ -73,7 +73,7 @@ def account_flags(parser: argparse.ArgumentParser) -> None:
 def listening_flags(parser: argparse.ArgumentParser, *, requests: bool) -> None:
     """Where it listens, for `requests` too, and its file of settings."""
     if requests:
-        parser.add_argument("--host", help="address to listen on (127.0.0.1; in a pod 0.0.0.0)")
+        parser.add_argument("--host", help="address to listen on (127.0.0.1; in a pod all of its)")
         parser.add_argument(
             "--port",
             type=whole_number(MAX_PORT),
@@ -82,7 +82,7 @@ def listening_flags(parser: argparse.ArgumentParser, *, requests: bool) -> None:
         )
     parser.add_argument(
         "--admin-host",
-        help="address of the admin port (127.0.0.1; in a pod 0.0.0.0); other machines are told "
+        help="address of the admin port (127.0.0.1; in a pod all of its); other machines are told "
         "little there without EBBTIDE_ADMIN_TOKEN_FILE",
     )
     parser.add_argument(
@@ -106,7 +106,7 @@ def options_of(
         )
         raise SettingError(msg)
     place = place_of(args, environ, pod=pod)
-    host = _EVERYWHERE if place.pod else _LOOPBACK
+    host = _everywhere(environ) if place.pod else _LOOPBACK
     return Options(
         place=place,
         host=getattr(args, "host", None) or host,
@@ -117,6 +117,11 @@ def options_of(
         settings_file=args.settings,
         environ=environ,
     )
+
+
+def _everywhere(environ: Mapping[str, str]) -> str:
+    """Of the family of the pod's own address: where there is only one, nobody comes by the other."""
+    return _EVERYWHERE_6 if ":" in environ.get("POD_IP", "") else _EVERYWHERE
 
 
 def settled(

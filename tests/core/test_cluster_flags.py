@@ -40,6 +40,11 @@ def test_in_a_pod_it_listens_everywhere_and_elsewhere_here():
         "0.0.0.0",
         8081,
     )
+    found = options(environ={**REDIS, "POD_IP": "10.1.0.9"})
+    assert (found.host, found.admin_host) == ("0.0.0.0", "0.0.0.0")
+    # A cluster of IPv6 alone: nobody would come by an address of the other family.
+    found = options(environ={**REDIS, "POD_IP": "fd00::9"})
+    assert (found.host, found.admin_host) == ("::", "::")
     assert options("--host", "10.0.0.7", "--admin-host", "127.0.0.1").host == "10.0.0.7"
 
 

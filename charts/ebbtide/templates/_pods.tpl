@@ -60,6 +60,9 @@ imagePullSecrets: {{- toYaml . | nindent 2 }}
   valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
 - name: POD_UID
   valueFrom: {fieldRef: {fieldPath: metadata.uid}}
+# Of which family the addresses are that it listens on.
+- name: POD_IP
+  valueFrom: {fieldRef: {fieldPath: status.podIP}}
 - name: EBBTIDE_NAMESPACE
   value: "$(POD_NAMESPACE)"
 {{- with .root.Values.namespaces }}
