@@ -120,7 +120,7 @@ def options_of(
 
 
 def _everywhere(environ: Mapping[str, str]) -> str:
-    """Of the family of the pod's own address: where there is only one, nobody comes by the other."""
+    """Of the family of the pod's address: where there is but one, nobody comes by the other."""
     return _EVERYWHERE_6 if ":" in environ.get("POD_IP", "") else _EVERYWHERE
 
 
