@@ -35,10 +35,12 @@ from fleet.kubernetes.inflight import InFlight
 from fleet.kubernetes.objects import Object
 from fleet.system import system_said
 
-__all__ = ["MERGE", "Api", "ExpiredError"]
+__all__ = ["APPLY", "MERGE", "Api", "ExpiredError"]
 
 _LEASES = "/leases"
 MERGE = "application/merge-patch+json"
+APPLY = "application/apply-patch+yaml"
+"""Server-side apply; JSON is YAML."""
 """The content type of a merge patch (RFC 7386)."""
 
 _JSON = "application/json"

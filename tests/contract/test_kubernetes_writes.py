@@ -109,6 +109,64 @@ async def test_a_count_is_not_lowered_before_it_is_written_who_goes(site):
         assert site.admin.get(pod)["metadata"]["annotations"][COST] == "-2147483648"
 
 
+def _applied(site, replicas):
+    kind = {"apiVersion": "apps/v1", "kind": "Deployment"}
+    site.admin.apply(site.path("a"), {**kind, "spec": {"replicas": replicas}})
+
+
+def _patched(site, replicas):
+    site.patch("a", spec={"replicas": replicas})
+
+
+def _scaled(site, replicas):
+    site.admin.patch(f"{site.path('a')}/scale", {"spec": {"replicas": replicas}})
+
+
+@pytest.mark.parametrize("undo", [_applied, _patched, _scaled])
+async def test_whoever_undoes_it_twice_is_a_second_writer_and_whoever_made_it_is_not(site, undo):
+    site.make("a", gpus=0)
+    _patched(site, 2)
+    _patched(site, 0)
+    async with site.cluster(kubelet=False) as cluster:
+        a = site.named("a")
+        for said in (False, True):
+            await scale(cluster, a, 1)
+            assert not cluster.fleet().revisions[a].second_writer
+            undo(site, 0)
+            fleet = await until(cluster, lambda fleet: fleet.revisions[a].replicas == 0)
+            assert bool(fleet.revisions[a].second_writer) is said
+        assert "twice within an hour" in fleet.revisions[a].second_writer
+
+
+async def test_an_apply_of_the_number_that_is_there_changes_nothing(site):
+    site.make("a", gpus=0)
+    async with site.cluster(kubelet=False) as cluster:
+        a = site.named("a")
+        for _ in range(3):
+            for replicas in (1, 0):
+                await scale(cluster, a, replicas)
+            _applied(site, 0)
+            version = site.admin.get(site.path("a"))["metadata"]["resourceVersion"]
+            fleet = await until(
+                cluster, lambda fleet, v=version: int(fleet.revisions[a].version) >= int(v)
+            )
+            assert not fleet.revisions[a].second_writer
+
+
+async def test_an_autoscaler_that_targets_it_is_a_second_writer_while_it_is_there(site):
+    site.make("a", gpus=0)
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "a"}
+    path = f"/apis/autoscaling/v2/namespaces/{site.namespace}/horizontalpodautoscalers"
+    async with site.cluster(kubelet=False) as cluster:
+        a = site.named("a")
+        spec = {"scaleTargetRef": target, "maxReplicas": 3}
+        site.admin.post(path, {"metadata": {"name": "wide"}, "spec": spec})
+        fleet = await until(cluster, lambda fleet: fleet.revisions[a].second_writer)
+        assert fleet.revisions[a].second_writer == "HorizontalPodAutoscaler wide targets it"
+        site.admin.delete(f"{path}/wide")
+        await until(cluster, lambda fleet: not fleet.revisions[a].second_writer)
+
+
 def _cost(cluster, site, replica):
     return cluster._cost((site.namespace, replica.partition("/")[2]))
 

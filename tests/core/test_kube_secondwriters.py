@@ -129,6 +129,12 @@ def test_an_apply_of_our_own_number_changes_nothing() -> None:
     assert story.said == ""
 
 
+def test_who_takes_our_name_away_and_leaves_none_counts_too() -> None:
+    story = Story().write(MANAGER).write().write(MANAGER).write()
+    assert story.said.startswith("a client that the API server does not name has changed")
+    assert Story().write().write().write(MANAGER).write().write().said == ""
+
+
 def test_a_deployment_that_is_made_anew_begins_anew() -> None:
     story = Story().write(MANAGER).write(ARGO)
     story.writers.gone(DEMO)

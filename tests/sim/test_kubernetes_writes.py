@@ -11,6 +11,7 @@ from fleet.cluster.kubernetes.cluster import KubernetesCluster
 from fleet.cluster.kubernetes.notes import Teller
 from fleet.cluster.kubernetes.snapshot import Reader
 from fleet.errors import ConflictError, GoneError, UnavailableError
+from fleet.kubernetes.api import APPLY, MERGE
 from fleet.kubernetes.pauses import LONGEST
 from fleet.model import Drain
 from fleet.names import ReplicaName, RevisionName
@@ -57,7 +58,8 @@ class DeafApi:
         raise UnavailableError("cut")
         yield
 
-    async def patch(self, path, *, body, query=None):
+    async def patch(self, path, *, body, query=None, content_type=MERGE):
+        assert (content_type == APPLY) is path.endswith("/scale")
         self.writes.append((path, body, query))
         if self.error is not None:
             raise self.error
@@ -92,8 +94,13 @@ async def test_a_scale_is_in_the_snapshot_that_is_told_before_it_returns():
         told = []
         cluster.subscribe(told.append)
         version = await cluster.scale(A, 2, expect="7", reason=Reason.DEMAND)
-        body = {"metadata": {"resourceVersion": "7"}, "spec": {"replicas": 2}}
-        assert api.writes == [(f"{PATH}/scale", body, SIGNED)]
+        body = {
+            "apiVersion": "autoscaling/v1",
+            "kind": "Scale",
+            "metadata": {"namespace": "default", "name": "a", "resourceVersion": "7"},
+            "spec": {"replicas": 2},
+        }
+        assert api.writes == [(f"{PATH}/scale", body, {**SIGNED, "force": "true"})]
         (fleet,) = told
         assert fleet is cluster.fleet()
         assert (fleet.revisions[A].replicas, fleet.revisions[A].version) == (2, version) == (2, "8")

@@ -19,13 +19,13 @@ from fleet.cluster.kubernetes.drainmark import DRAINING, OVER, write_mark
 from fleet.cluster.kubernetes.naming import namespace_of, pod_of
 from fleet.cluster.kubernetes.notes import Notes, Teller
 from fleet.cluster.kubernetes.objects import DELETION_COST, Kind
-from fleet.cluster.kubernetes.secondwriters import MANAGER
+from fleet.cluster.kubernetes.secondwriters import MANAGER, SIGNED
 from fleet.cluster.kubernetes.snapshot import Reader
 from fleet.cluster.kubernetes.swapping import Swapping
 from fleet.cluster.kubernetes.watching import Watching
 from fleet.collector import collecting_later
 from fleet.errors import ConflictError, EbbtideError, GoneError
-from fleet.kubernetes.api import Api
+from fleet.kubernetes.api import APPLY, Api
 from fleet.kubernetes.objects import Key, Object, metadata, version_of
 from fleet.model import Drain, Fleet, Phase
 from fleet.names import ReplicaName, RevisionName
@@ -38,6 +38,10 @@ __all__ = ["KubernetesCluster"]
 
 _log = log(__name__)
 _MANAGER: Mapping[str, str] = {"fieldManager": MANAGER}
+# A count is applied: after a merge to 0 the API server names nobody for `spec.replicas` any more,
+# and nobody could tell our writes from others'. `force` takes the field over from whoever had it;
+# what was decided on an older version is refused all the same.
+_APPLIED: Mapping[str, str] = {**_MANAGER, "force": "true"}
 
 
 class KubernetesCluster:
@@ -81,13 +85,14 @@ class KubernetesCluster:
         await self._order(revision, replicas)
         answer = await self._api.patch(
             f"{_path(key)}/scale",
-            body={"metadata": {"resourceVersion": expect}, "spec": {"replicas": replicas}},
-            query=_MANAGER,
+            body=_scale(key, replicas, expect),
+            query=_APPLIED,
+            content_type=APPLY,
         )
         version = version_of(answer)
         scaled = {
             **known,
-            "metadata": {**metadata(known), "resourceVersion": version},
+            "metadata": {**metadata(known), "resourceVersion": version, "managedFields": [SIGNED]},
             "spec": {**known.get("spec", {}), "replicas": replicas},
         }
         self.watching.fold(Kind.DEPLOYMENT, scaled, base=expect)
@@ -236,6 +241,16 @@ class KubernetesCluster:
 def _pods(replicas: Iterable[ReplicaName]) -> frozenset[str]:
     """The pods that replicas are in; one that the cluster refuses to make is in none."""
     return frozenset(pod for replica in replicas if (pod := pod_of(replica)))
+
+
+def _scale(deployment: Key, replicas: int, version: str) -> Object:
+    namespace, name = deployment
+    return {
+        "apiVersion": "autoscaling/v1",
+        "kind": "Scale",
+        "metadata": {"namespace": namespace, "name": name, "resourceVersion": version},
+        "spec": {"replicas": replicas},
+    }
 
 
 def _path(deployment: Key) -> str:

@@ -1,7 +1,9 @@
 """Who else scales a Deployment. Pure: fed with Deployments as they are seen, and with `now`.
 
 The API server notes in `managedFields` who has set `spec.replicas`; ebbtide's own writes, whichever
-process makes them, are by the field manager `MANAGER`.
+process makes them, are by the field manager `MANAGER`, and it stays named until somebody else
+changes the number. Who changes it to 0 by the scale subresource takes our name away and leaves
+none.
 
 Rule 1: an HPA or a KEDA ScaledObject that targets the Deployment counts as long as it is there.
 Rule 2: another manager counts that has changed the number after a write of ours twice within an
@@ -12,17 +14,21 @@ Rule 4: after a start nothing is known of what was before: it takes two more cha
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from fleet.cluster.kubernetes.fields import entries, keyed, text, whole
 from fleet.cluster.kubernetes.naming import revision_name
 from fleet.kubernetes.objects import Key, Object, key_of
 from fleet.names import RevisionName
 
-__all__ = ["HOUR", "MANAGER", "SecondWriters", "target_of"]
+__all__ = ["HOUR", "MANAGER", "SIGNED", "SecondWriters", "target_of"]
 
 MANAGER = "ebbtide"
 """The field manager that all writes of ebbtide are made by."""
+SIGNED: Final[Object] = {"manager": MANAGER, "fieldsV1": {"f:spec": {"f:replicas": {}}}}
+"""What `managedFields` say after a write of ours, as far as it is read."""
 HOUR = 3600.0
+_UNNAMED = "a client that the API server does not name"
 _TWICE = 2
 
 
@@ -61,8 +67,9 @@ class SecondWriters:
         if any(manager == MANAGER for manager, _, _ in owners):
             track.ours, track.last = True, None
             return
-        other = max(owners, key=lambda owner: (owner[1], owner[0]), default=None)
-        if other is None or other == track.last:
+        unnamed = (_UNNAMED, "", replicas)
+        other = max(owners, key=lambda owner: (owner[1], owner[0]), default=unnamed)
+        if other == track.last:
             return
         counts = track.ours or (track.last is not None and other[0] == track.writer)
         track.ours, track.last = False, other
