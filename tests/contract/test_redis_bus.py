@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from fleet.bus.redis.bus import Lost
-from fleet.bus.redis.link import Address
+from fleet.bus.redis.link import Address, Dial, Link
 from fleet.bus.redis.outbox import Outbox
 from fleet.bus.redis.parcels import written
 from fleet.channel.messages import Poked
 from fleet.clock import LoopClock
+from fleet.errors import UnavailableError
 from fleet.messages import Look
 from fleet.names import GatewayName
 from tests.contract.redis_buses import ACL, address, bus_of, running, soon
@@ -127,6 +128,16 @@ async def test_no_more_connections_or_another_password_is_said_and_got_over(serv
         await exchanged(gateway, reader, 3)
     assert "first" not in caplog.text
     assert "secret" not in caplog.text
+
+
+async def test_a_password_is_not_told_though_the_server_repeats_it(tmp_path):
+    with redis_server(tmp_path / "odd", "--rename-command", "AUTH", "") as odd:
+        link = Link(Dial(replace(address(odd), username="ebbtide", password="s3cret")), ["x"])
+        with pytest.raises(UnavailableError, match="unknown command") as refused:
+            await link.open()
+        await link.close()
+    assert "ebbtide" in str(refused.value), "it repeats what it was given"
+    assert "s3cret" not in str(refused.value)
 
 
 async def test_the_access_list_in_the_docs_is_enough(server):

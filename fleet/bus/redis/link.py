@@ -134,7 +134,7 @@ class Link:
 
     def __init__(self, dial: Dial, channels: Sequence[str]) -> None:
         self._channels = tuple(channels)
-        self._tls = dial.address.tls
+        self._tls, self._password = dial.address.tls, dial.address.password
         self._asking, self._hearing = dial.connection(), dial.connection()
 
     async def open(self) -> None:
@@ -147,7 +147,7 @@ class Link:
                 for _ in self._channels:
                     await self._hearing.read_response()
         except _FAILURES as error:
-            raise _away(error, hint=_hint(error, tls=self._tls)) from error
+            raise self._away(error, hint=_hint(error, tls=self._tls)) from None
 
     async def ask(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         """The answer to each command, in order; `Refused` in the place of one that it refuses."""
@@ -157,7 +157,7 @@ class Link:
                 await self._asking.send_packed_command(packed, check_health=False)
                 return [await self._answer() for _ in commands]
         except _FAILURES as error:
-            raise _away(error) from error
+            raise self._away(error) from None
 
     async def _answer(self) -> Any:
         try:
@@ -170,7 +170,7 @@ class Link:
         try:
             told = await self._hearing.read_response(timeout=inf)
         except _FAILURES as error:
-            raise _away(error) from error
+            raise self._away(error) from None
         match told:
             case [b"message", bytes(channel), bytes(message)]:
                 return channel, message
@@ -183,12 +183,21 @@ class Link:
             async with asyncio.timeout(PATIENCE_S):
                 await self._hearing.send_command("PING", check_health=False)
         except _FAILURES as error:
-            raise _away(error) from error
+            raise self._away(error) from None
 
     async def close(self) -> None:
         """Drop both connections, whatever is on its way."""
         for connection in (self._asking, self._hearing):
             await connection.disconnect()
+
+    def _away(self, error: BaseException, *, hint: str = "") -> UnavailableError:
+        if isinstance(error, TimeoutError):
+            return UnavailableError(f"no answer within {PATIENCE_S:g} s{hint}")
+        said = f"{type(error).__name__}: {error}"
+        if self._password:
+            # Whoever does not know AUTH repeats what it was given.
+            said = said.replace(self._password, "***")
+        return UnavailableError(f"{said}{hint}")
 
 
 def _context(address: Address) -> ssl.SSLContext:
@@ -208,12 +217,6 @@ def _no_password() -> str:
     """Asked for when a key is encrypted: nobody is there to type it."""
     msg = "the key is encrypted"
     raise ValueError(msg)
-
-
-def _away(error: BaseException, *, hint: str = "") -> UnavailableError:
-    if isinstance(error, TimeoutError):
-        return UnavailableError(f"no answer within {PATIENCE_S:g} s{hint}")
-    return UnavailableError(f"{type(error).__name__}: {error}{hint}")
 
 
 def _hint(error: BaseException, *, tls: bool) -> str:
