@@ -174,6 +174,29 @@ async def test_without_redis_and_leader_a_model_is_woken_by_its_gateway():
         assert plane.writes[-1][1] == "g2"
 
 
+async def test_a_lost_poke_costs_a_tick():
+    """No GPU is free, so the leader has to choose: what it is not told it sees at its next look."""
+    took, rules = [], Settings()
+    for lost in (False, True):
+        plane = Plane({"n1": 1})
+        for name in "ab":
+            plane.put(revision(name, policy=KEPT))
+        async with processes(plane, load=0.2, settings=rules) as world:
+            await asyncio.sleep(1.0)
+            first = world.call("a")
+            await world.until(lambda first=first: first.ended_at)
+            await asyncio.sleep(1.3)
+            if lost:
+                world.bus.poke = lambda _: None
+            caller = world.call("b", at=1)
+            await world.until(lambda caller=caller: caller.ended_at, limit=30.0)
+            assert caller.served
+            took.append(caller.ended_at - caller.began)
+    with_it, without = took
+    # And what messages take.
+    assert with_it < without <= with_it + rules.tick + 0.1
+
+
 async def test_a_new_leader_goes_on_with_what_gateways_wrote_meanwhile():
     plane = Plane({"n1": 1})
     plane.put(revision("a", policy=KEPT))
