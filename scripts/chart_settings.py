@@ -41,6 +41,10 @@ _DURATION = r"^[0-9]+(\.[0-9]+)?$|^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$"
 _SIZE = r"^[0-9]+(\.[0-9]+)?(k|M|G|T|Ki|Mi|Gi|Ti)?$"
 
 
+_TEXTS = {"redis_prefix": "^[A-Za-z0-9:._-]{1,64}$"}
+"""What must look like this also for the chart's sake: it stands in what a shell reads."""
+
+
 def schema() -> dict[str, object]:
     """What `settings` in values.yaml may hold."""
     said = explained()
@@ -68,7 +72,8 @@ def _kind(name: str) -> dict[str, object]:
             pattern = _DURATION if name in DURATIONS else r"^[0-9]+(\.[0-9]+)?$"
             return {"type": ["number", "string"], "minimum": 0, "pattern": pattern}
         case _:
-            return {"type": ["string", "number"]}
+            kind: dict[str, object] = {"type": ["string", "number"]}
+            return kind | ({"pattern": _TEXTS[name]} if name in _TEXTS else {})
 
 
 def write() -> None:

@@ -156,6 +156,7 @@ WRONG = {
     "a duration": ({"settings": {"min_residency": "soon"}}, "/settings/min_residency"),
     "a flag": ({"settings": {"access_log": "yes"}}, "/settings/access_log"),
     "a size": ({"settings": {"max_head": "64KB"}}, "/settings/max_head"),
+    "a prefix": ({"settings": {"redis_prefix": "$(id):"}}, "/settings/redis_prefix"),
     "what the chart sets": ({"settings": {"shutdown_delay": 3}}, "shutdown_delay"),
     "an ingress controller": ({"ingress": {"controller": "apache"}}, "/ingress/controller"),
     "a host": ({"ingress": {"hosts": ["https://x"]}}, "/ingress/hosts/0"),
