@@ -82,6 +82,20 @@ def test_only_auto_gives_or_takes(mode):
     assert (got["old"].target, got["new"].target) == (1, 0)
 
 
+@pytest.mark.parametrize("other", ["old", "new"])
+def test_what_something_else_scales_gives_no_gpu_and_takes_none(other):
+    cases = [case("old", Phase.READY), case("new", waiting=1)]
+    got = arranged(
+        *(
+            replace(one, revision=replace(one.revision, second_writer="keda"))
+            if one.revision.model == other
+            else one
+            for one in cases
+        )
+    )
+    assert (got["old"].target, got["new"].target, got["new"].victims) == (1, 0, ())
+
+
 def test_a_replica_pending_for_somebody_who_waits_makes_room_like_a_newcomer():
     got = arranged(case("old", Phase.READY), case("new", Phase.PENDING, waiting=1))
     assert (got["old"].target, got["new"].target) == (0, 1)
