@@ -268,6 +268,11 @@ def test_it_is_promised_the_gpu_that_is_being_freed_until_it_may_be_written():
     got = nodes(again, replace(new, promised=True), free={"n": 1}, grows=True)
     assert (got["new"].target, got["old"].target) == (1, 0)
     assert not got["new"].deferred
+    # Whoever waited for it has left: another model gave its GPU for it all the same.
+    left = case("new")
+    left = replace(left, promised=True, decision=replace(left.decision, after=1))
+    got = nodes(again, left, free={"n": 1}, grows=True)
+    assert (got["new"].target, got["old"].target) == (1, 0)
 
 
 @pytest.mark.parametrize(("waited", "target"), [(0.0, 0), (3.9, 0), (4.0, 1)])
