@@ -141,6 +141,19 @@ def test_a_deployment_that_is_made_anew_begins_anew() -> None:
     assert story.write(MANAGER).write(ARGO).said == ""
 
 
+def test_so_does_one_whose_end_and_beginning_are_read_together() -> None:
+    """As after a watch that was away, or a cluster that is read in one go."""
+    reader, now = Reader(offset=lambda: OFFSET), 1000.0
+    for made in range(3):
+        for manager in ("kubectl-create", MANAGER):
+            raw = owned(manager, replicas=1 + made)
+            raw["metadata"]["uid"] = f"made-{made}"
+            kept = trim(Kind.DEPLOYMENT, raw)
+            reader.take(Kind.DEPLOYMENT, {key_of(raw): kept} if kept else {}, now=now)
+            now += 60
+    assert reader.read(now=now).revisions[DEMO].second_writer == ""
+
+
 def scaler(called: str = "scaler", **ref: Any) -> Object:
     return {"metadata": metadata(called), "spec": {"scaleTargetRef": {"name": "demo", **ref}}}
 

@@ -184,6 +184,9 @@ class Reader:
         deployed = read_deployed(raw)
         name = self._names[key] = deployed.name
         before = self._deployed.get(name)
+        if before is not None and before.uid != deployed.uid:
+            # Deleted and made anew between two readings: another one, of the same name.
+            self._forget(name)
         self._deployed[name] = deployed
         self._places.classes.swap(None if before is None else before.placement, deployed.placement)
         self._claims_changed |= before is None or before.claims != deployed.claims
@@ -196,9 +199,12 @@ class Reader:
         before = self._deployed.pop(name, None)
         self._places.classes.swap(None if before is None else before.placement, None)
         self._claims_changed |= before is not None and before.claims != ()
+        self._forget(name)
+        self._index.revisions.add(name)
+
+    def _forget(self, name: RevisionName) -> None:
         self._writers.gone(name)
         self._marks.gone(name)
-        self._index.revisions.add(name)
 
     def _retarget(self) -> None:
         found: dict[Key, tuple[RevisionName, str]] = {}
