@@ -80,8 +80,8 @@ class _Mind:
         self.memory: Memory = remember_nothing(tuning)
         self.starts = Starts(tries=settings.start_tries, retry=settings.start_retry)
         self.marked_at = self.lowered_at = -inf
-        self.settled_at = inf
-        """When it was seen settled last; at first, when it was first seen."""
+        self.unsettled_at = inf
+        """When it was first seen unsettled since it was settled; infinite while it is."""
         self.promised = False
         self.phases: dict[ReplicaName, Phase] = {}
         self._rest: _Rest | None = None
@@ -231,13 +231,12 @@ class Minds:
             mind.lowered_at = now
         elif is_certain(revision, since=now - mind.lowered_at):
             mind.lowered_at = -inf
-        if revision.settled or mind.settled_at == inf:
-            mind.settled_at = now
+        mind.unsettled_at = inf if revision.settled else min(mind.unsettled_at, now)
         return Footing(
             term=term,
             last_drain=self._number,
             settled=revision.settled,
-            hangs=hangs(unsettled=now - mind.settled_at),
+            hangs=hangs(unsettled=now - mind.unsettled_at),
             sure=mind.lowered_at == -inf,
         )
 

@@ -70,8 +70,9 @@ async def test_a_rollout_that_waits_for_its_own_gpus_keeps_nobody_waiting_for_ev
     plane.put(revision("b", policy=KEPT))
     async with processes(plane, load=0.2) as world:
         await world.until(lambda: plane.held == 2)
-        await asyncio.sleep(5.0)
+        await asyncio.sleep(300.0)
         plane.roll_out(A, "t2")
+        await asyncio.sleep(5.0)
         newcomer = world.call("b")
         await asyncio.sleep(20.0)
         assert plane.revisions[A].replicas == 2, "it may still come to its end"
