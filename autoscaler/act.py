@@ -17,7 +17,7 @@ from autoscaler.core.plan import Action, ClearDrain, Mark, Scale, Step
 from fleet.bus import Bus
 from fleet.clock import Clock
 from fleet.cluster import Cluster
-from fleet.errors import ConflictError, EbbtideError, GoneError
+from fleet.errors import ConflictError, EbbtideError, GoneError, UnavailableError
 from fleet.leases import Lease
 from fleet.messages import Entry
 from fleet.names import ModelName, RevisionName
@@ -39,10 +39,13 @@ class Hands:
         self._bus = bus
         self._clock = clock
         self._lease = lease
+        self.refused: set[RevisionName] = set()
+        """Those that could not be written the last time, though nobody else had written them."""
 
     async def carry_out(self, steps: Iterable[Step]) -> frozenset[RevisionName]:
         """Do the steps, which share no revision; returns the revisions of those that failed."""
         due, failed = deque(steps), set[RevisionName]()
+        self.refused = set()
 
         async def work() -> None:
             while due:
@@ -63,6 +66,8 @@ class Hands:
             try:
                 await self._write(action)
             except EbbtideError as error:
+                if isinstance(error, UnavailableError):
+                    self.refused.add(action.revision)
                 _log(
                     "write_failed",
                     level=_level(error),

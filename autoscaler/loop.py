@@ -11,7 +11,8 @@ Rule 5: right before replicas are taken away the gateways are counted once more.
         was heard, and it is decided again at the next look.
 Rule 6: so are the model servers of whoever is to lose replicas, unless this look has asked them
         already: with what they say it is decided again, in the same look.
-Rule 7: an error of a port touches only the revision it is about, and only until the next tick.
+Rule 7: an error of a port touches only the revision it is about, and only until the next tick. Whom
+        the cluster lets nobody write gives its GPU after all others, for a minute.
 """
 
 import asyncio
@@ -121,6 +122,7 @@ class Autoscaler:
                 continue
             self._minds.about_to(steps, self._clock.now())
             failed |= await self._hands.carry_out(steps)
+            self._minds.refused(self._hands.refused, self._clock.now())
         _log("look_unfinished", level=logging.WARNING, steps=len(steps))
 
     async def _unsafe(self, steps: Iterable[Step], sight: Sight) -> frozenset[RevisionName]:

@@ -38,6 +38,8 @@ __all__ = ["Minds"]
 
 _log = log(__name__)
 
+_REFUSED_S = 60.0
+"""For how long others give their GPUs before one that could not be written."""
 _AT_ONCE = 500
 """Revisions at rest that are passed over without a pause."""
 
@@ -82,6 +84,7 @@ class _Mind:
         self.marked_at = self.lowered_at = -inf
         self.unsettled_at = inf
         """When it was first seen unsettled since it was settled; infinite while it is."""
+        self.refused_at = -inf
         self.promised = False
         self.phases: dict[ReplicaName, Phase] = {}
         self._rest: _Rest | None = None
@@ -236,6 +239,7 @@ class Minds:
             term=term,
             last_drain=self._number,
             settled=revision.settled,
+            refused=now - mind.refused_at < _REFUSED_S,
             hangs=hangs(unsettled=now - mind.unsettled_at),
             sure=mind.lowered_at == -inf,
         )
@@ -259,6 +263,11 @@ class Minds:
                 mind.lowered_at = now
                 for newcomer in self._freeing.get(action.revision, ()):
                     self._minds[newcomer].promised = True
+
+    def refused(self, revisions: Iterable[RevisionName], now: float) -> None:
+        """Remember which could not be written, though nobody else had written them."""
+        for name in revisions:
+            self._minds[name].refused_at = now
 
     def _judge(
         self,

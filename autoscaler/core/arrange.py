@@ -197,6 +197,7 @@ def _candidate(case: Case, ground: Ground) -> Candidate:
         replicas=len(at) if apart else len(ready),
         gpus=revision.gpus,
         marked=any(member.name in going for member in case.seen.members),
+        refused=case.footing.refused,
         whole=not case.divisible,
         going=going,
         at=at,

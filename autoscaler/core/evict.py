@@ -4,7 +4,8 @@ Rule 1: only an idle model: nothing waits or runs at any member gateway, its ser
         and its GPU does not work, it is not pinned, and has been ready for the minimum residency
         (`may_go`).
 Rule 2: lowest priority first, then unused longest; whoever is marked already goes on going. One
-        that would lose more than is needed, since it is rolled out, goes last.
+        that would lose more than is needed, since it is rolled out, goes last; and after all others
+        one that the cluster lets nobody write.
 Rule 3: the cheapest set: no replica is taken that is not needed for the room. Where room must come
         about in one place, only replicas there are taken; of several such sets the one whose last
         victim would go first, then the smaller one.
@@ -25,7 +26,7 @@ from fleet.places import PlaceKey
 __all__ = ["Candidate", "Victim", "choose", "choose_any", "may_go", "without"]
 
 
-_Order: TypeAlias = tuple[bool, bool, int, float, RevisionName]
+_Order: TypeAlias = tuple[bool, bool, bool, int, float, RevisionName]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,8 @@ class Candidate:
     """GPUs per replica, at least 1."""
     marked: bool = False
     """Its drain has begun."""
+    refused: bool = False
+    """The cluster would not let it be written, a moment ago."""
     whole: bool = False
     """It loses all its replicas, or none."""
     going: frozenset[ReplicaName] = frozenset()
@@ -146,6 +149,7 @@ def _cost(
 
 def _order(candidate: Candidate) -> _Order:
     return (
+        candidate.refused,
         not candidate.marked,
         candidate.whole,
         candidate.priority,

@@ -52,6 +52,8 @@ class Footing:
     """`Revision.settled`."""
     hangs: bool = False
     """It has not been settled for long: its rollout may wait for what it holds itself."""
+    refused: bool = False
+    """The cluster would not have it written, a moment ago."""
     sure: bool = True
     """None that is here goes for what was written before."""
     behind: bool = False

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from fleet.errors import RejectedError
 from fleet.model import Policy
 from fleet.names import RevisionName
 from fleet.reasons import Reason
@@ -229,6 +230,35 @@ async def test_a_gateway_that_is_not_heard_keeps_nobody_asleep(growing):
         assert caller.served
         await asyncio.sleep(60.0)
         assert plane.revisions[A].replicas == 1, "and nothing is lowered"
+
+
+# Writes that are refused.
+
+
+async def test_an_idle_model_that_cannot_be_written_keeps_nobody_from_the_gpu_of_another(
+    monkeypatch,
+):
+    plane = Plane({"n1": 1, "n2": 1})
+    for name in "abc":
+        plane.put(revision(name, policy=KEPT))
+    write = plane.write
+
+    def refused(who, name, expect, **changes):
+        if (who, name) == ("leader", A):
+            raise RejectedError("a webhook denied the request")
+        return write(who, name, expect, **changes)
+
+    monkeypatch.setattr(plane, "write", refused)
+    async with processes(plane, load=0.2) as world:
+        await asyncio.sleep(1.0)
+        for name in "ab":
+            caller = world.call(name)
+            await world.until(lambda caller=caller: caller.ended_at)
+        await asyncio.sleep(120.0)
+        newcomer = world.call("c", at=1)
+        await world.until(lambda: newcomer.ended_at, limit=20.0)
+        assert newcomer.served
+        assert plane.revisions[A].replicas == 1
 
 
 # Rollouts.
