@@ -5,6 +5,7 @@ import logging
 
 import pytest
 
+from tests.kube.objects import deployment
 from tests.kube.site import soon
 
 pytestmark = pytest.mark.anyio
@@ -55,6 +56,17 @@ async def test_notes_are_events_on_the_deployment_and_repeats_are_one_with_a_cou
         async with asyncio.timeout(10):
             while len(await events(site, "a", 1)) < 2:
                 await asyncio.sleep(0.02)
+
+
+async def test_a_deployment_with_the_longest_of_names_is_told_of_too(site):
+    name = "a" * 219 + "-" + "b" * 22
+    made = deployment("short", site.namespace, annotations={"model": "long"})
+    made["metadata"]["name"] = name
+    site.admin.post(f"/apis/apps/v1/namespaces/{site.namespace}/deployments", made)
+    async with site.cluster(kubelet=False) as cluster:
+        await cluster.note(site.named(name), "woken", "for a request")
+        (woken,) = await events(site, name, 1)
+        assert woken["message"] == "for a request"
 
 
 async def test_notes_that_cannot_be_written_are_lost_and_nothing_else_is(site, tmp_path, caplog):

@@ -129,7 +129,8 @@ def _event(said: _Said, teller: Teller) -> Object:
         "kind": "Event",
         "metadata": {
             "namespace": namespace,
-            "name": f"{name[:_LONGEST_NAME]}.{_mark(said, teller)}",
+            # Cut anywhere, it might end in what no part of a name may end in.
+            "name": f"{name[:_LONGEST_NAME].rstrip('-.')}.{_mark(said, teller)}",
         },
         "eventTime": said.at,
         "reportingController": teller.controller,
