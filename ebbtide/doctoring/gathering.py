@@ -14,7 +14,7 @@ from ebbtide.doctoring.wakes import try_wakes
 from fleet.cluster.kubernetes.objects import Kind, Objects, trim
 from fleet.cluster.kubernetes.resources import paths, query
 from fleet.cluster.kubernetes.snapshot import read_fleet
-from fleet.errors import EbbtideError, GoneError
+from fleet.errors import EbbtideError, ForbiddenError, GoneError
 from fleet.gpubudget import parse_budget
 from fleet.kubernetes.api import Api
 from fleet.kubernetes.objects import Object, key_of, metadata
@@ -152,6 +152,9 @@ async def _spaces(asked: _Asked, namespaces: Sequence[str]) -> Mapping[str, Obje
     for name in namespaces:
         try:
             found[name] = await asked.api.get(f"/api/v1/namespaces/{name}")
+        except ForbiddenError as error:
+            # The chart gives no such right: one note for all of them.
+            asked.unread["namespaces"] = str(error)
         except EbbtideError as error:
             asked.unread[f"namespace {name}"] = str(error)
     return found
