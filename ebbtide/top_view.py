@@ -104,8 +104,9 @@ def _row(model: Mapping[str, Any], line: Mapping[str, Any] | None) -> Mapping[st
 def _phase(model: Mapping[str, Any]) -> Text:
     phase = model["phase"]
     shown = Text(f"{_MARKS.get(phase, '○')} {phase}", style=_STYLES.get(phase, ""))
-    if model["reason"]:
-        shown.append(f" {model['reason']}", style="dim")
+    why = model["reason"] or ("second_writer" if model["second_writer"] else "")
+    if why:
+        shown.append(f" {why}", style="dim")
     return shown
 
 

@@ -152,6 +152,18 @@ def test_a_narrow_screen_shows_fewer_figures_and_whole_names(
     assert "…" not in narrow + wide
 
 
+def test_what_somebody_else_scales_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    with admin(busy_view()) as address:
+        top.run(parse("--json", "--admin", address), {})
+    told = json.loads(capsys.readouterr().out)
+    model = next(each for each in told["models"] if not each["reason"])
+    told["models"] = [{**model, "second_writer": "HorizontalPodAutoscaler scaler targets it"}]
+    console = Console(width=80)
+    with console.capture() as captured:
+        console.print(screen(told, width=80))
+    assert f"{model['phase']} second_writer" in captured.get()
+
+
 def test_a_question_that_failed_is_shown_under_the_last_answer(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
