@@ -6,6 +6,7 @@ verb is for has happened.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -21,7 +22,7 @@ from fleet.leases.record import lease_path
 from fleet.model import Drain
 from fleet.names import GatewayName, ReplicaName, RevisionName
 from fleet.reasons import Reason
-from tests.kube.clusters import kubernetes_cluster, running
+from tests.kube.clusters import TELLER, kubernetes_cluster, running
 from tests.kube.objects import deployment
 from tests.kube.stand import NUMBERS, Stand, again, soon
 
@@ -109,7 +110,7 @@ def _version(cluster: KubernetesCluster, revision: RevisionName) -> str:
     return cluster.fleet().revisions[revision].version
 
 
-def _tell(times: int) -> Callable[[Stand], Awaitable[None]]:
+def _tell(component: str, times: int) -> Callable[[Stand], Awaitable[None]]:
     async def tell(stand: Stand) -> None:
         revision = stand.make()
         events = f"/apis/events.k8s.io/v1/namespaces/{stand.models}/events"
@@ -121,7 +122,8 @@ def _tell(times: int) -> Callable[[Stand], Awaitable[None]]:
             ours = [e for e in mine if e["reason"] == "woken"]
             return max((e.get("series", {}).get("count", 1) for e in ours), default=0)
 
-        async with stand.knowing(revision) as cluster:
+        teller = replace(TELLER, controller=f"ebbtide.dev/{component}")
+        async with stand.knowing(revision, teller=teller) as cluster:
             for count in range(1, times + 1):
                 await cluster.note(revision, "woken", "tried")
                 await soon(lambda count=count: told() == count)
@@ -257,8 +259,8 @@ OPERATIONS: Mapping[tuple[str, str, str, str], Callable[[Stand], Awaitable[None]
         for component in ("gateway", "autoscaler")
         for what, operation in {
             ("apps", "deployments/scale", "patch"): _wake,
-            ("events.k8s.io", "events", "create"): _tell(1),
-            ("events.k8s.io", "events", "patch"): _tell(2),
+            ("events.k8s.io", "events", "create"): _tell(component, 1),
+            ("events.k8s.io", "events", "patch"): _tell(component, 2),
         }.items()
     },
     ("autoscaler", "apps", "deployments", "patch"): _mark,

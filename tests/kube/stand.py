@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 from fleet.cluster.kubernetes.cluster import KubernetesCluster
+from fleet.cluster.kubernetes.notes import Teller
 from fleet.errors import ConflictError, ForbiddenError
 from fleet.kubernetes.api import Api
 from fleet.kubernetes.objects import Object
 from fleet.names import RevisionName
 from tests.kube.admin import Admin
-from tests.kube.clusters import kubernetes_cluster
+from tests.kube.clusters import TELLER, kubernetes_cluster
 from tests.kube.objects import deployment
 
 __all__ = ["NUMBERS", "Stand", "Witness", "again", "soon"]
@@ -87,9 +88,11 @@ class Stand:
         return f"{self.deployments}/{revision.partition('/')[2]}"
 
     @contextlib.asynccontextmanager
-    async def knowing(self, revision: RevisionName) -> AsyncIterator[KubernetesCluster]:
+    async def knowing(
+        self, revision: RevisionName, *, teller: Teller = TELLER
+    ) -> AsyncIterator[KubernetesCluster]:
         """The cluster as the component sees it, with this revision in it."""
-        async with kubernetes_cluster(self.api) as cluster:
+        async with kubernetes_cluster(self.api, teller=teller) as cluster:
             await soon(lambda: revision in cluster.fleet().revisions)
             yield cluster
 

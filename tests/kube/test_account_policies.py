@@ -193,6 +193,45 @@ def test_the_autoscaler_prices_pods_and_no_more(granted: Granted, autoscaler: Ad
     granted.admin.delete(path, grace_s=0)
 
 
+def event(name: str, namespace: str, *, by: str, kind: str = "Deployment") -> dict[str, Any]:
+    return {
+        "metadata": {"name": name, "namespace": namespace},
+        "eventTime": "2026-01-01T00:00:00.000000Z",
+        "reportingController": by,
+        "reportingInstance": "one",
+        "action": "woken",
+        "reason": "TriggeredScaleUp",
+        "type": "Normal",
+        "note": "said",
+        "regarding": {"kind": kind, "namespace": namespace, "name": "a", "uid": "u"},
+    }
+
+
+@pytest.mark.parametrize("component", list(Component))
+def test_each_tells_events_of_its_own_about_deployments_alone(
+    granted: Granted, component: Component
+) -> None:
+    events = f"/apis/events.k8s.io/v1/namespaces/{granted.models}/events"
+    ours, other = f"ebbtide.dev/{component.value}", f"{component.value}-other"
+    again = {"series": {"count": 2, "lastObservedTime": "2026-01-01T00:00:01.000000Z"}}
+    granted.admin.post(events, event(other, granted.models, by="kubelet", kind="Pod"))
+    with closing(granted.account(component)) as account:
+        made = account.post(events, event(component.value, granted.models, by=ours))
+        account.patch(f"{events}/{made['metadata']['name']}", again)
+        for wrong in (
+            event("forged", granted.models, by="cluster-autoscaler"),
+            event("forged", granted.models, by=ours, kind="Pod"),
+            event("forged", granted.models, by="cluster-autoscaler", kind="Pod"),
+        ):
+            with pytest.raises(RefusedError, match="only Events of its own") as refused:
+                account.post(events, wrong)
+            assert refused.value.status == 403
+        with pytest.raises(RefusedError, match="only Events of its own"):
+            account.patch(f"{events}/{other}", again)
+    for name in (component.value, other):
+        granted.admin.delete(f"{events}/{name}")
+
+
 @pytest.mark.parametrize("component", list(Component))
 def test_neither_reads_a_secret_nor_much_else(granted: Granted, component: Component) -> None:
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "hidden"}}

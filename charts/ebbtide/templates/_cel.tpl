@@ -92,6 +92,13 @@ has(object.metadata.annotations) && 'ebbtide.dev/gateway' in object.metadata.ann
      && object.metadata.annotations['ebbtide.dev/gateway'] == request.namespace + '/' + pod)
 {{- end -}}
 
+{{/* That an Event is, and was, told by this component, and is about a Deployment. */}}
+{{- define "ebbtide.cel.ownEvent" -}}
+[object, oldObject].all(event, event == null
+  || (has(event.reportingController) && event.reportingController == 'ebbtide.dev/{{ . }}'
+    && has(event.regarding) && has(event.regarding.kind) && event.regarding.kind == 'Deployment'))
+{{- end -}}
+
 {{/* Whether a Deployment gets a drain mark, or another than it has; not: whether it loses it. An empty one is
 none: it is what a drain leaves, and `kubectl rollout undo` brings it back from a ReplicaSet. */}}
 {{- define "ebbtide.cel.marks" -}}
