@@ -46,6 +46,8 @@ class View:
         """Seconds until a write reaches the server."""
         self.away = False
         """The API server cannot be reached."""
+        self.mute = False
+        """It can, and its answers to writes are lost."""
         self._blind = False
         self._fleet = cluster.fleet()
         self._pods = self._fleet.replicas
@@ -63,13 +65,13 @@ class View:
     ) -> str:
         await self._there()
         version = await self.real.scale(revision, replicas, expect=expect, reason=reason)
-        self._fold(revision)
+        self._answered(revision)
         return version
 
     async def mark(self, revision: RevisionName, drain: Drain | None, *, expect: str) -> str:
         await self._there()
         version = await self.real.mark(revision, drain, expect=expect)
-        self._fold(revision)
+        self._answered(revision)
         return version
 
     async def note(self, revision: RevisionName, reason: str, message: str) -> None:
@@ -90,8 +92,10 @@ class View:
         if self.away:
             raise UnavailableError("away")
 
-    def _fold(self, name: RevisionName) -> None:
+    def _answered(self, name: RevisionName) -> None:
         """The answer to a write tells of that one Deployment."""
+        if self.mute:
+            raise UnavailableError("no answer")
         known = {**self._fleet.revisions, name: self.real.fleet().revisions[name]}
         self._told(replace(self._fleet, revisions=MappingProxyType(known)))
 

@@ -113,12 +113,36 @@ class Processes(RuleBasedStateMachine):
         self._later(span, watch.join)
 
     @rule(which=WHICH, span=SPAN)
+    def lose_answers(self, which, span):
+        """What it writes is written, and it does not know."""
+        view = self._someone(which).view
+        view.mute = True
+        self._later(span, setattr, view, "mute", False)
+
+    @rule(which=WHICH, span=SPAN)
     def cut_watch_of_pods(self, which, span):
-        """A gateway hears of Deployments all the while."""
-        gateways = self.world.gateways
-        view = gateways[which % len(gateways)].view
+        """It hears of Deployments all the while."""
+        view = self._someone(which).view
         view.see(pods=False)
         self._later(span, lambda: view.see(pods=True))
+
+    @rule(span=SPAN, slowest=SPAN, bus=st.booleans())
+    def cut_everything(self, span, slowest, bus):
+        """The API server is away, and Redis perhaps; each watch comes back when it does."""
+
+        def back():
+            return span + self.random.uniform(0.0, slowest)
+
+        for one in (*self.world.gateways, *self.world.leaders):
+            view, end = one.view, one.end
+            view.away = view.watch.cut = True
+            view.see(pods=False)
+            end.cut = bus
+            self.world.loop.call_later(span, setattr, view, "away", False)
+            self.world.loop.call_later(back(), view.watch.join)
+            self.world.loop.call_later(back(), lambda view=view: view.see(pods=True))
+            self.world.loop.call_later(back(), setattr, end, "cut", False)
+        self._go_on(span)
 
     @rule(which=WHICH, span=SPAN)
     def cut_bus(self, which, span):
@@ -242,7 +266,7 @@ class Processes(RuleBasedStateMachine):
 
 TestProcesses = Processes.TestCase
 TestProcesses.settings = settings(
-    max_examples=15,
+    max_examples=13,
     stateful_step_count=40,
     # A story cut short is another story, since all later chances fall differently.
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
