@@ -9,6 +9,7 @@ import pytest
 from fleet.clock import LoopClock
 from fleet.cluster.kubernetes.cluster import KubernetesCluster
 from fleet.cluster.kubernetes.notes import Teller
+from fleet.cluster.kubernetes.objects import Kind
 from fleet.cluster.kubernetes.snapshot import Reader
 from fleet.errors import ConflictError, GoneError, UnavailableError
 from fleet.kubernetes.api import APPLY, MERGE
@@ -104,6 +105,19 @@ async def test_a_scale_is_in_the_snapshot_that_is_told_before_it_returns():
         (fleet,) = told
         assert fleet is cluster.fleet()
         assert (fleet.revisions[A].replicas, fleet.revisions[A].version) == (2, version) == (2, "8")
+
+
+async def test_who_undoes_a_scale_before_the_watch_tells_of_it_is_seen_to_have_done_so():
+    async with deaf() as (api, cluster):
+        by = {"manager": "argocd", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
+        for version in (7, 9):
+            assert not cluster.fleet().revisions[A].second_writer
+            await cluster.scale(A, 1, expect=str(version), reason=Reason.DEMAND)
+            told = {**api.deployment["metadata"], "resourceVersion": str(version + 2)}
+            undone = {**api.deployment, "metadata": {**told, "managedFields": [by]}}
+            cluster.watching.fold(Kind.DEPLOYMENT, undone)
+            await asyncio.sleep(1)
+        assert cluster.fleet().revisions[A].second_writer.startswith("argocd has changed")
 
 
 async def test_a_mark_is_in_the_snapshot_that_is_told_before_it_returns():
