@@ -137,6 +137,9 @@ class Facts:
     redis: Redis
     wakes: Mapping[str, Wake] = field(default_factory=lambda: MappingProxyType({}))
     """Of sleeping Deployments, by `namespace/name`."""
+    gateway_grace: float | None = None
+    """Seconds for which the chart's gateways go on with what they hold when they stop; None: it is
+    not known."""
     homeless: bool = False
     """Ebbtide's own namespace is not there."""
     unread: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))

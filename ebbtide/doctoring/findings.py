@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from ebbtide.doctoring.facts import Access, Facts, Finding, Level, Monitors, Redis, Section, Wake
-from ebbtide.doctoring.rollouts import mesh, rollout, room
+from ebbtide.doctoring.rollouts import mesh, outlasted, rollout, room
 from fleet.cluster.kubernetes.objects import Kind
 from fleet.kubernetes.permissions import Component, Permission
 from fleet.model import Fleet, GpuNode, Problem, Revision
@@ -300,6 +300,7 @@ def _deployments(facts: Facts) -> Iterator[Finding]:
         yield from _second_writer(revision)
         yield from room(revision, fleet)
         yield from _wake(revision, facts.wakes.get(name))
+        yield from outlasted(revision, facts.gateway_grace)
         deployment = facts.deployments.get(name)
         if deployment is not None:
             yield from rollout(revision, deployment, fleet)

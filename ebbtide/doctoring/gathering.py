@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from ebbtide.doctoring.access import ask_access
 from ebbtide.doctoring.facts import Facts, Monitor, Monitors
 from ebbtide.doctoring.redis import ask_redis
+from ebbtide.doctoring.rollouts import gateway_grace
 from ebbtide.doctoring.wakes import try_wakes
 from fleet.cluster.kubernetes.objects import Kind, Objects, trim
 from fleet.cluster.kubernetes.resources import paths, query
@@ -98,6 +99,7 @@ async def gather(
         homeless=homeless,
         wakes=await try_wakes(api, fleet),
         unread=asked.unread,
+        gateway_grace=_gateway_grace(objects.deployments, own),
     )
 
 
@@ -169,6 +171,17 @@ async def _is_missing(api: Api, namespace: str) -> bool:
     except EbbtideError:
         return False
     return False
+
+
+def _gateway_grace(deployments: Iterable[Object], own: str) -> float | None:
+    """Of the chart's gateways, where their Deployment may be read."""
+    for item in deployments:
+        namespace, name = key_of(item)
+        labels = metadata(item).get("labels") or {}
+        of_the_chart = labels.get("app.kubernetes.io/component") == "gateway"
+        if namespace == own and of_the_chart and name.endswith("-gateway"):
+            return gateway_grace(item)
+    return None
 
 
 def _by_name(items: Iterable[Object]) -> Mapping[str, Object]:

@@ -10,11 +10,12 @@ from ebbtide.doctoring.facts import Finding, Level, Section
 from fleet.kubernetes.objects import Object
 from fleet.model import Fleet, Revision
 
-__all__ = ["mesh", "rollout", "room"]
+__all__ = ["gateway_grace", "mesh", "outlasted", "rollout", "room"]
 
 _GRACE_S = 30
 """What Kubernetes gives where `terminationGracePeriodSeconds` is not set."""
 _SURGE = "25%"
+_SHUTDOWN_GRACE = "EBBTIDE_SHUTDOWN_GRACE"
 _AMBIENT = "istio.io/dataplane-mode"
 _ISTIO = ("istio-injection", "istio.io/rev", "sidecar.istio.io/inject", _AMBIENT)
 _LINKERD = "linkerd.io/inject"
@@ -61,6 +62,32 @@ def rollout(revision: Revision, deployment: Object, fleet: Fleet) -> Iterator[Fi
             " the new pod waits, and so does the rollout",
             "strategy.rollingUpdate: maxSurge 0, maxUnavailable 1",
         )
+
+
+def gateway_grace(deployment: Object) -> float | None:
+    """Seconds that a Deployment of gateways says by its environment; None: none."""
+    containers = _at(deployment, "spec", "template", "spec").get("containers")
+    for container in containers if isinstance(containers, list) else ():
+        variables = container.get("env") if isinstance(container, dict) else None
+        for each in variables if isinstance(variables, list) else ():
+            if isinstance(each, dict) and each.get("name") == _SHUTDOWN_GRACE:
+                return _number(each.get("value"), -1) if each.get("value") else None
+    return None
+
+
+def outlasted(revision: Revision, grace: float | None) -> Iterator[Finding]:
+    """Whether a request may take longer than a gateway that stops goes on, `grace` seconds."""
+    longest = revision.policy.request_timeout
+    if grace is None or not 0 <= grace < longest:
+        return
+    yield _found(
+        revision,
+        Level.WARNING,
+        f"a gateway that stops goes on for {grace:g} s, and a request may take {longest:g} s: one"
+        " that runs is cut off when its gateway is replaced",
+        f"gateway.requestTimeoutSeconds: {ceil(longest)} in the chart's values, or a shorter"
+        " ebbtide.dev/request-timeout",
+    )
 
 
 def room(revision: Revision, fleet: Fleet) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ import pytest
 
 import ebbtide.autoscaler
 import ebbtide.gateway
+from ebbtide.doctoring.rollouts import gateway_grace
 from fleet.settings import Settings, read_settings
 from scripts.chart_settings import schema
 from tests.kube.chart_values import MATRIX, Rendering, Renders, environment, only, pod_of
@@ -88,6 +89,8 @@ def test_a_gateway_has_time_for_what_it_holds(
     assert pod["terminationGracePeriodSeconds"] == delay + longest + 5
     settings = read_settings(ours(environment(documents, "gateway")))
     assert (settings.shutdown_delay, settings.shutdown_grace) == (delay, longest)
+    # And `ebbtide doctor` finds it there.
+    assert gateway_grace(only(documents, "Deployment", "ebbtide-gateway")) == longest
 
 
 def ours(environ: Mapping[str, str]) -> dict[str, str]:

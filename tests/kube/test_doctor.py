@@ -85,6 +85,11 @@ def test_it_finds_monitors_meshes_and_who_else_scales(
         metadata = {"name": name, "labels": {"app.kubernetes.io/name": label}}
         service = {"metadata": metadata, "spec": {"ports": [{"port": 9400}]}}
         admin.post(f"/api/v1/namespaces/{namespace}/services", service)
+    gateways = deployment("tide-gateway", namespace)
+    gateways["metadata"]["labels"] = {"app.kubernetes.io/component": "gateway"}
+    (container,) = gateways["spec"]["template"]["spec"]["containers"]
+    container["env"] = [{"name": "EBBTIDE_SHUTDOWN_GRACE", "value": "90"}]
+    admin.post(f"/apis/apps/v1/namespaces/{namespace}/deployments", gateways)
     # By all namespaces at once, and by name.
     for flags in ((), ("--namespace", namespace)):
         _, told = doctor(*flags)
@@ -93,6 +98,7 @@ def test_it_finds_monitors_meshes_and_who_else_scales(
             f"Prometheus: service {namespace}/metrics",
             f"{namespace}/scaled: its namespace has istio-injection=enabled: Istio takes in",
             f"{namespace}/scaled: somebody else scales it: HorizontalPodAutoscaler",
+            f"{namespace}/scaled: a gateway that stops goes on for 90 s, and a request may take",
         ):
             assert expected in told
 
