@@ -345,3 +345,29 @@ def test_a_template_that_changes_for_ever_leaves_nothing_behind() -> None:
     cluster.drop(Kind.DEPLOYMENT, made)
     cluster.read()
     assert not cluster.reader._places.classes._found
+
+
+def test_of_very_many_events_about_one_pod_the_newest_are_kept() -> None:
+    cluster = Cluster()
+    made = deployment()
+    set_ = replica_set(made)
+    cluster.put(Kind.DEPLOYMENT, made)
+    cluster.put(Kind.REPLICA_SET, set_)
+    waiting = {"waiting": {"reason": "ContainerCreating"}}
+    here = pod(set_, state=waiting)
+    cluster.put(Kind.POD, here)
+    mount = event(here, "FailedMount", "no such volume", at=60.0, name="mount")
+    cluster.put(Kind.EVENT, mount)
+    for number in range(1000):
+        flood = event(here, "Pulling", f"{number}", at=20.0 + number / 100, name=f"e{number}")
+        cluster.put(Kind.EVENT, flood)
+        if number % 100 == 0:
+            cluster.read(kinds=[Kind.EVENT])
+    assert only(cluster.read()).message == "no such volume"
+    (kept,) = cluster.reader._crews._events.values()
+    assert len(kept) <= 64
+    cluster.drop(Kind.EVENT, mount)
+    assert only(cluster.read()).reason is Reason.PULLING_IMAGE
+    cluster.objects[Kind.EVENT].clear()
+    assert only(cluster.read()).reason is Reason.STARTING
+    assert not cluster.reader._crews._events

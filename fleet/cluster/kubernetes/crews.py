@@ -1,7 +1,9 @@
 """The replicas of each revision, read anew only where something has changed. Pure.
 
-Rule: an Event is believed about a pod of its own namespace, by name and uid. Whoever may write
-      Events in one namespace has no say about the pods of another.
+Rule 1: an Event is believed about a pod of its own namespace, by name and uid. Whoever may write
+        Events in one namespace has no say about the pods of another.
+Rule 2: of very many about one pod the newest of each reason are kept: who writes them by the
+        thousand must not keep a process busy with them.
 """
 
 from collections.abc import Callable
@@ -23,6 +25,7 @@ from fleet.names import RevisionName
 __all__ = ["Crews"]
 
 _NO_EVENTS: Events = {}
+_MOST_EVENTS = 64
 _Pod = tuple[str, str, str]
 """A pod's namespace, name and uid."""
 
@@ -46,7 +49,12 @@ class Crews:
     def put_event(self, key: Key, raw: Object) -> None:
         """An Event as it is now; its own object never changes."""
         pod = _subject(key, raw)
-        self._events.setdefault(pod, {})[key] = raw
+        events = self._events.setdefault(pod, {})
+        if len(events) >= _MOST_EVENTS:
+            kept = {id(event) for event in newest(list(events.values())).values()}
+            for old in [name for name, event in events.items() if id(event) not in kept]:
+                del events[old]
+        events[key] = raw
         self._told(pod)
 
     def drop_event(self, key: Key, raw: Object) -> None:
