@@ -152,7 +152,8 @@ def _in_the_way(wish: Wish, newcomers: Iterable[Wish]) -> bool:
     """Whether it waits for a GPU that one of these may have."""
     if wish.may is None:
         return any(wish.gpu_class == other.gpu_class for other in newcomers)
-    return any(other.may is not None and wish.may & other.may for other in newcomers)
+    may = wish.may
+    return any(other.may is not None and not may.isdisjoint(other.may) for other in newcomers)
 
 
 def _gives_up(wish: Wish) -> bool:
