@@ -205,7 +205,10 @@ class Plane:
         self.later(self.delays.stop if pod.node else 0.0, self._gone, pod.name)
 
     def _gone(self, name: ReplicaName) -> None:
-        pod = self.pods.pop(name)
+        pod = self.pods.pop(name, None)
+        if pod is None:
+            # Its node was lost, and it with that.
+            return
         for view in self._views:
             view.later(view.pod_gone, name)
         if pod.revision in self.revisions:
