@@ -193,7 +193,7 @@ def _rise(standing: Standing) -> Scale | None:
 def _fall(standing: Standing) -> Mark | Scale | None:
     going, drain, footing = _going(standing), standing.drain, standing.footing
     # A mark names pods: one of what was never made would be read back as another, without end.
-    names = frozenset(member.name for member in going if member.made)
+    names = frozenset(member.name for member in going if member.made) | _falling_still(standing)
     if drain is not None and drain.foreign:
         return None
     if footing.foreign(drain):
@@ -208,6 +208,14 @@ def _fall(standing: Standing) -> Mark | Scale | None:
     if names and standing.acknowledged != drain.number:
         return None
     return _scale_unless_behind(standing)
+
+
+def _falling_still(standing: Standing) -> frozenset[ReplicaName]:
+    """Those marked that a write of before may take away yet, whoever else is to go now."""
+    drain = standing.drain
+    if drain is None or standing.footing.sure:
+        return frozenset()
+    return drain.replicas & _names(standing)
 
 
 def _reachable(going: Iterable[ReplicaSeen]) -> bool:

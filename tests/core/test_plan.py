@@ -228,6 +228,22 @@ def test_whoever_may_still_go_for_what_was_written_is_not_taken_back():
     assert short(plan([replace(one, footing=LED)])) == ["a?"]
 
 
+def test_whoever_may_still_go_stays_marked_when_others_are_to_go():
+    members = [replica(f"a{n}", at=float(n)) for n in range(4)]
+    members[0] = replace(members[0], available=False)
+    one = led(replicas=4, target=3, members=tuple(members), drain=marked(1, "a3"))
+    falling = replace(one, footing=replace(LED, sure=False))
+    both = f"a!{marked(2).number}(a0,a3)"
+    assert short(plan([falling])) == [both], "a3 may go for a write of before"
+    named = replace(falling, drain=marked(2, "a0", "a3"))
+    assert plan([named]) == (), "named once"
+    done = replace(named, acknowledged=marked(2).number)
+    assert short(plan([done])) == ["a:4>3"]
+    late = replace(falling, drain=marked(1, "a3", term=1))
+    assert short(plan([late])) == [both], "a former leader's too"
+    assert short(plan([one])) == [f"a!{marked(2).number}(a0)"]
+
+
 def test_fewer_but_some_wait_until_the_rollout_is_over():
     one = led(replicas=3, target=2, footing=replace(LED, settled=False))
     assert plan([one]) == ()
