@@ -177,10 +177,10 @@ def _shared(
     got = [_Got(wish) for wish in sorted(wishes, key=_order)]
     for one in got:
         stock.hold(one.wish.asker, one.wish.held, one.wish.at)
-    left = {candidate.revision: candidate for candidate in candidates}
+    idle = _Idle({candidate.revision: candidate for candidate in candidates})
     for one in got:
         if one.wish.rank is Rank.NEWCOMER and one.wish.wanted > one.wish.held:
-            _first(one, stock, left, grow_first=supply.grow_first)
+            _first(one, stock, idle, grow_first=supply.grow_first)
     gone = {victim.revision for one in got for victim in one.victims}
     for one in got:
         if one.wish.revision not in gone and not one.short:
@@ -194,9 +194,25 @@ def _order(wish: Wish) -> tuple[int, bool, int, float, RevisionName]:
     return (wish.rank, not wish.first, -wish.priority, -wish.oldest_wait, wish.revision)
 
 
-def _first(
-    got: _Got, stock: Stock, left: dict[RevisionName, Candidate], *, grow_first: bool
-) -> None:
+@dataclass(slots=True)
+class _Idle:
+    """Who may be evicted still."""
+
+    left: dict[RevisionName, Candidate]
+    in_vain: set[Asker] = field(default_factory=set)
+    """For whom nobody's eviction helps, until somebody is evicted: others who ask the same."""
+
+    def victims(self, wish: Wish, stock: Stock) -> tuple[Victim, ...] | None:
+        if not wish.evicts or wish.asker in self.in_vain:
+            return None
+        able = [one for one in self.left.values() if one.revision != wish.revision]
+        found = choose_any(stock.needs(wish.asker), able)
+        if found is None and wish.revision not in self.left:
+            self.in_vain.add(wish.asker)
+        return found
+
+
+def _first(got: _Got, stock: Stock, idle: _Idle, *, grow_first: bool) -> None:
     """One replica for a newcomer: from free GPUs, from the idle, or from a new node."""
     wish = got.wish
     if wish.gpus == 0:
@@ -206,10 +222,9 @@ def _first(
     if found is None and grow_first:
         found = stock.grow(wish.asker)
     if found is None:
-        able = [one for one in left.values() if one.revision != wish.revision]
-        victims = choose_any(stock.needs(wish.asker), able) if wish.evicts else None
+        victims = idle.victims(wish, stock)
         if victims is not None:
-            _evict(victims, stock, left)
+            _evict(victims, stock, idle)
             got.victims = victims
             found = stock.take(wish.asker)
     if found is None and wish.asks:
@@ -220,16 +235,17 @@ def _first(
         got.kinds.append(found)
 
 
-def _evict(victims: Iterable[Victim], stock: Stock, left: dict[RevisionName, Candidate]) -> None:
+def _evict(victims: Iterable[Victim], stock: Stock, idle: _Idle) -> None:
+    idle.in_vain.clear()
     for victim in victims:
-        candidate = left.pop(victim.revision)
+        candidate = idle.left.pop(victim.revision)
         for _, key in victim.at:
             stock.free_up(key, candidate.gpus)
         stock.free_up(
             (candidate.gpu_class, None), (victim.replicas - len(victim.at)) * candidate.gpus
         )
         if candidate.replicas > victim.replicas:
-            left[victim.revision] = without(candidate, victim)
+            idle.left[victim.revision] = without(candidate, victim)
 
 
 def _more(got: _Got, stock: Stock) -> None:

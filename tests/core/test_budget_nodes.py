@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from autoscaler.core import budget
 from autoscaler.core.budget import Rank, share
-from autoscaler.core.evict import Victim
+from autoscaler.core.evict import Victim, choose_any
 from autoscaler.core.stock import Spot, Supply
 from fleet.names import ReplicaName
 from tests.core.test_budget import got, wish
@@ -100,6 +101,20 @@ def test_the_cheapest_set_that_makes_room_on_one_node():
     assert share([*held, new], idle, there)["new"].victims == (
         Victim(revision="two", replicas=1, at=at("t@n3")),
     )
+
+
+def test_of_many_who_ask_the_same_in_vain_one_is_reckoned_with(monkeypatch):
+    """A crowd of them is not looked through for each."""
+    asked = []
+
+    def counted(needs, candidates):
+        asked.append(needs)
+        return choose_any(needs, candidates)
+
+    monkeypatch.setattr(budget, "choose_any", counted)
+    crowd = [wish(f"m{number}", wanted=1, gpus=2, oldest_wait=1.0) for number in range(50)]
+    share(crowd, [], supply(("n1", 1)))
+    assert len(asked) == 1
 
 
 def test_a_free_gpu_on_the_node_spares_a_victim():
