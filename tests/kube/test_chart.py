@@ -197,6 +197,7 @@ def test_what_stands_in_front_of_a_gateway_with_tls_speaks_it(
 @pytest.mark.parametrize(
     ("controller", "key", "value"),
     [
+        ("alb", "alb.ingress.kubernetes.io/target-type", "ip"),
         ("alb", "alb.ingress.kubernetes.io/healthcheck-path", "/v2/health/ready"),
         ("nginx", "nginx.ingress.kubernetes.io/proxy-read-timeout", "1200"),
         ("nginx", "nginx.ingress.kubernetes.io/proxy-body-size", "0"),

@@ -42,6 +42,8 @@ STORED: Mapping[str, Any] = {
     }
 }
 
+MONITORED: Mapping[str, Any] = {"serviceMonitor": {"enabled": True, "interval": "15s"}}
+
 
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> Rendering:
@@ -189,6 +191,14 @@ def test_pods_are_apart_from_their_like(which: tuple[str, str], rendered: Render
             )
         ),
         (MATRIX["small"], REDIS, "spec.volumeClaimTemplates", None),
+        *(
+            (MONITORED, ("ServiceMonitor", "ebbtide"), f"spec.endpoints.0.{key}", value)
+            for key, value in (("path", "/metrics"), ("interval", "15s"))
+        ),
+        *(
+            ({"image": {"pullPolicy": "Never"}}, which, f"{CONTAINER}.imagePullPolicy", "Never")
+            for which in (GATEWAY, AUTOSCALER)
+        ),
     ],
     ids=str,
 )
