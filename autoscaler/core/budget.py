@@ -7,7 +7,8 @@ Rule 2: newcomers come first: a model that somebody waits for, or a pinned one, 
         whoever else may want it. Then highest priority first, then the oldest waiting request. Only
         they may evict, and only for their first replica.
 Rule 3: then minimums, then more replicas for models that have some; from free GPUs alone. So an
-        evicted model comes back to its minimum only when a GPU is free.
+        evicted model comes back to its minimum only when a GPU is free, and not while its pod could
+        be put on one that a newcomer, which waits for more in that place, is to have.
 Rule 4: a replica that waits for its GPU holds none; neither does one between two tries.
 Rule 5: where more GPUs may be asked for, a newcomer evicts first and asks where that does not help
         (or the other way round, `Supply.grow_first`), and not at once: who is busy now may be idle
@@ -251,6 +252,10 @@ def _evict(victims: Iterable[Victim], stock: Stock, idle: _Idle) -> None:
 def _more(got: _Got, stock: Stock) -> None:
     """As many further replicas as fit, from free GPUs or a new node."""
     wish = got.wish
+    if wish.rank is Rank.MINIMUM and wish.gpus and stock.could_take_what_is_kept(wish.asker):
+        # Rule 3: else it takes that, is evicted for it, and comes back, for ever.
+        got.short = got.replicas < wish.wanted
+        return
     while got.replicas < wish.wanted:
         if wish.gpus == 0:
             found: tuple[Kind, str] | None = (Kind.FREE, wish.gpu_class)

@@ -94,6 +94,8 @@ class Stock:
         self.owed = Counter[str]()
         """By class: GPUs that pods wait for already, less those of them that are to be bought."""
         self._spots = {spot.key: _Left(spot.free, spot.coming) for spot in supply.spots}
+        self._kept = Counter[PlaceKey]()
+        """Free now, and given to what waits for more to come in that place."""
         told = {gpu_class for gpu_class, _ in self._spots}
         for gpu_class, total in supply.totals.items():
             if gpu_class not in told:
@@ -123,6 +125,8 @@ class Stock:
         left, gpu_class = self._spots[key], key[0]
         kind = Kind.FREE if left.free >= asker.gpus else Kind.COMING
         free = min(left.free, asker.gpus)
+        if kind is Kind.COMING:
+            self._kept[key] += free
         left.free -= free
         left.coming -= asker.gpus - free
         self._room[gpu_class] -= asker.gpus
@@ -136,6 +140,10 @@ class Stock:
                 self._elastic[gpu_class] -= asker.gpus
                 return Kind.NEW, gpu_class
         return None
+
+    def could_take_what_is_kept(self, asker: Asker) -> bool:
+        """Whether a pod of it may be put where GPUs lie free for what waits there for more."""
+        return any(self._kept[key] >= asker.gpus for key in self._places(asker))
 
     def free_up(self, key: PlaceKey, gpus: int) -> None:
         """So many more are being freed in a place."""

@@ -1,5 +1,7 @@
 """Who gets the GPUs there are, where nodes, several classes or nodes to come are to be reckoned."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -51,6 +53,25 @@ BOTH = may("n1", "n2")
 def test_all_gpus_of_a_replica_are_on_one_node_where_it_may_go(gpus, nodes, allowed, short):
     new = wish("new", gpus=gpus, may=allowed)
     assert share([new], [], supply(*nodes))["new"].short is short
+
+
+@pytest.mark.parametrize(
+    ("free", "coming", "gpus", "least"),
+    [
+        (1, 1, 2, (1, True)),  # its pod could be put on n1, where the newcomer waits for more
+        (0, 2, 2, (2, False)),  # nothing lies free there
+        (2, 0, 2, (2, False)),  # the newcomer is written with it
+        (1, 0, 1, (2, False)),
+    ],
+)
+def test_a_minimum_waits_where_it_could_take_what_a_newcomer_waits_for(free, coming, gpus, least):
+    new = wish("new", gpus=gpus, may=may("n1"))
+    least_wish = wish("least", held=1, wanted=2, rank=Rank.MINIMUM, may=BOTH, at={("gpu", "n2"): 1})
+    stock = supply(("n1", free, coming), ("n2", 1), totals={"gpu": 9})
+    shares = got(share([least_wish, new], [], stock))
+    assert shares == {"new": (1, False), "least": least}
+    more = replace(least_wish, rank=Rank.MORE)
+    assert got(share([more, new], [], stock))["least"] == (2, False), "somebody waits for it"
 
 
 def test_the_node_with_the_least_room_to_spare_is_taken():
