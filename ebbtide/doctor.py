@@ -31,7 +31,7 @@ _FILE_WIDTH = 160
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own arguments."""
     account_flags(parser)
-    settings_flag(parser)
+    settings_flag(parser, serving=False)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead")
 
 

@@ -23,11 +23,12 @@ def whole_number(most: int, *, least: int = 0) -> Callable[[str], int]:
     return parse
 
 
-def settings_flag(parser: argparse.ArgumentParser) -> None:
-    """The file of settings of a serving process."""
+def settings_flag(parser: argparse.ArgumentParser, *, serving: bool = True) -> None:
+    """The file of settings of a process; one that is `serving` reads it again while it runs."""
+    again = ", read again at SIGHUP" if serving else ""
     parser.add_argument(
         "--settings",
         type=Path,
         metavar="FILE",
-        help="EBBTIDE_NAME=value lines, read again at SIGHUP; the environment wins over them",
+        help=f"EBBTIDE_NAME=value lines{again}; the environment wins over them",
     )

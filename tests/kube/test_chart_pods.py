@@ -51,6 +51,19 @@ def test_a_gateway_is_told_the_name_of_its_own_container(rendered: Rendering) ->
     assert given["POD_CONTAINER"] == container["name"]
 
 
+def test_a_process_is_told_its_pod(rendered: Rendering) -> None:
+    """Without its uid a Lease would outlive it, without its name its gateway would be another."""
+    told = {"POD_NAME": "name", "POD_NAMESPACE": "namespace", "POD_UID": "uid"}
+    for kind in ("gateway", "autoscaler"):
+        (container,) = pod_of(only(rendered(), "Deployment", f"ebbtide-{kind}"))["containers"]
+        given = {
+            each["name"]: each["valueFrom"]["fieldRef"]["fieldPath"]
+            for each in container["env"]
+            if each["name"] in told
+        }
+        assert given == {name: f"metadata.{field}" for name, field in told.items()}
+
+
 def test_a_new_version_of_the_chart_alone_does_not_start_redis_again(rendered: Rendering) -> None:
     redis = only(rendered({"commonLabels": {"team": "ml"}}), "StatefulSet", "ebbtide-redis")
     assert redis["spec"]["template"]["metadata"]["labels"] == {
