@@ -39,9 +39,9 @@ __all__ = ["APPLY", "MERGE", "Api", "ExpiredError"]
 
 _LEASES = "/leases"
 MERGE = "application/merge-patch+json"
-APPLY = "application/apply-patch+yaml"
-"""Server-side apply; JSON is YAML."""
 """The content type of a merge patch (RFC 7386)."""
+APPLY = "application/apply-patch+yaml"
+"""That of a server-side apply; JSON is YAML."""
 
 _JSON = "application/json"
 _TIMEOUT_S = 15.0
