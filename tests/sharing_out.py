@@ -12,10 +12,12 @@ from xdist.scheduler import LoadScopeScheduling
 
 __all__ = ["Groups", "group_of", "rank_of"]
 
-_FOLDERS = ("local", "contract", "sim", "wire", "house", "core")
+_FOLDERS = ("local", "contract", "sim", "wire", "kube", "house", "core")
 """Those whose tests wait before those whose tests compute."""
 _REAL = ("test_kubernetes_", "test_control_plane", "test_leases")
 """Modules of contracts that are held against a control plane."""
+_RENDERED = ("test_chart_effects", "test_chart_pages", "test_judging")
+"""Modules beside those of the control plane that need none."""
 _SHARED = ("test_bench_parts", "test_quickstart_models")
 """Modules that start something for all their tests."""
 _PLANE = "plane-"
@@ -32,7 +34,7 @@ def group_of(nodeid: str) -> str:
     """Tests of the same one run on the same worker, in one go."""
     path, _, name = nodeid.partition("::")
     *_, folder, module = ("", *path.split("/"))
-    if folder == "kube":
+    if folder == "kube" and not module.startswith(_RENDERED):
         return f"{_PLANE}{folder}"
     if folder == "contract" and (module.startswith(_REAL) or "[kubernetes" in name):
         return f"{_PLANE}{folder}"
