@@ -65,6 +65,17 @@ class World:
             made = revision(name.partition("/")[2], policy=policy, replicas=replicas)
             self.cluster.put(replace(made, second_writer=second_writer))
 
+    async def fail_starts(self, name, times, *, message):
+        """Once it is asked for: one start after the other ends, for the reason given."""
+        await self.until(lambda: self.replicas(name) == 1)
+        for _ in range(times):
+            await self.until(lambda: any(r.gpus for r in self.cluster.fleet().of(name)))
+            replica = self.cluster.fleet().of(name)[-1].name
+            self.cluster.fail(replica, message=message)
+            await asyncio.sleep(3)
+            if self.replicas(name):
+                self.cluster.retry(replica)
+
     async def at(self, time):
         await asyncio.sleep(time - self.loop.time())
 

@@ -310,14 +310,7 @@ async def test_failed_starts_give_the_gpu_back_for_a_while():
         world.add(A)
         world.gateway.probing = False
         world.gateway.arrive(A)
-        await world.until(lambda: world.replicas(A) == 1)
-        for _ in range(3):
-            await world.until(lambda: any(r.gpus for r in world.cluster.fleet().of(A)))
-            name = world.cluster.fleet().of(A)[-1].name
-            world.cluster.fail(name, message="no such file")
-            await asyncio.sleep(3)
-            if world.replicas(A):
-                world.cluster.retry(name)
+        await world.fail_starts(A, 3, message="no such file")
         blocked = await world.until(lambda: world.replicas(A) == 0, limit=3)
         assert world.cluster.writes[-1] == (A, 0, Reason.START_FAILED)
         failed = next(e for e in world.bus.tail(100, revision=A) if e.event == "failed")

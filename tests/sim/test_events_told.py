@@ -43,14 +43,7 @@ async def test_who_cannot_start_is_told_with_the_server_s_own_words():
         world.add(A)
         world.gateway.probing = False
         world.gateway.arrive(A)
-        await world.until(lambda: world.replicas(A) == 1)
-        for _ in range(3):
-            await world.until(lambda: any(r.gpus for r in world.cluster.fleet().of(A)))
-            name = world.cluster.fleet().of(A)[-1].name
-            world.cluster.fail(name, message="no such file")
-            await asyncio.sleep(3)
-            if world.replicas(A):
-                world.cluster.retry(name)
+        await world.fail_starts(A, 3, message="no such file")
         await world.until(lambda: world.replicas(A) == 0, limit=3)
         (failed,) = (message for reason, message in told(world, A) if reason == "failed")
         assert failed.startswith("start_failed: ")
