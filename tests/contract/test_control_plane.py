@@ -46,7 +46,14 @@ def test_rights_are_what_roles_give(control_plane: ControlPlane, namespace: str)
 def test_a_killed_part_comes_back_with_what_it_knew(
     control_plane: ControlPlane, namespace: str
 ) -> None:
+    controllers = control_plane.pid("kube-controller-manager")
     with control_plane.without("kube-apiserver"):
         assert not control_plane.admin.ready()
+    # Those that asked it in vain would rest too long for the next test.
+    assert control_plane.pid("kube-controller-manager") != controllers
+    control_plane.admin.post(
+        f"/apis/apps/v1/namespaces/{namespace}/deployments", deployment("a", namespace, replicas=1)
+    )
+    control_plane.admin.until(_pods(namespace), lambda pods: len(pods["items"]) == 1)
     found = control_plane.admin.get(f"/api/v1/namespaces/{namespace}")
     assert found["metadata"]["name"] == namespace

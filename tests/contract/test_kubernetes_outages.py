@@ -39,6 +39,7 @@ async def test_a_server_that_is_killed_is_waited_for_and_found_again(site, caplo
         finally:
             site.plane.start_part("kube-apiserver")
             await asyncio.to_thread(site.plane.wait_ready)
+            site.plane.start_clients_anew()
         await soon(lambda: cluster.cut_since is None)
         assert cluster.fleet().of(a)[0].name == fleet.of(a)[0].name
         await scale(cluster, a, 0)
@@ -70,6 +71,7 @@ async def test_what_happened_while_it_was_cut_off_and_is_forgotten_since_is_foun
         site.plane.compact()
         site.plane.start_part("kube-apiserver")
         await asyncio.to_thread(site.plane.wait_ready)
+        site.plane.start_clients_anew()
         old = {"resourceVersion": listed["metadata"]["resourceVersion"]}
         async with api.watch(site.path(), old) as news:
             with pytest.raises(ExpiredError):

@@ -27,6 +27,8 @@ from tests.kube.parts import AUDITED, PARTS, Site, command_lines
 __all__ = ["ControlPlane", "free_port"]
 
 _TRIES = 3
+_CLIENTS = ("kube-controller-manager", "kube-scheduler")
+"""Those that are told by the API server what there is to do."""
 _START_S = 60.0
 
 
@@ -101,6 +103,14 @@ class ControlPlane:
         finally:
             self.start_part(part)
             self.wait_ready()
+            self.start_clients_anew()
+
+    def start_clients_anew(self) -> None:
+        """To be called once the API server is back: who has asked it in vain rests for up to 45 s
+        (client-go's pauses double, and are remembered), in which no pod would be made."""
+        for part in _CLIENTS:
+            self.kill(part)
+            self.start_part(part)
 
     def compact(self) -> None:
         """etcd forgets all versions but the present ones."""
@@ -181,8 +191,7 @@ class ControlPlane:
         self._wait_for_certificate()
         self.admin = Admin.of_token(self.url, token=self.token, ca=self.ca)
         self.wait_ready()
-        self.start_part("kube-controller-manager")
-        self.start_part("kube-scheduler")
+        self.start_clients_anew()
         self.admin.until("/api/v1/namespaces/default/serviceaccounts/default", bool)
 
     def _wait_for_certificate(self) -> None:
