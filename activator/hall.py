@@ -134,7 +134,7 @@ class Hall:
     def publish(self) -> None:
         """Publish the sample as it stands now."""
         now = self._clock.now()
-        made = {name: line.made(now) for name, line in self._lines.items()}
+        made = {name: line.resting.sample(line.revision, now) for name, line in self._lines.items()}
         self._bus.publish(Sample(gateway=self.name, revisions=Aged(made, now)))
 
     def refuse_waiting(self, reason: Reason) -> None:

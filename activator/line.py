@@ -247,12 +247,8 @@ class Line:
 
     def sample(self, now: float) -> RevisionSample:
         """What the autoscaler is told."""
-        made, at = self.made(now)
+        made, at = self.resting.sample(self.revision, now)
         return later(made, now - at)
-
-    def made(self, now: float) -> tuple[RevisionSample, float]:
-        """Its sample as it was made, and when: by `now` only ages have moved."""
-        return self.resting.sample(self.revision, now)
 
     # What the hall calls.
 
@@ -333,6 +329,8 @@ class Line:
         self._waking.ask(now)
 
     def _release(self, now: float) -> None:
+        # A seat may have other slots now, or be warm.
+        self.resting.end()
         for ticket in self.ledger.release(now):
             # A guest told just before may have ended this one.
             if ticket.state is State.RUNNING and ticket.seat is not None and not ticket.announced:

@@ -3,15 +3,16 @@
 There may be a thousand of them, looked at and told about every second.
 
 Rule 1: a sample is told again for as long as it holds but for its ages, with when it was made.
-Rule 2: whatever could change it (an arrival, a replica, a new revision) ends the rest first.
-Rule 3: a replica that is not ready, or that takes nothing new, lets nobody rest: what is concluded
-        of it may change by the clock alone.
+Rule 2: whatever could change it (an arrival, a replica, a new revision, a seat that opens or gets
+        other slots) ends the rest first.
+Rule 3: a replica that is not ready, or not proved, or that takes nothing new, lets nobody rest:
+        what is concluded of it may change by the clock alone.
 """
 
 from dataclasses import dataclass
 from operator import attrgetter
 
-from activator.core.ledger import Ledger
+from activator.core.ledger import Ledger, Seat
 from activator.report import sample_of
 from fleet.messages import RevisionSample
 from fleet.model import Fleet, Replica, Revision
@@ -67,9 +68,14 @@ class Resting:
         replicas, seats = fleet.of(revision.name), self._ledger.seats
         ready = seats.keys() == {replica.name for replica in replicas}
         self._looked = None
-        if self._ledger.quiet and ready and all(seat.open for seat in seats.values()):
-            self._looked = _Look(revision=revision, replicas=replicas, marks=self._marked())
+        if self._ledger.quiet and ready and all(map(_settled, seats.values())):
+            # First what is told: at rest it is not compared any more.
             self.sample(revision, now)
+            self._looked = _Look(revision=revision, replicas=replicas, marks=self._marked())
+
+    def end(self) -> None:
+        """What is told of a seat may be something else now."""
+        self._looked = None
 
     def sample(self, revision: Revision, now: float) -> tuple[RevisionSample, float]:
         """The sample of a revision, and when it was made: by `now` only its ages have moved."""
@@ -88,8 +94,13 @@ class Resting:
         return (
             told.arrivals == ledger.arrivals
             and told.completions == ledger.completions
-            and self._marks == self._marked()
+            and (self._looked is not None or self._marks == self._marked())
         )
 
     def _marked(self) -> _Marks:
         return tuple(map(_mark, self._ledger.seats.values()))
+
+
+def _settled(seat: Seat) -> bool:
+    """Whether it stays as it is until something happens to it."""
+    return seat.open and seat.proved and not seat.warming
