@@ -112,6 +112,15 @@ def ages(sample):
     return [age for age in known if age is not None]
 
 
+def told_truly(w):
+    """The sample that is told now, which is as one that is made anew."""
+    seen = w.line.sample(w.now)
+    true = sample_of(w.line.revision, w.line.ledger, now=w.now)
+    assert idle(seen) == idle(true)
+    assert ages(seen) == pytest.approx(ages(true), abs=1e-6)
+    return seen
+
+
 @pytest.mark.parametrize("seed", range(5))
 async def test_what_is_told_is_what_is_whatever_happens_in_between(seed):
     """Calls, wakes, sleeps, broken replicas, other manifests: at any moment."""
@@ -134,7 +143,7 @@ async def test_what_is_told_is_what_is_whatever_happens_in_between(seed):
                         w.line._opening.doubt(seat)
                 case "slots":
                     seen = w.cluster.fleet().revisions[w.revision]
-                    policy = replace(seen.policy, slots=luck.randrange(1, 4))
+                    policy = replace(seen.policy, slots=luck.choice([None, 1, 2, 3]))
                     w.cluster.put(replace(seen, policy=policy))
                 case "drop":
                     for one in w.cluster.fleet().of(w.revision)[:1]:
@@ -142,10 +151,33 @@ async def test_what_is_told_is_what_is_whatever_happens_in_between(seed):
                         w.cluster.retry(one.name)
                 case _:
                     await asyncio.sleep(luck.choice([0.01, 0.3, 2.0]))
-            seen = w.line.sample(w.now)
-            true = sample_of(w.line.revision, w.line.ledger, now=w.now)
-            assert idle(seen) == idle(true)
-            assert ages(seen) == pytest.approx(ages(true), abs=1e-6)
+            told_truly(w)
+
+
+async def test_a_replica_that_warms_up_is_told_as_such_and_with_its_slots():
+    async with world() as w:
+        w.server.warm_up_s = 3.0
+        w.cluster.put(revision(replicas=1, policy=Policy(slots=None)))
+        seen = set()
+        for _ in range(80):
+            await asyncio.sleep(0.1)
+            seen |= {(one.slots, one.warming) for one in told_truly(w).replicas}
+        assert {(4, True), (4, False)} <= seen
+
+
+async def test_a_warm_up_that_breaks_is_told_to_be_over(monkeypatch):
+    async def broken(*args, **more):
+        await asyncio.sleep(3.05)
+        raise RuntimeError("planted")
+
+    async with world() as w:
+        monkeypatch.setattr(w.server, "warm_up", broken)
+        w.cluster.put(revision(replicas=1))
+        seen = set()
+        for _ in range(80):
+            await asyncio.sleep(0.1)
+            seen |= {one.warming for one in told_truly(w).replicas}
+        assert seen == {True, False}
 
 
 async def test_a_model_that_is_ready_and_idle_is_not_looked_into_each_second(monkeypatch):
