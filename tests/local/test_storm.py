@@ -17,8 +17,9 @@ pytestmark = [pytest.mark.anyio, pytest.mark.soak]
 _LOAD_S = 10.0
 _MINUTE_S = 60.0
 _CLIENTS = 200
-_RACE_S = 0.05
-"""A client may give up while its request is on its way."""
+_RACE_S = 0.5
+"""A client may give up while its request is on its way: on a busy machine the thread that writes it
+down waits for its turn. Whoever gave up in vain would reach the model up to nine seconds late."""
 
 
 def rss_mib(pid: int) -> float:
