@@ -95,13 +95,16 @@ async def test_a_rollout_is_seen_as_one_and_a_paused_one_stays_as_it_is(site):
         await until(cluster, lambda fleet: fleet.revisions[a].settled)
 
 
+def no_pods(site) -> str:
+    """A quota that refuses every pod; its path."""
+    path = f"/api/v1/namespaces/{site.namespace}/resourcequotas"
+    site.admin.post(path, {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}})
+    site.admin.until(f"{path}/none", lambda found: "hard" in found.get("status", {}))
+    return f"{path}/none"
+
+
 async def test_a_quota_that_refuses_pods_is_told_in_its_own_words(site):
-    quota = {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
-    site.admin.post(f"/api/v1/namespaces/{site.namespace}/resourcequotas", quota)
-    site.admin.until(
-        f"/api/v1/namespaces/{site.namespace}/resourcequotas/none",
-        lambda found: "hard" in found.get("status", {}),
-    )
+    no_pods(site)
     site.make("a")
     async with site.cluster(kubelet=False) as cluster:
         a = site.named("a")
@@ -117,6 +120,35 @@ async def test_a_quota_that_refuses_pods_is_told_in_its_own_words(site):
         assert drain.replicas == frozenset()
         await scale(cluster, a, 0)
         await until(cluster, lambda fleet: not fleet.of(a))
+
+
+async def test_a_paused_deployment_is_refused_pods_now_and_not_for_ever(site):
+    """Its controller leaves the condition as it is: nobody tells there that a refusal is over."""
+    quota = no_pods(site)
+    site.make("a")
+    async with site.cluster() as cluster:
+        a = site.named("a")
+        await scale(cluster, a, 1)
+        await until(cluster, lambda fleet: any(not each.made for each in fleet.of(a)))
+        site.patch("a", spec={"paused": True})
+        site.admin.delete(quota)
+        await until(cluster, lambda fleet: any(each.made for each in fleet.of(a)))
+        await scale(cluster, a, 0)
+        await until(cluster, lambda fleet: not fleet.of(a))
+        conditions = site.admin.get(site.path("a"))["status"]["conditions"]
+        assert ("ReplicaFailure", "True") in {(one["type"], one["status"]) for one in conditions}
+        seen = []
+        cluster.subscribe(lambda fleet: seen.extend(fleet.of(a)))
+        await scale(cluster, a, 1)
+        await until(cluster, lambda fleet: fleet.of(a) and fleet.of(a)[0].made)
+        assert [each for each in seen if not each.made] == []
+        await scale(cluster, a, 0)
+        await until(cluster, lambda fleet: not fleet.of(a))
+        no_pods(site)
+        await scale(cluster, a, 1)
+        fleet = await until(cluster, lambda fleet: fleet.of(a))
+        (replica,) = fleet.of(a)
+        assert (replica.phase, replica.reason) == (Phase.PENDING, Reason.FAILED_CREATE)
 
 
 async def test_replicas_are_named_by_pods(site):

@@ -156,6 +156,25 @@ def test_a_set_that_comes_in_late_says_whose_its_pods_are() -> None:
     assert only(fleet, RevisionName("default/before")).name == "default/demo-7c9d-x1"
 
 
+def test_what_is_refused_comes_and_goes_with_the_set_of_a_paused_one() -> None:
+    cluster, demo = Cluster(), deployment()
+    demo["spec"]["paused"] = True
+    own, made = replica_set(demo), replica_set(demo)
+    own["status"] = {"conditions": [{"type": "ReplicaFailure", "status": "True"}]}
+    cluster.put(Kind.DEPLOYMENT, demo)
+    cluster.read()
+    for _ in range(2):
+        cluster.put(Kind.REPLICA_SET, own)
+        assert only(cluster.read()).reason is Reason.FAILED_CREATE
+        cluster.put(Kind.REPLICA_SET, made)
+        assert cluster.read().of(DEMO) == ()
+    cluster.put(Kind.REPLICA_SET, own)
+    assert only(cluster.read()).reason is Reason.FAILED_CREATE
+    cluster.drop(Kind.REPLICA_SET, own)
+    assert cluster.read().of(DEMO) == ()
+    assert not cluster.reader._index._refused
+
+
 def test_the_replicas_of_one_that_is_gone_stay_until_their_pods_do() -> None:
     cluster = Cluster()
     demo = deployment()

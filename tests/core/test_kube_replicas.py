@@ -316,6 +316,23 @@ def test_a_refusal_that_is_over_has_none() -> None:
     assert only(read([demo], [pod(replica_set(demo))])).phase is Phase.LOADING
 
 
+def test_what_a_paused_one_said_before_it_was_paused_is_not_believed() -> None:
+    demo = refusing(500)
+    demo["spec"]["paused"] = True
+    assert only(read([demo], [pod(replica_set(demo))])).phase is Phase.LOADING
+
+
+@pytest.mark.parametrize(("at", "phase"), [(590, Phase.PENDING), (500, Phase.FAILED)])
+def test_of_a_paused_one_its_replica_set_says_what_is_refused(at: float, phase: Phase) -> None:
+    demo = deployment()
+    demo["spec"]["paused"] = True
+    own = replica_set(demo)
+    own["status"] = refusing(at)["status"]
+    replica = only(read([demo], replica_sets=[own]))
+    assert (replica.phase, replica.reason, replica.made) == (phase, Reason.FAILED_CREATE, False)
+    assert replica.message == 'admission webhook "x" denied the request'
+
+
 @pytest.mark.parametrize(
     ("status", "pods", "settled", "enacted"),
     [

@@ -4,9 +4,12 @@ Rule 1: an Event is believed about a pod of its own namespace, by name and uid. 
         Events in one namespace has no say about the pods of another.
 Rule 2: of very many about one pod the newest of each reason are kept: who writes them by the
         thousand must not keep a process busy with them.
+Rule 3: that the cluster refuses to make pods is for the Deployment to say, but for its ReplicaSets
+        while it is paused: its own condition then stays as it was when it was paused.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from fleet.cluster.kubernetes.assembly import Crew, crew
 from fleet.cluster.kubernetes.deployments import Deployed
@@ -82,6 +85,8 @@ class Crews:
             else:
                 age = wall_seconds(text(pod, "metadata", "creationTimestamp")) or 0.0
                 live.append((age, reading))
+        if deployed is not None and deployed.paused:
+            deployed = replace(deployed, refusal=self._index.refusal(revision.name))
         moments = Moments(now=now, offset=self._offset(), before=self._refused.get(revision.name))
         made = crew(live, over, deployed, moments, now=now)
         self._refused[revision.name] = moments.taken

@@ -13,7 +13,7 @@ from fleet.kubernetes.objects import Object, uid_of, version_of
 from fleet.model import Problem
 from fleet.names import RevisionName
 
-__all__ = ["SOURCE", "Deployed", "Refusal", "read_deployed"]
+__all__ = ["SOURCE", "Deployed", "Refusal", "read_deployed", "read_refusal"]
 
 SOURCE = "cluster"
 """Where such a Deployment is written, for messages."""
@@ -51,6 +51,7 @@ class Deployed:
     placement: Placement
     mark: Mark | None = None
     refusal: Refusal | None = None
+    """As its controller tells: not any more once it is paused."""
 
     @property
     def claims(self) -> tuple[object, ...]:
@@ -87,7 +88,7 @@ def read_deployed(raw: Object) -> Deployed:
             registration.resource if revision is not None and revision.gpus else "",
         ),
         mark=mark,
-        refusal=_refusal(raw),
+        refusal=read_refusal(raw),
     )
 
 
@@ -108,7 +109,8 @@ def _mark(value: str, name: RevisionName) -> tuple[Mark | None, tuple[Problem, .
         return None, (slip,)
 
 
-def _refusal(raw: Object) -> Refusal | None:
+def read_refusal(raw: Object) -> Refusal | None:
+    """What a Deployment or a ReplicaSet says of pods that the cluster refuses to make."""
     for each in entries(raw, "status", "conditions"):
         if text(each, "type") == "ReplicaFailure" and text(each, "status") == "True":
             return Refusal(

@@ -204,6 +204,7 @@ _REPLICA_SET: dict[str, _Shape] = {
         "annotations": _keys(REVISION),
         "ownerReferences": _OWNERS,
     },
+    "status": {"conditions": _typed("ReplicaFailure")},
 }
 _NODE: dict[str, _Shape] = {
     "metadata": _META,

@@ -16,7 +16,7 @@ Rule 3: a ReplicaSet is the newest where its template is the Deployment's, or wh
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fleet.cluster.kubernetes.deployments import Deployed
+from fleet.cluster.kubernetes.deployments import Deployed, Refusal, read_refusal
 from fleet.cluster.kubernetes.fields import entries, flag, text
 from fleet.cluster.kubernetes.naming import revision_name
 from fleet.cluster.kubernetes.objects import HASH, REVISION, TEMPLATE_DIGEST
@@ -35,6 +35,7 @@ class PodSet:
     """The Deployment that controls it."""
     template: str
     rollout: str
+    refusal: Refusal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +56,7 @@ def read_set(raw: Object) -> PodSet:
         owner=revision_name(namespace, owner) if owner else None,
         template=text(raw, TEMPLATE_DIGEST),
         rollout=text(raw, "metadata", "annotations", REVISION),
+        refusal=read_refusal(raw),
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import TypeVar
 
+from fleet.cluster.kubernetes.deployments import Refusal
 from fleet.cluster.kubernetes.fields import text
 from fleet.cluster.kubernetes.ownership import PodSet, SetRef, owner_of, read_set, set_of
 from fleet.kubernetes.objects import Key, Object, uid_of
@@ -11,6 +12,7 @@ from fleet.names import RevisionName
 __all__ = ["PodIndex"]
 
 _K = TypeVar("_K")
+_V = TypeVar("_V")
 
 
 class PodIndex:
@@ -29,6 +31,7 @@ class PodIndex:
         self._of_set: dict[Key, dict[Key, None]] = {}
         self._on_node: dict[str, dict[Key, None]] = {}
         self._by_uid: dict[str, Key] = {}
+        self._refused: dict[RevisionName, dict[Key, Refusal]] = {}
 
     def owned(self, name: RevisionName) -> Iterable[Key]:
         """The pods of a Deployment."""
@@ -49,6 +52,11 @@ class PodIndex:
     def by_uid(self, uid: str) -> Key | None:
         """The pod of that uid."""
         return self._by_uid.get(uid)
+
+    def refusal(self, name: RevisionName) -> Refusal | None:
+        """What one of a Deployment's ReplicaSets says of pods that it cannot make."""
+        found = self._refused.get(name)
+        return None if not found else found[min(found)]
 
     def touch(self, name: RevisionName) -> None:
         """Read all pods of a Deployment anew."""
@@ -87,13 +95,27 @@ class PodIndex:
 
     def put_set(self, key: Key, raw: Object) -> None:
         """A ReplicaSet as it is now."""
-        self.sets[key] = read_set(raw)
+        self._refuse(key, None)
+        found = self.sets[key] = read_set(raw)
+        self._refuse(key, found.refusal)
         self._own_all(key)
 
     def drop_set(self, key: Key) -> None:
         """A ReplicaSet that is gone."""
+        self._refuse(key, None)
         self.sets.pop(key, None)
         self._own_all(key)
+
+    def _refuse(self, key: Key, refusal: Refusal | None) -> None:
+        owner = self.sets[key].owner if key in self.sets else None
+        if owner is None:
+            return
+        if refusal is not None:
+            self._refused.setdefault(owner, {})[key] = refusal
+            self.revisions.add(owner)
+        elif key in self._refused.get(owner, {}):
+            _remove(self._refused, owner, key)
+            self.revisions.add(owner)
 
     def _own_all(self, set_key: Key) -> None:
         for key in self._of_set.get(set_key, {}):
@@ -114,7 +136,7 @@ class PodIndex:
             self.revisions.add(owner)
 
 
-def _remove(index: dict[_K, dict[Key, None]], name: _K, key: Key) -> None:
+def _remove(index: dict[_K, dict[Key, _V]], name: _K, key: Key) -> None:
     index[name].pop(key, None)
     if not index[name]:
         del index[name]
