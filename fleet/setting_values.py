@@ -5,14 +5,14 @@ A parser raises `ValueError` with what is allowed; `fleet.settings` says which v
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from fleet.gpubudget import parse_budget
 from fleet.quantities import parse_bool, parse_bytes, parse_duration, parse_int, parse_number
 
-__all__ = ["DURATIONS", "parse_value"]
+__all__ = ["DURATIONS", "SIZES", "WORDS", "parse_value"]
 
 _PARSERS: dict[type, Callable[[str], object]] = {
     str: str,
@@ -43,14 +43,21 @@ _POSITIVE = {
     "http_keepalive",
     "tunnel_idle",
 }
-_SIZES = {"max_waiting_bytes", "held_bodies"}
+SIZES = {"max_waiting_bytes", "held_bodies", "max_head", "naming_body"}
 _MAY_BE_OFF = {"caller_wakes", "max_connections_per_address"}
-_FORWARDED = ("off", "x-forwarded", "forwarded")
 _TOKEN = re.compile(r"[A-Za-z0-9._~-]{1,64}")
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _DB = re.compile(r"(?:/(?:\d{1,5})?)?")
 _KEY_PREFIX = re.compile(r"[A-Za-z0-9:._-]{1,64}")
-_LEVELS = ("debug", "info", "warning", "error")
+WORDS: Mapping[str, tuple[str, ...]] = {
+    "log_level": ("debug", "info", "warning", "error"),
+    "forwarded": ("off", "x-forwarded", "forwarded"),
+    "half_close": ("gone", "serve"),
+    "no_free_gpu": ("evict-first", "grow-first"),
+    "tls_min_version": ("1.2", "1.3"),
+    "tls_client_auth": ("required", "optional"),
+}
+"""Settings that are one of these words, in capitals or not."""
 
 
 def parse_value(name: str, text: str, *, default: object) -> object:
@@ -58,9 +65,11 @@ def parse_value(name: str, text: str, *, default: object) -> object:
     special = _SPECIAL.get(name)
     if special is not None:
         return special(text)
+    if name in WORDS:
+        return _word(text, allowed=WORDS[name])
     if name in DURATIONS:
         return _duration(text, positive=name in _POSITIVE)
-    if name in _SIZES:
+    if name in SIZES:
         return _size(text)
     if name in _MAY_BE_OFF:
         return parse_int(text, low=0, high=1_000_000)
@@ -77,9 +86,9 @@ def _duration(text: str, *, positive: bool) -> float:
     return seconds
 
 
-def _level(text: str) -> str:
-    if text.lower() not in _LEVELS:
-        raise ValueError(", ".join(_LEVELS))
+def _word(text: str, *, allowed: Collection[str]) -> str:
+    if text.lower() not in allowed:
+        raise ValueError((", " if len(allowed) > 2 else " or ").join(allowed))
     return text.lower()
 
 
@@ -114,19 +123,6 @@ def _networks(text: str) -> str:
     except ValueError as error:
         msg = f"networks like 10.0.0.0/8, with commas between ({error})"
         raise ValueError(msg) from None
-
-
-def _forwarded(text: str) -> str:
-    if text.lower() not in _FORWARDED:
-        raise ValueError(", ".join(_FORWARDED))
-    return text.lower()
-
-
-def _half_close(text: str) -> str:
-    if text.lower() not in ("gone", "serve"):
-        msg = "gone or serve"
-        raise ValueError(msg)
-    return text.lower()
 
 
 def _via(text: str) -> str:
@@ -181,26 +177,11 @@ def _budget(text: str) -> str:
     return text
 
 
-def _one_of(*words: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text.lower() not in words:
-            raise ValueError(" or ".join(words))
-        return text.lower()
-
-    return parse
-
-
 _SPECIAL: dict[str, Callable[[str], object]] = {
-    "tls_min_version": _one_of("1.2", "1.3"),
-    "tls_client_auth": _one_of("required", "optional"),
-    "log_level": _level,
-    "no_free_gpu": _one_of("evict-first", "grow-first"),
     "max_head": _head,
     "naming_body": _naming,
     "trusted_peers": _networks,
-    "forwarded": _forwarded,
     "via": _via,
-    "half_close": _half_close,
     "state_dir": lambda text: str(Path(text).expanduser()),
     "api_keys": _file,
     "admin_token_file": _file,

@@ -1,15 +1,16 @@
 """Makes the part of charts/ebbtide/values.schema.json that says which settings the chart takes.
 
 ``python -m scripts.settings_page`` writes it, beside docs/settings.md; a house test holds it to
-fleet/settings.py. Only the kind of value is checked: the rest ebbtide says at its start.
+fleet/settings.py. The kind of value is checked, and a word where it is one of a few; how much is
+too much ebbtide says at its start.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from fleet.setting_values import DURATIONS
+from fleet.setting_values import DURATIONS, SIZES, WORDS, parse_value
 from fleet.settings import Settings
 from scripts.settings_page import explained
 
@@ -39,10 +40,17 @@ LOCAL = frozenset({"state_dir", "tritonserver", "worker_timeout"})
 
 _DURATION = r"^[0-9]+(\.[0-9]+)?$|^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$"
 _SIZE = r"^[0-9]+(\.[0-9]+)?(k|M|G|T|Ki|Mi|Gi|Ti)?$"
-
-
-_TEXTS = {"redis_prefix": "^[A-Za-z0-9:._-]{1,64}$"}
-"""What must look like this also for the chart's sake: it stands in what a shell reads."""
+_COUNT = r"^[0-9]+$"
+_ALLOWANCE = "(present|(elastic:)?[0-9]{1,6})"
+_CLASS = "([A-Za-z0-9][A-Za-z0-9._-]*|[*])"
+_OF_CLASS = f" *{_CLASS} *= *{_ALLOWANCE} *"
+_TEXTS = {
+    # Also for the chart's sake: it stands in what a shell reads.
+    "redis_prefix": "^[A-Za-z0-9:._-]{1,64}$",
+    "gpu_budget": f"^ *{_ALLOWANCE} *$|^{_OF_CLASS}(,{_OF_CLASS})*$",
+    "trusted_peers": "^[0-9A-Fa-f.:/, ]*$",
+    "via": "^[A-Za-z0-9._~-]{0,64}$",
+}
 
 
 def schema() -> dict[str, object]:
@@ -63,17 +71,35 @@ def schema() -> dict[str, object]:
 
 def _kind(name: str) -> dict[str, object]:
     """YAML says 30 or "30s", true or "true": both are what the environment will hold."""
+    if name in WORDS:
+        return _one_of(WORDS[name])
     match getattr(Settings(), name):
         case bool():
             return {"enum": [True, False, "true", "false"]}
         case int():
-            return {"type": ["integer", "string"], "minimum": 0, "pattern": _SIZE}
+            pattern = _SIZE if name in SIZES else _COUNT
+            return {"type": ["integer", "string"], **_least(name), "pattern": pattern}
         case float():
             pattern = _DURATION if name in DURATIONS else r"^[0-9]+(\.[0-9]+)?$"
-            return {"type": ["number", "string"], "minimum": 0, "pattern": pattern}
+            return {"type": ["number", "string"], **_least(name), "pattern": pattern}
         case _:
             kind: dict[str, object] = {"type": ["string", "number"]}
             return kind | ({"pattern": _TEXTS[name]} if name in _TEXTS else {})
+
+
+def _one_of(words: Sequence[str]) -> dict[str, object]:
+    """YAML reads 1.2 as a number."""
+    numbers = [float(word) for word in words if word[0].isdigit()]
+    return {"type": ["string", "number"] if numbers else "string", "enum": [*words, *numbers]}
+
+
+def _least(name: str) -> dict[str, object]:
+    """What a number may be at least; of sizes, more is said at the start."""
+    try:
+        parse_value(name, "0", default=getattr(Settings(), name))
+    except ValueError:
+        return {"minimum": 1} if name not in DURATIONS else {"exclusiveMinimum": 0}
+    return {"minimum": 0}
 
 
 def write() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from fleet.setting_values import parse_value
 from fleet.settings import Settings
 from scripts.chart_settings import LOCAL, OWN, schema
 from tests.house.tree import text
@@ -100,6 +101,35 @@ def optional(schema: Any, values: Any, before: str = "") -> Iterator[str]:
 
 def test_a_section_that_is_left_empty_is_told_by_its_name() -> None:
     assert set(optional(SCHEMA, yaml.safe_load(text(VALUES)))) == {"settings"}
+
+
+def optional_values(schema: Any, values: Any, before: str = "") -> Iterator[str]:
+    """Those with a default that the schema lets be away: left empty in a file of values, they
+    would not be their default, but nothing. What only users put something into may be empty."""
+    schema = followed(schema)
+    for key, value in values.items():
+        inner = followed(schema.get("properties", {}).get(key, {}))
+        if isinstance(value, dict) and key != "resources" and "properties" in inner:
+            yield from optional_values(inner, value, f"{before}{key}.")
+        elif isinstance(value, dict) or value in ("", []):
+            continue
+        elif key not in schema.get("required", ()):
+            yield before + key
+
+
+def test_a_value_that_is_left_empty_is_told_by_its_name() -> None:
+    one = {"properties": {"a": {"type": "integer"}, "b": {"type": "string"}}}
+    assert list(optional_values(one, {"a": 1, "b": ""})) == ["a"]
+    assert list(optional_values(SCHEMA, yaml.safe_load(text(VALUES)))) == []
+
+
+@pytest.mark.parametrize("name", sorted(SCHEMA["properties"]["settings"]["properties"]))
+def test_a_setting_refuses_text_of_no_kind_as_its_reader_does(name: str) -> None:
+    kind = SCHEMA["properties"]["settings"]["properties"][name]
+    try:
+        parse_value(name, "(no)", default=getattr(Settings(), name))
+    except ValueError:
+        assert "enum" in kind or not re.search(kind["pattern"], "(no)")
 
 
 def unexplained(source: str) -> Iterator[str]:

@@ -110,14 +110,27 @@ MATRIX: Mapping[str, Values] = {
         "service": {"type": "LoadBalancer", "loadBalancerClass": "12"},
         "ingress": {"enabled": True, "className": "13", "hosts": ["14"]},
     },
+    "settings as YAML reads them": {
+        "namespaces": ["team-a"],
+        "settings": {
+            "tls_min_version": 1.2,
+            "tick": 1,
+            "gpu_price": 0,
+            "caller_wakes": 0,
+            "max_waiting": 1000000,
+            "trusted_peers": "10.0.0.0/8, fd00::/8",
+            "gpu_budget": "NVIDIA-A100-SXM4-80GB=8, mig-1g.10gb=2, *=elastic:4",
+        },
+    },
     "with empty places": {
         "settings": None,
         "commonLabels": None,
         "namespaces": None,
-        "gateway": {"resources": None, "podLabels": None},
+        "gateway": {"resources": None, "podLabels": None, "tls": {"secretName": "17"}},
         "autoscaler": {"resources": {"limits": None}},
         "redis": {"existingSecret": "15", "persistence": {"storageClass": "16"}},
         "service": {"annotations": None},
+        "ingress": {"enabled": True, "controller": "contour", "annotations": None},
     },
     "guarded": {
         "networkPolicy": {
@@ -135,6 +148,13 @@ MATRIX: Mapping[str, Values] = {
 WRONG = {
     "an empty section": ({"gateway": None}, "missing property 'gateway'"),
     "an empty section within": ({"redis": {"url": None}}, "missing property 'url'"),
+    "an empty number": ({"gateway": {"replicas": None}}, "missing property 'replicas'"),
+    "an empty switch": ({"admission": {"accounts": None}}, "missing property 'accounts'"),
+    "an empty list of ports": (
+        {"networkPolicy": {"egress": True, "apiServerPorts": None}},
+        "missing property 'apiServerPorts'",
+    ),
+    "Redis of no version": ({"redis": {"image": {"tag": ""}}}, "redis.image.tag"),
     "a label that selects": (
         {"gateway": {"podLabels": {"app.kubernetes.io/name": "x"}}},
         "gateway.podLabels: app.kubernetes.io/name",
@@ -157,6 +177,15 @@ WRONG = {
     "a flag": ({"settings": {"access_log": "yes"}}, "/settings/access_log"),
     "a size": ({"settings": {"max_head": "64KB"}}, "/settings/max_head"),
     "a prefix": ({"settings": {"redis_prefix": "$(id):"}}, "/settings/redis_prefix"),
+    "a word": ({"settings": {"no_free_gpu": "grow_first"}}, "'evict-first', 'grow-first'"),
+    "a word that YAML reads as a flag": ({"settings": {"forwarded": False}}, "want string"),
+    "a count": ({"settings": {"start_tries": "3k"}}, "/settings/start_tries"),
+    "no time at all": ({"settings": {"tick": 0}}, "/settings/tick"),
+    "a budget": ({"settings": {"gpu_budget": "elastic"}}, "/settings/gpu_budget"),
+    "who may speak for others": (
+        {"settings": {"trusted_peers": "proxy"}},
+        "/settings/trusted_peers",
+    ),
     "what the chart sets": ({"settings": {"shutdown_delay": 3}}, "shutdown_delay"),
     "an ingress controller": ({"ingress": {"controller": "apache"}}, "/ingress/controller"),
     "a host": ({"ingress": {"hosts": ["https://x"]}}, "/ingress/hosts/0"),

@@ -22,6 +22,9 @@
 {{- if and .Values.redis.enabled (or .Values.redis.url.existingSecret .Values.redis.url.tls.secretName) -}}
 {{- fail "redis.url names a Redis of your own, and redis.enabled is true: with it the chart brings another" -}}
 {{- end -}}
+{{- if and .Values.redis.enabled (not (or .Values.redis.image.tag .Values.redis.image.digest)) -}}
+{{- fail "redis.image.tag is empty: it has to name a version, or redis.image.digest what is pulled" -}}
+{{- end -}}
 {{- if and .Values.redis.url.tls.clientCertificate (not .Values.redis.url.tls.secretName) -}}
 {{- fail "redis.url.tls.clientCertificate: redis.url.tls.secretName has to name the Secret that holds it" -}}
 {{- end -}}
