@@ -247,6 +247,8 @@ class Revision:
     drain: Drain | None = None
     nodes: frozenset[str] | None = None
     """The nodes with GPUs that its pods may be placed on; None: any."""
+    placement: str = ""
+    """A digest of what its pod template says of nodes and GPUs, their number apart."""
     second_writer: str = ""
     """Who else scales it, in words for the operator: then ebbtide does not. Empty: nobody."""
     settled: bool = True

@@ -5,11 +5,12 @@ calls a model that could go nowhere else is held, as for any other GPU that is n
 
 Rule 1: what was possible within the last `GRACE` seconds is worth waiting for. After that it is as
         if it had never been.
-Rule 2: a model that asks for something else than it did then has no past.
+Rule 2: what a model needs counts: so many GPUs, on nodes such as its template asks for. One that
+        asks for other nodes than it did then has no past; whatever else its template says is free.
 """
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fleet.model import Fleet, Revision
 from fleet.places import Places
@@ -58,9 +59,9 @@ class Lately:
 def _was_possible(past: _Past, revision: Revision) -> bool:
     # Its classes and nodes are those of then: a node that is gone is none of today's.
     known = past.fleet.revisions.get(revision.name)
-    if known is None or (known.template, known.gpus) != (revision.template, revision.gpus):
+    if known is None or known.placement != revision.placement:
         return False
-    return past.places.possible(known)
+    return past.places.possible(replace(known, gpus=revision.gpus))
 
 
 def _fewer(before: Fleet, after: Fleet) -> bool:

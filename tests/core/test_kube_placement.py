@@ -1,5 +1,6 @@
 """On which nodes a pod template may be placed, and which class of GPUs that makes."""
 
+import string
 from itertools import pairwise
 from typing import Any
 
@@ -8,7 +9,7 @@ from hypothesis import given
 
 from fleet.cluster.kubernetes.classes import Classes
 from fleet.cluster.kubernetes.nodes import Node, read_node
-from fleet.cluster.kubernetes.placement import admits, named_product, read_placement
+from fleet.cluster.kubernetes.placement import admits, digest, named_product, read_placement
 from tests.core.anyjson import JSON
 from tests.fakes.kubeobjects import node
 
@@ -192,6 +193,27 @@ def test_fits_keep_up_with_nodes() -> None:
     assert not found.change(bigger, cordoned)
     assert found.change(cordoned, None)
     assert found.fit(placement) == classes(seen("a", product="A100")).fit(placement)
+
+
+def test_a_placement_has_one_name_in_whatever_order_it_is_written() -> None:
+    tolerated = [{"key": key, "operator": "Exists"} for key in string.ascii_letters]
+    pods = [
+        {"nodeSelector": {"zone": "a", "disk": "ssd"}, "tolerations": tolerated},
+        {"tolerations": tolerated[::-1], "nodeSelector": {"disk": "ssd", "zone": "a"}},
+    ]
+    one, other = (digest(read_placement(pod, GPU)) for pod in pods)
+    assert one == other
+    others = [
+        read_placement({**pods[0], **changed}, GPU)
+        for changed in (
+            {"nodeSelector": {"zone": "b", "disk": "ssd"}},
+            {"tolerations": tolerated[1:]},
+            {"nodeName": "n1"},
+            affinity(expression("zone", "In", "a")),
+        )
+    ]
+    others += [read_placement(pods[0], "nvidia.com/mig-1g.5gb"), read_placement({}, GPU)]
+    assert len({one, *map(digest, others)}) == 1 + len(others)
 
 
 def test_templates_that_are_no_more_are_forgotten() -> None:

@@ -8,7 +8,9 @@ import pytest
 from activator.core.lately import GRACE, Lately
 from fleet.model import Fleet, GpuNode, GpuPool
 from fleet.places import Places
+from tests.core.test_kube_snapshot import DEMO, read
 from tests.fakes.cluster import revision
+from tests.fakes.kubeobjects import container, deployment
 
 MODEL = revision(gpus=2)
 
@@ -61,14 +63,46 @@ def test_what_never_was_is_not_waited_for():
     assert not possible(lately, fleet(), 1.0)
 
 
-def test_a_manifest_that_asks_for_more_now_has_no_past():
+def test_a_manifest_that_asks_for_what_never_was_has_no_past():
     lately, small = Lately(), revision(gpus=1)
     lately.take(fleet(("n1", 1), model=small), 0.0)
     lately.take(fleet(model=small), 1.0)
     assert lately.possible(small, 2.0)
     assert not lately.possible(replace(small, gpus=2), 2.0)
-    assert not lately.possible(replace(small, template="t2"), 2.0)
+    assert not lately.possible(replace(small, placement="on others"), 2.0)
     assert not lately.possible(revision("other"), 2.0)
+
+
+def test_a_manifest_that_needs_what_there_was_may_say_anything_else():
+    lately = Lately()
+    lately.take(fleet(("n1", 2)), 0.0)
+    gone = fleet(model=replace(MODEL, template="t2"))
+    lately.take(gone, 1.0)
+    assert possible(lately, gone, 2.0)
+    assert lately.possible(replace(MODEL, template="t3", gpus=1), 2.0)
+    assert not lately.possible(replace(MODEL, template="t3", gpus=3), 2.0)
+
+
+@pytest.mark.parametrize(
+    ("changed", "waits"),
+    [
+        ({"containers": [container() | {"image": "example.com/server:2"}]}, True),
+        ({"containers": [container("2")]}, True),
+        ({"containers": [container("5")]}, False),
+        ({"containers": [container(resource="nvidia.com/mig-1g.5gb")]}, False),
+        ({"nodeSelector": {"zone": "b"}}, False),
+        ({"nodeSelector": {"nvidia.com/gpu.product": "T4"}}, False),
+    ],
+)
+def test_in_a_cluster_its_template_may_change_while_the_node_is_gone(changed, waits):
+    lately = Lately()
+    # A node of 4, by its label A100: a class that is not to be seen once it is gone.
+    lately.take(read([deployment()]), 0.0)
+    lately.take(read([deployment()], nodes=[]), 1.0)
+    gone = read([deployment(pod=changed)], nodes=[])
+    lately.take(gone, 2.0)
+    assert not Places(gone).possible(gone.revisions[DEMO])
+    assert lately.possible(gone.revisions[DEMO], 3.0) is waits
 
 
 def test_many_changes_on_the_way_do_not_push_it_out():

@@ -93,6 +93,23 @@ async def test_who_waits_is_held_while_a_node_is_away_for_a_moment():
         assert comes.dispatches
 
 
+@pytest.mark.parametrize("away_first", [True, False])
+async def test_a_template_that_changes_while_the_node_is_away_ends_no_wait(away_first):
+    async with world(gpus=1) as w:
+        w.cluster.put(revision())
+        w.cluster.gpus = 0
+        if away_first:
+            w.cluster.put(BUSY)
+        waits = w.call()
+        w.cluster.put(revision(template="t2"))
+        await asyncio.sleep(1)
+        assert waits.refusal is None
+        comes = w.call()
+        assert comes.refusal is None
+        w.cluster.put(revision(template="t2", placement="where none has been"))
+        assert w.call().refusal.reason is Reason.NO_FREE_GPU
+
+
 async def test_who_waits_is_told_when_the_nodes_do_not_come_back():
     async with world(gpus=1) as w:
         w.cluster.put(revision())

@@ -120,6 +120,7 @@ def finished(
         revision,
         gpu_class=fit.gpu_class if revision.gpus else revision.gpu_class,
         nodes=fit.nodes if revision.gpus else None,
+        placement=deployed.placed,
         drain=None if mark is None else _drain(revision, mark, replicas),
         second_writer=second_writer,
         settled=_is_settled(revision, deployed, live),

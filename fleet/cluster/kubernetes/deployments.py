@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from fleet.cluster.kubernetes.drainmark import DRAINING, Mark, read_mark
 from fleet.cluster.kubernetes.fields import at, entries, flag, text, whole
 from fleet.cluster.kubernetes.objects import REVISION, template_digest
-from fleet.cluster.kubernetes.placement import Placement, read_placement
+from fleet.cluster.kubernetes.placement import Placement, digest, read_placement
 from fleet.cluster.kubernetes.times import wall_seconds
 from fleet.cluster.kubernetes.why import LONGEST
 from fleet.deployment import Registration, deployment_name, read_deployment
@@ -49,6 +49,8 @@ class Deployed:
     rollout: str
     """The number of its newest ReplicaSet, as its controller counts."""
     placement: Placement
+    placed: str
+    """Its digest."""
     mark: Mark | None = None
     refusal: Refusal | None = None
     """As its controller tells: not any more once it is paused."""
@@ -72,6 +74,10 @@ def read_deployed(raw: Object) -> Deployed:
     mark, slips = _mark(text(raw, "metadata", "annotations", DRAINING), name)
     generation = whole(raw, "metadata", "generation") or 0
     revision = registration.revision
+    placement = read_placement(
+        at(raw, "spec", "template", "spec"),
+        registration.resource if revision is not None and revision.gpus else "",
+    )
     return Deployed(
         name=name,
         uid=uid_of(raw),
@@ -83,10 +89,8 @@ def read_deployed(raw: Object) -> Deployed:
         counted=whole(raw, "status", "replicas") or 0,
         updated=whole(raw, "status", "updatedReplicas") or 0,
         rollout=text(raw, "metadata", "annotations", REVISION),
-        placement=read_placement(
-            at(raw, "spec", "template", "spec"),
-            registration.resource if revision is not None and revision.gpus else "",
-        ),
+        placement=placement,
+        placed=digest(placement),
         mark=mark,
         refusal=read_refusal(raw),
     )

@@ -10,6 +10,7 @@ Rule 1: a taint whose key is the resource that the pod asks for counts as tolera
 Rule 2: what an affinity says that cannot be understood matches no node, as in Kubernetes.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -17,7 +18,7 @@ from typing import TypeAlias
 from fleet.cluster.kubernetes.fields import at, entries, keyed, text, texts
 from fleet.cluster.kubernetes.nodes import PRODUCT, Node, Taint
 
-__all__ = ["Placement", "admits", "named_product", "read_placement"]
+__all__ = ["Placement", "admits", "digest", "named_product", "read_placement"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,18 @@ def read_placement(pod_spec: object, resource: str) -> Placement:
             for each in entries(pod_spec, "tolerations")
         ),
     )
+
+
+def digest(placement: Placement) -> str:
+    """A short name for a placement: the same for those that are equal."""
+    said = (
+        placement.resource,
+        placement.node_name,
+        placement.selector,
+        placement.terms,
+        sorted(map(repr, placement.tolerations)),
+    )
+    return hashlib.sha256(repr(said).encode(errors="replace")).hexdigest()[:12]
 
 
 def _terms(required: object) -> tuple[_Term, ...]:
