@@ -72,7 +72,7 @@ async def connected(
             read=reading.begin,
             cluster_touch=ClusterTouch(cluster),
             bus=bus,
-            bus_touch=BusTouch(bus, clock),
+            bus_touch=BusTouch(bus, clock, tick=options.settings.tick),
             reports=Published(bus, options.settings.currency),
             publish=bus.report_of,
             clock=clock,

@@ -46,6 +46,11 @@ class Talk(Touch, Protocol):
         ...
 
     @property
+    def unled_since(self) -> float | None:
+        """Since when no leader is heard of, on the clock's `now`; None while one is."""
+        ...
+
+    @property
     def lost(self) -> Mapping[str, int]:
         """Messages that came to nothing so far, by why."""
         ...

@@ -70,14 +70,14 @@ class Standing:
         return ProcessState(
             leader=None if self._lease is None else self._lease.held(),
             gateways=self._gateways(),
-            cluster_cut_s=self._cut(self._cluster),
-            bus_cut_s=self._cut(self._bus),
+            cluster_cut_s=self._past(self._cluster.cut_since),
+            bus_cut_s=self._past(self._bus.cut_since),
+            leader_cut_s=self._past(self._bus.unled_since),
             bus_refused=self._bus.refused,
             bus_lost=dict(self._bus.lost),
         )
 
-    def _cut(self, touch: Touch) -> float:
-        since = touch.cut_since
+    def _past(self, since: float | None) -> float:
         return 0.0 if since is None else max(0.0, self._clock.now() - since)
 
 

@@ -10,6 +10,9 @@ from fleet.names import RevisionName
 
 __all__ = ["BusTouch", "ClusterTouch", "Published"]
 
+_SILENT_S, _TICKS = 10.0, 3
+"""A leader tells of each of its looks, one a tick: one that told of none for so long is away."""
+
 
 class ClusterTouch:
     """With the API server."""
@@ -28,10 +31,11 @@ class ClusterTouch:
 
 
 class BusTouch:
-    """With Redis."""
+    """With Redis, and with whoever leads. `tick`: the leader looks so often, in seconds."""
 
-    def __init__(self, bus: RedisBus, clock: Clock) -> None:
-        self._bus, self._began = bus, clock.now()
+    def __init__(self, bus: RedisBus, clock: Clock, *, tick: float) -> None:
+        self._patience = max(_SILENT_S, _TICKS * tick)
+        self._bus, self._clock, self._began = bus, clock, clock.now()
 
     @property
     def cut_since(self) -> float | None:
@@ -48,6 +52,12 @@ class BusTouch:
     def refused(self) -> bool:
         state = self._bus.state()
         return state.connected and bool(state.why)
+
+    @property
+    def unled_since(self) -> float | None:
+        looked = self._bus.last_look()
+        heard = self._began if looked is None else looked.at
+        return None if self._clock.now() - heard < self._patience else heard
 
     @property
     def lost(self) -> Mapping[str, int]:

@@ -91,14 +91,19 @@ class _Answers:
         return _json({"alive": True})
 
     async def ready(self, _request: Request) -> Response:
-        unready = self._view.unready()
+        unready = self._unready()
         if unready is None:
             return _json({"ready": True})
-        told = {"ready": False, "reason": unready.reason.value, "message": unready.message}
-        return _json(told, status=503)
+        return _json({"ready": False, **unready}, status=503)
+
+    def _unready(self) -> dict[str, str] | None:
+        unready = self._view.unready()
+        if unready is None:
+            return None
+        return {"reason": unready.reason.value, "message": unready.message}
 
     async def process(self, _request: Request) -> Response:
-        return _json(asdict(self._view.process()))
+        return _json({**asdict(self._view.process()), "unready": self._unready()})
 
     async def metrics(self, _request: Request) -> Response:
         text = generate_latest(self._registry)

@@ -68,6 +68,8 @@ class ProcessState:
     """The same for Redis."""
     bus_refused: bool | None = None
     """Whether Redis answers, and refuses something: it is full, or forbids it."""
+    leader_cut_s: float | None = None
+    """Seconds since a leader was last heard of; 0 while one is."""
     bus_lost: Mapping[str, int] | None = None
     """Messages over Redis that came to nothing so far, by why."""
 

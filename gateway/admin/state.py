@@ -49,6 +49,8 @@ class ModelState:
     revision: str
     phase: str
     reason: str | None
+    message: str
+    """What goes with the reason, in the words of the cluster or the server; mostly empty."""
     replicas: Replicas
     waiting: int
     running: int
@@ -126,11 +128,13 @@ def model_state(view: AdminView, revision: Revision) -> ModelState:
     phase = _phase(line, replicas)
     tally = view.tally(revision.name)
     codes = {} if tally is None else tally.codes
+    reason, message = _why(phase, line, replicas)
     return ModelState(
         model=revision.model,
         revision=revision.name,
         phase=phase.value,
-        reason=_reason(phase, line, replicas),
+        reason=reason,
+        message=message,
         replicas=_counted(revision, replicas, answering(line, view.now())),
         waiting=0 if sample is None else sample.waiting,
         running=0 if sample is None else sample.running,
@@ -221,10 +225,12 @@ def _phase(line: LineView | None, replicas: tuple[Replica, ...]) -> Phase:
     return replicas[0].phase if replicas else Phase.ASLEEP
 
 
-def _reason(phase: Phase, line: LineView | None, replicas: tuple[Replica, ...]) -> str | None:
+def _why(
+    phase: Phase, line: LineView | None, replicas: tuple[Replica, ...]
+) -> tuple[str | None, str]:
     for replica in replicas:
         if replica.phase is phase and replica.reason is not None:
-            return replica.reason.value
+            return replica.reason.value, replica.message
     if phase is Phase.FAILED and line is not None and line.last_failure is not None:
-        return line.last_failure.reason.value
-    return None
+        return line.last_failure.reason.value, line.last_failure.message
+    return None, ""

@@ -27,6 +27,7 @@ class FakeTalk(FakeTouch):
     """A `Talk`."""
 
     refused: bool = False
+    unled_since: float | None = None
     lost: dict[str, int] = field(default_factory=lambda: {"odd": 0, "crowded": 0})
 
 

@@ -24,8 +24,8 @@ from tests.wire.adminport import asking
 pytestmark = pytest.mark.anyio
 
 MODEL_FIELDS = {
-    "model", "revision", "phase", "reason", "replicas", "waiting", "running", "requests", "errors",
-    "cold_starts", "last_cold_start_s", "idle_s", "gpus", "second_writer",
+    "model", "revision", "phase", "reason", "message", "replicas", "waiting", "running",
+    "requests", "errors", "cold_starts", "last_cold_start_s", "idle_s", "gpus", "second_writer",
 }  # fmt: skip
 AMOUNTS = {
     "starting", "serving", "idle", "draining", "allocated", "always_on", "released",
@@ -59,6 +59,7 @@ async def test_models_are_told_field_for_field(client: httpx.AsyncClient) -> Non
         "revision": "default/ocr",
         "phase": "ready",
         "reason": None,
+        "message": "",
         "replicas": {"desired": 3, "ready": 1, "starting": 0, "draining": 1},
         "waiting": 2,
         "running": 3,
@@ -74,6 +75,7 @@ async def test_models_are_told_field_for_field(client: httpx.AsyncClient) -> Non
     assert found["magika"]["idle_s"] == 75.5
     assert found["magika"]["phase"] == "asleep"
     assert found["broken"]["reason"] == "crash_loop_back_off"
+    assert found["broken"]["message"] == "no weights"
 
 
 async def test_starting_is_a_replica_with_its_gpu_that_does_not_answer_yet(
@@ -102,7 +104,8 @@ async def test_a_failed_model_says_why_after_its_replica_is_gone(view: FakeView)
     del left[RevisionName("default/broken")]
     view.snapshot = replace(view.snapshot, replicas=left)
     async with asking(view) as client:
-        assert (await models(client))["broken"]["reason"] == "exited"
+        broken = (await models(client))["broken"]
+        assert (broken["reason"], broken["message"]) == ("exited", "broken: no weights")
 
 
 @pytest.mark.parametrize("name", ["team/ocr", "reader"])
@@ -259,6 +262,9 @@ async def test_what_is_not_ready_says_why_and_is_alive(view: FakeView) -> None:
         answer = await client.get("/readyz")
         assert answer.status_code == 503
         assert answer.json() == {"ready": False, "reason": "starting", "message": "no fleet yet"}
+        # As 200, for who shows it: an answer of 503 is none to most clients.
+        process = (await client.get("/api/process")).json()
+        assert process["unready"] == {"reason": "starting", "message": "no fleet yet"}
         assert (await client.get("/healthz")).status_code == 200
 
 

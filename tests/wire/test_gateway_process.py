@@ -58,13 +58,16 @@ async def test_it_stays_ready_and_serves_whatever_is_away() -> None:
         assert await process.metric("ebbtide_cluster_cut_seconds") == 0
         now = process.on.ground.clock.now()
         process.on.cluster_touch.cut_since = process.on.bus_touch.cut_since = now - 60
-        process.membership.cut_since = now - 60
+        process.membership.cut_since = process.on.bus_touch.unled_since = now - 60
         assert (await process.ready())[0] == 200
         assert (await process.infer()).status_code == 200
         state = (await process.admin.get("/api/process")).json()
         assert (state["leader"], state["gateways"]) == (None, None)
         assert 60 <= state["cluster_cut_s"] < 65
         assert 60 <= state["bus_cut_s"] < 65
+        assert 60 <= state["leader_cut_s"] < 65
+        process.on.bus_touch.unled_since = None
+        assert (await process.admin.get("/api/process")).json()["leader_cut_s"] == 0
 
 
 async def test_what_is_lost_on_the_way_to_the_others_is_counted() -> None:
