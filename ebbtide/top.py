@@ -30,7 +30,7 @@ _EVERY_S = 1.0
 _TIMEOUT_S = 5.0
 _FILE_WIDTH = 160
 """Where there is no terminal, nothing need be left out."""
-_ASKED = ("models", "cost", "gpus", "process")
+_ASKED = ("models", "cost", "gpus", "problems", "process")
 _WHOLE = ("cost", "process")
 """What is told as it comes, and not below its own name."""
 _MOST_BYTES = 2**20
@@ -96,7 +96,7 @@ async def _show(args: argparse.Namespace, token: str | None) -> None:
             console.print(screen(told, width=console.width))
             return
         clock = LoopClock()
-        first = screen(told, width=console.width)
+        first = screen(told, width=console.width, height=console.height)
         with Live(first, console=console, screen=True, auto_refresh=False) as live:
             while True:
                 await clock.sleep(_EVERY_S)
@@ -105,12 +105,13 @@ async def _show(args: argparse.Namespace, token: str | None) -> None:
                     told = await _ask(client, address)
                 except UnavailableError as error:
                     trouble = str(error)
-                shown = screen(told, width=console.width, trouble=trouble)
+                size = console.size
+                shown = screen(told, width=size.width, height=size.height, trouble=trouble)
                 live.update(shown, refresh=True)
 
 
 async def _ask(client: httpx.AsyncClient, address: str) -> Mapping[str, Any]:
-    """What the API says, in one mapping: models, cost, gpus, process."""
+    """What the API says, in one mapping: models, cost, gpus, problems, process."""
     told: dict[str, Any] = {}
     for what in _ASKED:
         where = f"{address.rstrip('/')}/api/{what}"
