@@ -167,6 +167,10 @@ WRONG = {
     "gateway.replica": ({"gateway": {"replica": 3}}, "replica"),
     "gateway.replicas": ({"gateway": {"replicas": 0}}, "/gateway/replicas"),
     "gateway.resources": ({"gateway": {"resources": {"limit": {}}}}, "limit"),
+    "a quantity": (
+        {"redis": {"resources": {"limits": {"memory": "512MB"}}}},
+        "/redis/resources/limits/memory",
+    ),
     "a digest": ({"image": {"digest": "sha256:1"}}, "/image/digest"),
     "a type of Service": ({"service": {"type": "Loadbalancer"}}, "/service/type"),
     "a name": ({"fullnameOverride": "Tide"}, "/fullnameOverride"),
