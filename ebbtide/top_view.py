@@ -36,7 +36,7 @@ def screen(
     """The summary line, what is amiss, the table of models, and what there is to say of them.
 
     `width` is in columns; a narrow screen shows fewer figures, and cuts the middle out of long
-    names. Of more models than `height` has rows for, those that sleep in peace are left out.
+    names. Of more models than `height` has rows for, those that sleep give way first.
     `trouble` is what went wrong with the last question.
     """
     wide = width >= _WIDE
@@ -60,15 +60,16 @@ def _trouble(said: str | None) -> list[Text]:
 
 
 def _fitting(models: Sequence[Mapping[str, Any]], room: int | None) -> Sequence[Mapping[str, Any]]:
-    """All, or those with something to see and then others, in order of their names."""
+    """All, or first those that are waited for, last those that sleep; in order of their names."""
     if room is None or len(models) <= room:
         return models
-    kept = sorted(models, key=_quiet)[: max(1, room - 1)]
+    kept = sorted(models, key=_calm)[: max(1, room - 1)]
     return sorted(kept, key=lambda model: str(model["model"]))
 
 
-def _quiet(model: Mapping[str, Any]) -> bool:
-    return model["phase"] == "asleep" and not (model["waiting"] or model["gpus"])
+def _calm(model: Mapping[str, Any]) -> tuple[bool, bool]:
+    troubled = model["waiting"] or model["phase"] == "failed"
+    return not troubled, model["phase"] == "asleep" and not model["gpus"]
 
 
 def _summary(told: Mapping[str, Any], *, wide: bool) -> Text:

@@ -235,11 +235,15 @@ def test_of_more_models_than_rows_those_with_something_to_see_are_shown(
     assert quiet["phase"] == "asleep"
     told["models"] = [{**quiet, "model": f"m-{number:03}"} for number in range(300)]
     told["models"][299]["waiting"] = 5
+    for busy in told["models"][200:250]:
+        busy["phase"] = "loading"
     said = "nobody answers\nand what to do"
     lines = drawn(told, width=80, height=24, trouble=said).splitlines()
     assert len(lines) <= 24
     assert [line.rstrip() for line in lines[1:3]] == ["nobody answers", "and what to do"]
-    assert any(line.startswith("m-299 ") for line in lines)
+    assert any(line.startswith("m-299 ") for line in lines), "somebody waits"
+    assert any(line.startswith("m-200 ") for line in lines)
+    assert not any(line.startswith("m-000 ") for line in lines)
     (left_out,) = (line for line in lines if "more models" in line)
     shown = sum(line.startswith("m-") for line in lines)
     assert left_out == f"… and {300 - shown} more models; --once prints all"

@@ -113,7 +113,8 @@ async def test_two_of_each_wake_a_model_tell_it_once_and_hand_over(
         # Each says the same, whoever is asked: the decisions and the bill are the leader's.
         for each in (one, other, follower):
             await until(lambda each=each: _decided(each))
-            assert (await each.api("api/process"))["gateways"] == 2
+            state = await each.api("api/process")
+            assert (state["gateways"], state["leader_cut_s"]) == (2, 0)
         assert "ebbtide_gpu_seconds_total{" in (await _metrics(leader))
         for each in (one, other, follower):
             assert "ebbtide_gpu_seconds_total{" not in (await _metrics(each))
