@@ -4,7 +4,8 @@ Rule 1: pods that have ended for good are no replicas any more, since others tak
         while one is missing, those that have just ended say why (`SHOWN`).
 Rule 2: replicas that the cluster refuses to make pods for (a quota, a webhook) are PENDING, and
         after `PATIENT` seconds FAILED with its words: a quota may be full only until the pod of an
-        evicted model is gone.
+        evicted model is gone. The seconds count from when the replica was missing: the cluster's
+        word may be as old as a refusal of another one.
 """
 
 from collections.abc import Iterable, Sequence
@@ -86,23 +87,27 @@ def _just_over(over: Iterable[Reading], missing: int, *, now: float) -> Sequence
 def _refused(
     deployed: Deployed, refusal: Refusal, missing: int, moments: Moments, *, now: float
 ) -> Crew:
-    since = moments.of("refused", refusal.since)
-    since = now if since is None else since
-    verdict = since + PATIENT
-    failed = now >= verdict
+    told = moments.of("refused", refusal.since)
+    told = now if told is None else told
     revision = deployed.registration.revision
-    replicas = tuple(
-        Replica(
-            name=refused_name(deployed.name, refusal.since, number=number),
-            phase=Phase.FAILED if failed else Phase.PENDING,
-            since=verdict if failed else since,
-            template="" if revision is None else revision.template,
-            reason=Reason.FAILED_CREATE,
-            message=refusal.message,
+    replicas: list[Replica] = []
+    dues: list[float] = []
+    for number in range(missing):
+        since = max(told, moments.seen(f"missing {number}"))
+        verdict = since + PATIENT
+        failed = now >= verdict
+        replicas.append(
+            Replica(
+                name=refused_name(deployed.name, refusal.since, number=number),
+                phase=Phase.FAILED if failed else Phase.PENDING,
+                since=verdict if failed else since,
+                template="" if revision is None else revision.template,
+                reason=Reason.FAILED_CREATE,
+                message=refusal.message,
+            )
         )
-        for number in range(missing)
-    )
-    return Crew(replicas=replicas, due=None if failed or not replicas else verdict)
+        dues += [] if failed else [verdict]
+    return Crew(replicas=tuple(replicas), due=min(dues, default=None))
 
 
 def finished(

@@ -73,6 +73,10 @@ class Crews:
         self._read.pop(key, None)
         self._taken.pop(key, None)
 
+    def forget(self, name: RevisionName) -> None:
+        """The Deployment is no more, or another one of that name."""
+        self._refused.pop(name, None)
+
     def of(self, revision: Revision, deployed: Deployed | None, *, now: float) -> Crew:
         """The replicas of a revision; `deployed` is None once its Deployment is gone."""
         live: list[tuple[float, Reading]] = []
@@ -89,9 +93,8 @@ class Crews:
             deployed = replace(deployed, refusal=self._index.refusal(revision.name))
         moments = Moments(now=now, offset=self._offset(), before=self._refused.get(revision.name))
         made = crew(live, over, deployed, moments, now=now)
-        self._refused[revision.name] = moments.taken
-        if not moments.taken:
-            del self._refused[revision.name]
+        if deployed is not None:
+            self._refused[revision.name] = moments.taken
         return made
 
     def _reading(

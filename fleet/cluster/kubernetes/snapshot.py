@@ -205,6 +205,7 @@ class Reader:
     def _forget(self, name: RevisionName) -> None:
         self._writers.gone(name)
         self._marks.gone(name)
+        self._crews.forget(name)
 
     def _retarget(self) -> None:
         found: dict[Key, tuple[RevisionName, str]] = {}

@@ -10,6 +10,7 @@ Rule 2: what was once taken for a timestamp of an object stays, so that no time 
 """
 
 import re
+from math import inf
 from typing import TypeAlias
 
 __all__ = ["Moments", "Taken", "wall_seconds"]
@@ -48,15 +49,16 @@ class Moments:
     """When things happened to one object, by this process's clock.
 
     `now` is when it is being read, `offset` how far the wall clock is ahead of this process's,
-    `before` what was taken for it when it was read before.
+    `before` what was taken for it when it was read before; None: it is read for the first time.
     """
 
-    __slots__ = ("_before", "_offset", "now", "taken")
+    __slots__ = ("_always", "_before", "_offset", "now", "taken")
 
     def __init__(self, *, now: float, offset: float, before: Taken | None = None) -> None:
         self.now = now
         self._offset = offset
         self._before = before or {}
+        self._always = -inf if before is None else now
         self.taken: Taken = {}
         """For the next reading."""
 
@@ -68,6 +70,11 @@ class Moments:
         """When it first happened, `ahead` seconds before its timestamp, which may be moved."""
         end = self.end(stamp)
         return self._take((what, ""), None if end is None else end - ahead)
+
+    def seen(self, what: str) -> float:
+        """Since when it has been seen at every reading: always, where it was at the first."""
+        found = self.taken[what, ""] = self._before.get((what, ""), self._always)
+        return found
 
     def end(self, stamp: str) -> float | None:
         """When the second of a timestamp is over, be it to come."""
