@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from fleet.cluster.kubernetes.assembly import PATIENT
 from fleet.cluster.kubernetes.drainmark import write_mark
 from fleet.cluster.kubernetes.objects import Kind, Objects, trim
 from fleet.cluster.kubernetes.snapshot import Reader, read_fleet
@@ -155,63 +154,6 @@ def test_a_set_that_comes_in_late_says_whose_its_pods_are() -> None:
     fleet = cluster.read()
     assert fleet.of(DEMO) == ()
     assert only(fleet, RevisionName("default/before")).name == "default/demo-7c9d-x1"
-
-
-def test_what_is_refused_comes_and_goes_with_the_set_of_a_paused_one() -> None:
-    cluster, demo = Cluster(), deployment()
-    demo["spec"]["paused"] = True
-    own, made = replica_set(demo), replica_set(demo)
-    own["status"] = {"conditions": [{"type": "ReplicaFailure", "status": "True"}]}
-    cluster.put(Kind.DEPLOYMENT, demo)
-    cluster.read()
-    for _ in range(2):
-        cluster.put(Kind.REPLICA_SET, own)
-        assert only(cluster.read()).reason is Reason.FAILED_CREATE
-        cluster.put(Kind.REPLICA_SET, made)
-        assert cluster.read().of(DEMO) == ()
-    cluster.put(Kind.REPLICA_SET, own)
-    assert only(cluster.read()).reason is Reason.FAILED_CREATE
-    cluster.drop(Kind.REPLICA_SET, own)
-    assert cluster.read().of(DEMO) == ()
-    assert not cluster.reader._index._refused
-
-
-def test_a_refusal_of_long_ago_is_no_verdict_on_what_is_missing_since_just_now() -> None:
-    """A quota for two of three; one of the two goes, and its place is taken in a moment."""
-    condition = {
-        "type": "ReplicaFailure",
-        "status": "True",
-        "reason": "FailedCreate",
-        "message": "exceeded quota",
-        "lastTransitionTime": stamp(300),
-    }
-    demo = deployment(replicas=3, status={"conditions": [condition]})
-    own = replica_set(demo)
-    pods = [pod(own, "x1"), pod(own, "x2")]
-    cluster = Cluster()
-    cluster.put(Kind.DEPLOYMENT, demo)
-    for each in pods:
-        cluster.put(Kind.POD, each)
-    # Somebody who begins to look takes the cluster's word for it.
-    assert refused(cluster.read()) == [Phase.FAILED]
-    for now in (NOW + 100, NOW + 200):
-        cluster.drop(Kind.POD, pods[0])
-        assert refused(cluster.read(now=now)) == [Phase.FAILED, Phase.PENDING]
-        assert cluster.reader.due == now + PATIENT
-        assert refused(cluster.read(now=now + PATIENT - 1)) == [Phase.FAILED, Phase.PENDING]
-        cluster.put(Kind.POD, pods[0])
-        assert refused(cluster.read(now=now + PATIENT - 1)) == [Phase.FAILED]
-    cluster.drop(Kind.POD, pods[0])
-    cluster.read(now=NOW + 300)
-    assert refused(cluster.read(now=NOW + 300 + PATIENT)) == [Phase.FAILED, Phase.FAILED]
-    cluster.drop(Kind.DEPLOYMENT, demo)
-    cluster.drop(Kind.POD, pods[1])
-    cluster.read(now=NOW + 400)
-    assert not cluster.reader._crews._refused
-
-
-def refused(fleet: Fleet) -> list[Phase]:
-    return [each.phase for each in fleet.of(DEMO) if not each.made]
 
 
 def test_the_replicas_of_one_that_is_gone_stay_until_their_pods_do() -> None:

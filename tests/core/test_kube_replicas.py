@@ -285,54 +285,6 @@ def test_what_has_ended_long_ago_is_nobodys_replica() -> None:
     assert read([demo], [old]).of(DEMO) == ()
 
 
-def refusing(at: float, replicas: int = 2):
-    condition = {
-        "type": "ReplicaFailure",
-        "status": "True",
-        "reason": "FailedCreate",
-        "message": 'admission webhook "x" denied the request',
-        "lastTransitionTime": stamp(at),
-    }
-    status = {"replicas": 1, "updatedReplicas": 1, "conditions": [condition]}
-    return deployment(replicas=replicas, status=status)
-
-
-@pytest.mark.parametrize(("at", "phase"), [(590, Phase.PENDING), (500, Phase.FAILED)])
-def test_replicas_that_the_cluster_refuses_have_a_place(at: float, phase: Phase) -> None:
-    demo = refusing(at)
-    made, refused = read([demo], [pod(replica_set(demo))]).of(DEMO)
-    assert made.phase is Phase.LOADING
-    assert (refused.phase, refused.reason) == (phase, Reason.FAILED_CREATE)
-    assert refused.message == 'admission webhook "x" denied the request'
-    assert (refused.gpus, refused.address) == (0, None)
-    assert refused.name == f"default/demo@{stamp(at)}-0"
-
-
-def test_a_refusal_that_is_over_has_none() -> None:
-    demo = refusing(500, replicas=1)
-    assert only(read([demo], [pod(replica_set(demo))])).phase is Phase.LOADING
-    demo = refusing(500)
-    demo["status"]["conditions"][0]["status"] = "False"
-    assert only(read([demo], [pod(replica_set(demo))])).phase is Phase.LOADING
-
-
-def test_what_a_paused_one_said_before_it_was_paused_is_not_believed() -> None:
-    demo = refusing(500)
-    demo["spec"]["paused"] = True
-    assert only(read([demo], [pod(replica_set(demo))])).phase is Phase.LOADING
-
-
-@pytest.mark.parametrize(("at", "phase"), [(590, Phase.PENDING), (500, Phase.FAILED)])
-def test_of_a_paused_one_its_replica_set_says_what_is_refused(at: float, phase: Phase) -> None:
-    demo = deployment()
-    demo["spec"]["paused"] = True
-    own = replica_set(demo)
-    own["status"] = refusing(at)["status"]
-    replica = only(read([demo], replica_sets=[own]))
-    assert (replica.phase, replica.reason, replica.made) == (phase, Reason.FAILED_CREATE, False)
-    assert replica.message == 'admission webhook "x" denied the request'
-
-
 @pytest.mark.parametrize(
     ("status", "pods", "settled", "enacted"),
     [
