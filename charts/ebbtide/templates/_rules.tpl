@@ -31,11 +31,13 @@ every verb away in turn to show what then breaks.
   verbs:
     - list # who else scales a Deployment, which is then left to them
     - watch # one that comes or goes
+{{- if .Values.rbac.keda }}
 - apiGroups: [keda.sh]
   resources: [scaledobjects]
   verbs:
     - list # who else scales a Deployment, which is then left to them
     - watch # one that comes or goes
+{{- end }}
 {{- end -}}
 
 {{/* Of the whole cluster. With `namespaces` these are left out, and a setting says how many GPUs there are. */}}
