@@ -18,7 +18,10 @@ from fleet.model import Fleet, GpuNode, Problem, Revision
 __all__ = ["exit_code", "find"]
 
 _MONITORS = frozenset(kind.value for kind in Monitors)
-_LOST = {"namespaces": "whether a mesh takes in all pods of one is not told below"}
+_LOST = {
+    "namespaces": "whether a mesh takes in all pods of one is not told below",
+    Kind.SCALED_OBJECT.value: "what KEDA scales is told below by the HPA that it makes, else not",
+}
 """What is read only if it may be, and what is not known without."""
 _NEEDED = frozenset({Kind.DEPLOYMENT.value, Kind.REPLICA_SET.value, Kind.POD.value})
 """Without these nothing is known of any model."""
@@ -26,6 +29,12 @@ _NO_NODES = (
     "the chart leaves them out with `namespaces`: EBBTIDE_GPU_BUDGET (settings.gpu_budget) says how"
     " many GPUs there are"
 )
+_LEFT_OUT = {
+    Kind.NODE.value: _NO_NODES,
+    Kind.SCALED_OBJECT.value: "the chart leaves them out with `rbac.keda: false`: what KEDA"
+    " scales is known by the HPA that it makes",
+}
+"""What an installation for some namespaces may go without."""
 
 
 def find(facts: Facts) -> tuple[Finding, ...]:
@@ -129,8 +138,8 @@ def _permissions(facts: Facts) -> Iterator[Finding]:
 
 def _lack(permission: Permission, facts: Facts) -> tuple[Level, str]:
     """How much it matters that a permission is lacking, and what to do."""
-    if permission.resource == Kind.NODE.value and facts.namespaces:
-        return Level.NOTE, _NO_NODES
+    if permission.resource in _LEFT_OUT and facts.namespaces:
+        return Level.NOTE, _LEFT_OUT[permission.resource]
     level = Level.ERROR if permission.needed else Level.WARNING
     return level, "the chart's roles have it: `helm upgrade`, or add it to yours"
 

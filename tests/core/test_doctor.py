@@ -331,13 +331,17 @@ def test_where_no_account_is_known_it_is_told_where_it_was_looked_for():
     assert said(facts(access=access(subject=GATEWAYS)), Section.PERMISSIONS, Level.NOTE) == []
 
 
-def test_nodes_that_the_chart_leaves_out_are_no_fault():
-    lacking = access(lacks={("nodes", "list"), ("nodes", "watch")}, subject=GATEWAYS)
+@pytest.mark.parametrize(
+    ("resource", "about", "value"),
+    [("nodes", "nodes", "EBBTIDE_GPU_BUDGET"), ("scaledobjects", "scaledobjects.keda.sh", "rbac")],
+)
+def test_what_the_chart_leaves_out_is_no_fault(resource, about, value):
+    lacking = access(lacks={(resource, "list"), (resource, "watch")}, subject=GATEWAYS)
     for namespaces, level in (((), Level.WARNING), (("a",), Level.NOTE)):
         found = find(facts(access=lacking, namespaces=namespaces))
-        told = [one for one in found if one.about == "nodes"]
+        told = [one for one in found if one.about == about]
         assert {one.level for one in told} == {level}
-    assert "EBBTIDE_GPU_BUDGET" in told[0].advice
+    assert value in told[0].advice
 
 
 @pytest.mark.parametrize("odd", [{"spec": None}, {"spec": {"template": "x", "strategy": 3}}, {}])
