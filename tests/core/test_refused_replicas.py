@@ -13,7 +13,7 @@ from autoscaler.observe import hear, see
 from fleet.cluster.kubernetes.drainmark import DRAINING, write_mark
 from fleet.cluster.kubernetes.naming import pod_of
 from fleet.reasons import Reason
-from tests.core.test_kube_replicas import refusing
+from tests.core.test_kube_refused import refusing
 from tests.core.test_kube_snapshot import DEMO, NOW, read
 from tests.fakes.kubeobjects import pod, replica_set
 
