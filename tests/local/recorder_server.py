@@ -21,8 +21,10 @@ def main() -> None:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self):
+            # Before the others are waited for that are writing.
+            line = json.dumps({"id": self.headers["x-id"], "at": time.time()})
             with lock, open(file, "a") as lines:
-                lines.write(json.dumps({"id": self.headers["x-id"], "at": time.time()}) + "\n")
+                lines.write(line + "\n")
             self.rfile.read(int(self.headers["content-length"] or 0))
             time.sleep(float(run_s))
             self.send_response(200)
