@@ -19,7 +19,8 @@ _LOAD_S = 10.0
 _MINUTE_S = 60.0
 _CLIENTS = 200
 _RACE_S = 0.05
-"""A client may give up while its request is on its way."""
+"""A client may give up while its request is on its way. On a busy machine that takes longer, and
+how long is measured: see `Storm.on_its_way`."""
 
 
 def rss_mib(pid: int) -> float:
@@ -45,11 +46,33 @@ class Storm:
         self.left: dict[str, float] = {}
         """When each client that gave up did, Unix time, by its request's identity."""
         self.answered = 0
+        self._turns: list[tuple[float, float]] = []
+        """When ebbtide was asked what it answers at once, and when it had; Unix time."""
 
     async def blow(self, seconds: float) -> None:
         """Go on for `seconds`, and until the last client has its answer or has given up."""
         end = asyncio.get_running_loop().time() + seconds
-        await asyncio.gather(*(self._client(end) for _ in range(_CLIENTS)))
+        async with asyncio.TaskGroup() as group:
+            over = asyncio.Event()
+            group.create_task(self._wait_for_turns(over))
+            await asyncio.gather(*(self._client(end) for _ in range(_CLIENTS)))
+            over.set()
+
+    def on_its_way(self, left: float, came: float) -> float:
+        """How long a request may have been: ebbtide waits for its turn on the CPU to see a client
+        leave, and the model to write down what came, each as long as who asked meanwhile."""
+        asked = [end - began for began, end in self._turns if began <= came and end >= left]
+        return _RACE_S + 2 * max(asked, default=0.0)
+
+    async def _wait_for_turns(self, over: asyncio.Event) -> None:
+        while not over.is_set():
+            began = time.time()
+            reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+            writer.write(b"GET /v2/health/live HTTP/1.1\r\nHost: ebbtide\r\n\r\n")
+            assert await reader.read(1)
+            self._turns.append((began, time.time()))
+            await _closed(writer)
+            await asyncio.sleep(0.01)
 
     async def _client(self, end: float) -> None:
         while asyncio.get_running_loop().time() < end:
@@ -114,7 +137,11 @@ async def test_clients_that_give_up_leave_nothing_behind(tmp_path, models_env, s
             assert "cold" not in answer.headers["server-timing"]
             reached = recorded(tmp_path)
             assert warm in reached
-            late = [n for n, left in storm.left.items() if reached.get(n, 0.0) > left + _RACE_S]
+            late = {
+                number: (came - left, storm.on_its_way(left, came))
+                for number, left in storm.left.items()
+                if (came := reached.get(number, 0.0)) > left + storm.on_its_way(left, came)
+            }
             assert not late, "a request whose client had left was dispatched"
             await ebbtide.until("slow", lambda s: s["phase"] == "asleep")
         assert sizes[-1] - sizes[0] < 16
